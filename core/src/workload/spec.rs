@@ -1,0 +1,166 @@
+//! `job.json`: what the sender is told to run. It holds secrets, so it is written with mode 0600
+//! and read and unlinked before the first process of the user starts.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Workload;
+use super::container::{Container, EnvVar};
+use super::names::JobKey;
+
+/// The version of the format. A sender refuses any other: it came with a different operator.
+pub const VERSION: u32 = 1;
+
+/// The name of the file in the job's folder.
+pub const FILE: &str = "job.json";
+
+/// The job as the sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobSpec {
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// The job's key, `uid/index/attempt/submission`.
+    pub key: JobKey,
+    /// The name of the outside object.
+    pub name: String,
+    /// Its namespace; empty where there is none.
+    pub namespace: String,
+    /// Run in order before `containers`.
+    pub init_containers: Vec<Container>,
+    /// Run side by side.
+    pub containers: Vec<Container>,
+    /// What the containers mount.
+    pub volumes: Vec<Volume>,
+    /// Seconds between SIGTERM and SIGKILL.
+    pub grace_seconds: u32,
+    /// Where to report; without it only the files tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Events>,
+}
+
+impl JobSpec {
+    /// The description of one job of a workload, whose files come home to `folder`.
+    pub fn new(
+        workload: &Workload,
+        namespace: &str,
+        key: JobKey,
+        folder: &str,
+        events: Option<Events>,
+    ) -> JobSpec {
+        // No `..`: a field that is forgotten here would be lost on the way to the job.
+        let Workload {
+            name,
+            indices: _,
+            init_containers,
+            containers,
+            volumes,
+            grace_seconds,
+            folder_variable,
+            restart_after_eviction: _,
+            submit: _,
+        } = workload;
+        let variable =
+            folder_variable.as_ref().map(|name| EnvVar { name: name.clone(), value: folder.to_owned() });
+        let with_folder = |list: &[Container]| -> Vec<Container> {
+            let add = |mut c: Container| {
+                c.env.splice(0..0, variable.clone());
+                c
+            };
+            list.iter().cloned().map(add).collect()
+        };
+        JobSpec {
+            version: VERSION,
+            key,
+            name: name.clone(),
+            namespace: namespace.to_owned(),
+            init_containers: with_folder(init_containers),
+            containers: with_folder(containers),
+            volumes: volumes.clone(),
+            grace_seconds: *grace_seconds,
+            events,
+        }
+    }
+}
+
+/// A folder, or a set of files, that containers mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Unique in its job.
+    pub name: String,
+    /// What is in it.
+    pub source: VolumeSource,
+}
+
+/// What is in a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VolumeSource {
+    /// The job's `work` folder, which comes home at the end.
+    Work,
+    /// A path of the worker.
+    Host {
+        /// Absolute path.
+        path: String,
+        /// A path that is not there is left out instead of being an error.
+        optional: bool,
+    },
+    /// Files with the given bytes.
+    Files(Vec<File>),
+}
+
+/// A file with its bytes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Relative path in the volume, without `..`.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Its bytes.
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub data: Vec<u8>,
+}
+
+/// Files may be Secrets: only path and size are shown.
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({:o}, {} bytes)", self.path, self.mode, self.data.len())
+    }
+}
+
+/// Where and how to report.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Events {
+    /// The base URL; reports go to `<url>/cloudevents`.
+    pub url: String,
+    /// CloudEvents source, `cern.ch` by default.
+    pub source: String,
+    /// Which master key `key` was made from.
+    pub key_id: String,
+    /// The job's own signing key.
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub key: Vec<u8>,
+    /// PEM of the certificate authority to trust for https, instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+/// The key is a secret.
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Events to {} (key {})", self.url, self.key_id)
+    }
+}
+
+fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+    STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+}
