@@ -133,6 +133,14 @@ impl Outcome {
         self == Outcome::Succeeded
     }
 
+    /// Whether its files are worth fetching: outputs come home only from a job that ended by itself.
+    pub fn has_files(self) -> bool {
+        match self {
+            Outcome::Succeeded | Outcome::ExitCode(_) | Outcome::Signal(_) | Outcome::CannotRun => true,
+            Outcome::Removed | Outcome::SubmitRefused | Outcome::LostTrack => false,
+        }
+    }
+
     /// A word for conditions, events and metrics.
     pub fn reason(self) -> &'static str {
         match self {

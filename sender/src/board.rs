@@ -1,0 +1,137 @@
+//! What is known of each container, as the report that says it.
+
+use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
+use htc_core::workload::spec::JobSpec;
+use jiff::Timestamp;
+
+use crate::job_ad::JobAd;
+use crate::reporter::Reporter;
+
+/// The state of all containers, init containers first: their numbers count through both lists.
+pub struct Board {
+    report: Report,
+    reporter: Option<Reporter>,
+}
+
+impl Board {
+    /// Nothing has started.
+    pub fn new(job: &JobSpec, ad: JobAd, reporter: Option<Reporter>) -> Board {
+        let waiting = |name: &String| {
+            let state =
+                ContainerState::Waiting { reason: "PodInitializing".to_owned(), message: String::new() };
+            ContainerStatus { name: name.clone(), state }
+        };
+        let report = Report {
+            name: job.name.clone(),
+            namespace: job.namespace.clone(),
+            jobid: ad.id,
+            retcode: None,
+            key: job.key.clone(),
+            start: ad.start,
+            seq: 0,
+            now: Timestamp::now(),
+            phase: Phase::Preparing,
+            init_containers: job.init_containers.iter().map(|c| waiting(&c.name)).collect(),
+            containers: job.containers.iter().map(|c| waiting(&c.name)).collect(),
+        };
+        Board { report, reporter }
+    }
+
+    /// Changes the state of a container; [`Board::tell`] makes it known.
+    pub fn set(&mut self, number: usize, state: ContainerState) {
+        let inits = self.report.init_containers.len();
+        let status = match number.checked_sub(inits) {
+            None => self.report.init_containers.get_mut(number),
+            Some(number) => self.report.containers.get_mut(number),
+        };
+        if let Some(status) = status {
+            status.state = state;
+        }
+    }
+
+    /// Changes the phase. Once the job was asked to end, that is the phase for good.
+    pub fn set_phase(&mut self, phase: Phase) {
+        if self.report.phase != Phase::Stopping {
+            self.report.phase = phase;
+        }
+    }
+
+    /// Reports the present state.
+    pub fn tell(&mut self) {
+        self.report.seq += 1;
+        self.report.now = Timestamp::now();
+        if let Some(reporter) = &self.reporter {
+            reporter.publish(self.report.clone());
+        }
+    }
+
+    /// The exit code of the job so far: the highest of the containers, or that of an init container
+    /// that failed, since nothing was run after it.
+    pub fn exit_code(&self) -> i32 {
+        let code = |status: &ContainerStatus| match status.state {
+            ContainerState::Terminated { exit_code, .. } => exit_code,
+            _ => 0,
+        };
+        let all = self.report.init_containers.iter().chain(&self.report.containers);
+        all.map(code).max().unwrap_or(0)
+    }
+
+    /// The last report: the job is done, unless it was asked to end.
+    pub fn close(mut self) -> (Report, Option<Reporter>) {
+        self.set_phase(Phase::Done);
+        self.report.retcode = (self.report.phase == Phase::Done).then(|| self.exit_code());
+        self.tell();
+        (self.report, self.reporter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board() -> Board {
+        let container = |name: &str| {
+            format!(r#"{{"name":"{name}","image":"host","argv":[],"env":[],"working_dir":null,"mounts":[]}}"#)
+        };
+        let job = format!(
+            r#"{{"version":1,"key":"u/0/0/0","name":"n","namespace":"d","initContainers":[{}],
+            "containers":[{},{}],"volumes":[],"graceSeconds":1}}"#,
+            container("i"),
+            container("a"),
+            container("b")
+        );
+        Board::new(&serde_json::from_str(&job).unwrap(), JobAd { id: None, start: 2 }, None)
+    }
+
+    fn ended(exit_code: i32) -> ContainerState {
+        ContainerState::Terminated {
+            exit_code,
+            signal: None,
+            reason: "Error".to_owned(),
+            message: String::new(),
+            started_at: None,
+            finished_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_job_has_the_highest_code_of_its_containers() {
+        let mut board = board();
+        for (number, code) in [(0, 0), (1, 3), (2, 137)] {
+            board.set(number, ended(code));
+        }
+        let (report, _) = board.close();
+        assert_eq!((report.retcode, report.phase, report.order()), (Some(137), Phase::Done, (2, 1)));
+    }
+
+    #[test]
+    fn a_job_that_was_asked_to_end_never_says_that_it_is_done() {
+        let mut board = board();
+        board.set_phase(Phase::Stopping);
+        board.set(0, ended(143));
+        board.set_phase(Phase::Running);
+        assert_eq!(board.exit_code(), 143);
+        let (report, _) = board.close();
+        assert_eq!((report.retcode, report.phase), (None, Phase::Stopping));
+    }
+}

@@ -1,0 +1,196 @@
+//! From a container to what is started for it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use htc_core::workload::container::{Arg, Container, Image};
+
+use crate::apptainer::{self, Bind};
+use crate::handshake::Request;
+use crate::outputs::{PRIVATE, WORK};
+use crate::process::Invocation;
+use crate::volumes::{self, Volumes};
+
+/// Why a container cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A volume is missing or unusable.
+    #[error(transparent)]
+    Volume(#[from] volumes::Error),
+    /// An argument names a mount that the container does not have.
+    #[error("nothing is mounted at {0:?}")]
+    NoMount(String),
+    /// No program.
+    #[error("the container has no command")]
+    NoCommand,
+    /// The worker cannot run images.
+    #[error("this worker has neither apptainer nor singularity (looked in {path})")]
+    NoApptainer {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// It would be an option of apptainer.
+    #[error("{0:?} is no name of an image")]
+    Image(String),
+    /// The container's own folder in the scratch.
+    #[error("cannot make {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What all containers of a job share.
+#[derive(Debug)]
+pub struct Place {
+    /// The job's folder.
+    pub scratch: PathBuf,
+    /// The sender's own executable.
+    pub sender: PathBuf,
+    /// The index of the job in its workload.
+    pub index: u32,
+}
+
+/// What is started, and what its first process becomes.
+pub struct Launch {
+    /// The process outside.
+    pub invocation: Invocation,
+    /// The process inside.
+    pub request: Request,
+}
+
+/// A mount, and what lies behind it.
+type Mounted = (Bind, /* as the process sees it */ String);
+
+/// Works out how to start a container.
+pub fn plan(container: &Container, volumes: &Volumes, place: &Place) -> Result<Launch, Error> {
+    let mounts = mounts(container, volumes)?;
+    let word = |arg: &Arg| match arg {
+        Arg::Text(text) => Ok(text.clone()),
+        Arg::Index => Ok(place.index.to_string()),
+        Arg::Mount(path) => {
+            let found = mounts.iter().find(|(bind, _)| bind.target == *path);
+            found.map(|(_, seen)| seen.clone()).ok_or_else(|| Error::NoMount(path.clone()))
+        }
+    };
+    let argv = container.argv.iter().map(word).collect::<Result<Vec<_>, _>>()?;
+    if argv.is_empty() {
+        return Err(Error::NoCommand);
+    }
+    let env = container.env.iter().map(|v| (v.name.clone(), v.value.clone())).collect();
+    let working_dir = container.working_dir.as_ref().map(word).transpose()?;
+    let (invocation, home) = match &container.image {
+        Image::Host => on_the_worker(place),
+        Image::Apptainer(image) => in_image(container, image, mounts, place)?,
+    };
+    Ok(Launch { invocation, request: Request { argv, env, working_dir: working_dir.or(Some(home)) } })
+}
+
+fn mounts(container: &Container, volumes: &Volumes) -> Result<Vec<Mounted>, Error> {
+    let mut mounts = Vec::new();
+    for mount in &container.mounts {
+        let Some(source) = volumes.behind(mount)? else { continue };
+        let seen = match container.image {
+            Image::Host => source.to_string_lossy().into_owned(),
+            Image::Apptainer(_) => mount.path.clone(),
+        };
+        mounts.push((Bind { source, target: mount.path.clone(), read_only: mount.read_only }, seen));
+    }
+    // A mount inside another one must come after it.
+    mounts.sort_by(|(a, _), (b, _)| Path::new(&a.target).cmp(Path::new(&b.target)));
+    Ok(mounts)
+}
+
+/// A process of the worker sees a clean environment and starts in `work`.
+fn on_the_worker(place: &Place) -> (Invocation, String) {
+    let work = place.scratch.join(WORK);
+    let env = [("PATH", apptainer::search_path(std::env::var_os("PATH"))), ("HOME", work.clone().into())];
+    let mut env: Vec<(String, OsString)> = env.map(|(name, value)| (name.to_owned(), value)).into();
+    env.extend(std::env::var_os("TMPDIR").map(|value| ("TMPDIR".to_owned(), value)));
+    let invocation = Invocation { program: place.sender.clone(), args: vec!["init".into()], env };
+    (invocation, work.to_string_lossy().into_owned())
+}
+
+/// A process in an image starts in `/` where nothing else is said: apptainer does not know the
+/// working folder that a Docker image names.
+fn in_image(
+    container: &Container,
+    image: &str,
+    mounts: Vec<Mounted>,
+    place: &Place,
+) -> Result<(Invocation, String), Error> {
+    if image.is_empty() || image.starts_with('-') {
+        return Err(Error::Image(image.to_owned()));
+    }
+    let path = apptainer::search_path(std::env::var_os("PATH"));
+    let no_tool = || Error::NoApptainer { path: path.to_string_lossy().into_owned() };
+    let program = apptainer::find(&path).ok_or_else(no_tool)?;
+    let folder = place.scratch.join(PRIVATE).join(format!("apptainer.{}", container.name));
+    let home = folder.join("home");
+    fs::create_dir_all(&home).map_err(|source| Error::Folder { path: home, source })?;
+    let sender = Bind { source: place.sender.clone(), target: apptainer::SENDER.to_owned(), read_only: true };
+    let binds: Vec<_> = mounts.into_iter().map(|(bind, _)| bind).chain([sender]).collect();
+    let args = apptainer::arguments(image, &binds, &folder);
+    let env = apptainer::environment(&place.scratch, &folder, |name| std::env::var_os(name));
+    Ok((Invocation { program, args, env }, "/".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use htc_core::workload::container::{EnvVar, Mount};
+    use htc_core::workload::spec::{Volume, VolumeSource};
+
+    fn container(image: Image) -> Container {
+        Container {
+            name: "main".to_owned(),
+            image,
+            argv: vec!["bash".into(), Arg::Mount("/htc_run".to_owned()), Arg::Index],
+            env: vec![EnvVar { name: "A".to_owned(), value: "1".to_owned() }],
+            working_dir: Some(Arg::Mount("/htc_run".to_owned())),
+            mounts: vec![Mount {
+                volume: "work".to_owned(),
+                path: "/htc_run".to_owned(),
+                sub_path: None,
+                read_only: false,
+            }],
+        }
+    }
+
+    fn plan_in(scratch: &Path, container: &Container) -> Result<Launch, Error> {
+        let volumes = [Volume { name: "work".to_owned(), source: VolumeSource::Work }];
+        let volumes = Volumes::lay_out(scratch, &volumes).unwrap();
+        plan(
+            container,
+            &volumes,
+            &Place { scratch: scratch.to_owned(), sender: "/x/sender".into(), index: 7 },
+        )
+    }
+
+    #[test]
+    fn on_the_worker_a_mount_is_the_folder_behind_it() {
+        let launch = plan_in(Path::new("/s"), &container(Image::Host)).unwrap();
+        assert_eq!(launch.request.argv, ["bash", "/s/work", "7"]);
+        assert_eq!(launch.request.working_dir.as_deref(), Some("/s/work"));
+        assert_eq!(launch.invocation.program, Path::new("/x/sender"));
+    }
+
+    #[test]
+    fn an_argument_can_only_name_a_mount_that_is_there() {
+        let mut container = container(Image::Host);
+        container.argv = vec![Arg::Mount("/elsewhere".to_owned())];
+        let error = plan_in(Path::new("/s"), &container).err().unwrap();
+        assert_eq!(error.to_string(), "nothing is mounted at \"/elsewhere\"");
+    }
+
+    #[test]
+    fn an_image_is_never_taken_for_an_option() {
+        let error =
+            plan_in(Path::new("/s"), &container(Image::Apptainer("--fakeroot".to_owned()))).err().unwrap();
+        assert!(matches!(error, Error::Image(_)), "{error}");
+    }
+}

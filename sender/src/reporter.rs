@@ -1,0 +1,162 @@
+//! Sends reports from a thread of its own, so that no container ever waits for the network.
+//!
+//! Only the newest report counts: one that could not be sent yet is replaced by the next.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use htc_core::workload::report::Report;
+use htc_core::workload::spec::Events;
+
+use crate::http::{Error, Receiver};
+use crate::words::say;
+
+/// Between two tries; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Thousands of jobs may wait for one receiver that is down.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The side that has something to report.
+pub struct Reporter {
+    desk: Arc<Desk>,
+}
+
+#[derive(Default)]
+struct Desk {
+    tray: Mutex<Tray>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Tray {
+    /// The newest report that is not delivered.
+    report: Option<Report>,
+    /// Being sent just now.
+    busy: bool,
+    /// The receiver wants none.
+    closed: bool,
+    /// No later report will come: pauses are short.
+    last: bool,
+}
+
+impl Reporter {
+    /// Starts the thread; without one there are no reports, and the files must do.
+    pub fn start(events: &Events) -> Option<Reporter> {
+        let desk = Arc::new(Desk::default());
+        let clerk = desk.clone();
+        let started = Receiver::new(events).map_err(|error| error.to_string()).and_then(|receiver| {
+            let thread = std::thread::Builder::new().name("reporter".to_owned());
+            thread.spawn(move || clerk.work(&receiver)).map_err(|error| error.to_string())
+        });
+        match started {
+            Ok(_) => Some(Reporter { desk }),
+            Err(error) => {
+                say(format_args!("no reports are sent: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Takes a report; never blocks.
+    pub fn publish(&self, report: Report) {
+        let mut tray = self.desk.lock();
+        if !tray.closed {
+            tray.report = Some(report);
+            self.desk.bell.notify_all();
+        }
+    }
+
+    /// Waits until the last report is delivered; false when it was not.
+    pub fn finish(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut tray = self.desk.lock();
+        tray.last = true;
+        self.desk.bell.notify_all();
+        while tray.busy || tray.report.is_some() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            tray = self.desk.wait(tray, left);
+        }
+        !tray.closed
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, tray: MutexGuard<'a, Tray>, limit: Duration) -> MutexGuard<'a, Tray> {
+        self.bell.wait_timeout(tray, limit).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The thread: sends what is in the tray until the receiver wants no more.
+    fn work(&self, receiver: &Receiver) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let report = self.next();
+            match receiver.post(&report) {
+                Ok(()) => {
+                    pause = FIRST_PAUSE;
+                    self.done(None, false);
+                }
+                Err(Error::Later(why)) => {
+                    if pause == FIRST_PAUSE {
+                        say(format_args!("report to {} failed, trying again: {why}", receiver.url()));
+                    }
+                    self.done(Some(report), false);
+                    self.rest(jitter(pause));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(why) => {
+                    say(format_args!("no more reports to {}: {why}", receiver.url()));
+                    self.done(None, true);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Report {
+        let mut tray = self.lock();
+        loop {
+            if let Some(report) = tray.report.take() {
+                tray.busy = true;
+                return report;
+            }
+            tray = self.bell.wait(tray).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Puts back what was not delivered, unless something newer has come.
+    fn done(&self, undelivered: Option<Report>, closed: bool) {
+        let mut tray = self.lock();
+        tray.busy = false;
+        tray.closed = closed;
+        tray.report = if closed { None } else { tray.report.take().or(undelivered) };
+        self.bell.notify_all();
+    }
+
+    /// A pause that the end of the job cuts short.
+    fn rest(&self, pause: Duration) {
+        let start = Instant::now();
+        let mut tray = self.lock();
+        loop {
+            let pause = if tray.last { pause.min(FIRST_PAUSE) } else { pause };
+            let left = pause.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tray = self.wait(tray, left);
+        }
+    }
+}
+
+/// Half to all of the pause, so that jobs that failed together do not come back together.
+fn jitter(pause: Duration) -> Duration {
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let share = 0.5 + f64::from((clock.subsec_nanos() ^ std::process::id()) % 1000) / 2000.0;
+    pause.mul_f64(share)
+}

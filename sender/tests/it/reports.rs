@@ -1,0 +1,159 @@
+//! What a receiver gets to see of a job.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use htc_core::events::{Signature, TYPE, job_key};
+use htc_core::workload::container::Image;
+use htc_core::workload::report::{Phase, Report};
+use htc_core::workload::spec::Events;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::scratch::{Scratch, job};
+
+struct Request {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn header(&self, name: &str) -> &str {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value).unwrap()
+    }
+
+    fn report(&self) -> Report {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Answers the n-th request with the n-th code, and all later ones with the last.
+fn receiver(codes: &'static [u16]) -> (String, Receiver<Request>) {
+    let (address, requests) = serve(codes, |stream| stream);
+    (format!("http://{address}/base/"), requests)
+}
+
+/// The same behind TLS, with the certificate for 127.0.0.1 that `tls/` holds.
+fn tls_receiver() -> (String, Receiver<Request>) {
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("tls/server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/server.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let (address, requests) =
+        serve(&[202], move |stream| StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream));
+    (format!("https://{address}"), requests)
+}
+
+fn serve<S: Read + Write>(
+    codes: &'static [u16],
+    wrap: impl Fn(TcpStream) -> S + Send + 'static,
+) -> (SocketAddr, Receiver<Request>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, requests) = channel();
+    std::thread::spawn(move || {
+        let mut codes = codes.iter();
+        let mut code = 0;
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(wrap(stream.unwrap()));
+            let Ok(request) = read(&mut stream) else { continue };
+            code = *codes.next().unwrap_or(&code);
+            let answer = format!("HTTP/1.1 {code} x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            let _ = sender.send(request);
+        }
+    });
+    (address, requests)
+}
+
+fn read(stream: &mut impl BufRead) -> io::Result<Request> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let mut request = Request { head, body: Vec::new() };
+    request.body = vec![0; request.header("content-length").parse().unwrap()];
+    stream.read_exact(&mut request.body)?;
+    Ok(request)
+}
+
+/// Runs a job that reports to this URL and ends with code 3.
+fn run(url: String, ca: Option<&str>) -> Scratch {
+    let mut job = job(Image::Host, &["sh", "-c", "exit 3"], "");
+    let key = job_key(b"master", &job.key);
+    let ca = ca.map(str::to_owned);
+    job.events = Some(Events { url, source: "cern.ch".to_owned(), key_id: "k".to_owned(), key, ca });
+    let scratch = Scratch::of(&job);
+    scratch.write("ad", b"ClusterId = 12\nProcId = 3\nNumShadowStarts = 2\n");
+    let status = scratch.command().env("_CONDOR_JOB_AD", scratch.path().join("ad")).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    scratch
+}
+
+fn run_with(codes: &'static [u16]) -> (Scratch, Vec<Request>) {
+    let (url, requests) = receiver(codes);
+    let scratch = run(url, None);
+    (scratch, requests.try_iter().collect())
+}
+
+#[test]
+fn every_report_is_signed_and_the_last_one_is_that_of_result_json() {
+    let (scratch, requests) = run_with(&[202]);
+    for request in &requests {
+        assert!(request.head.starts_with("POST /base/cloudevents HTTP/1.1\r\n"), "{}", request.head);
+        assert_eq!(request.header("ce-type"), TYPE);
+        assert_eq!(request.header("content-type"), "application/json");
+        assert_eq!(request.header("HTC-Job-Key"), "u/7/0/0");
+        let signature = Signature::parse(request.header("HTC-Signature")).unwrap();
+        assert!(signature.is_of(&job_key(b"master", &"u/7/0/0".parse().unwrap()), &request.body));
+    }
+    let reports: Vec<_> = requests.iter().map(Request::report).collect();
+    assert!(reports.windows(2).all(|pair| pair[0].order() < pair[1].order()));
+    let last = reports.last().unwrap();
+    assert_eq!((last.phase, last.retcode, last.start), (Phase::Done, Some(3), 2));
+    assert_eq!(last.jobid.as_deref(), Some("12.3"));
+    assert_eq!(*last, scratch.report());
+}
+
+#[test]
+fn a_receiver_that_is_busy_is_asked_again_until_it_has_the_last_report() {
+    let (_, requests) = run_with(&[503, 429, 202]);
+    assert_eq!(requests.last().unwrap().report().phase, Phase::Done);
+}
+
+#[test]
+fn a_receiver_that_does_not_know_the_job_is_left_alone() {
+    let (scratch, requests) = run_with(&[410]);
+    assert_eq!(requests.len(), 1);
+    assert!(scratch.read("sender.out").contains("no more reports"));
+    assert_eq!(scratch.report().retcode, Some(3));
+}
+
+#[test]
+fn https_trusts_the_authority_of_job_json_and_no_other() {
+    let (url, requests) = tls_receiver();
+    run(url, Some(include_str!("tls/ca.pem")));
+    assert_eq!(requests.try_iter().last().unwrap().report().phase, Phase::Done);
+    let (url, requests) = tls_receiver();
+    let scratch = run(url, None);
+    assert!(requests.try_iter().next().is_none());
+    assert!(scratch.read("sender.out").contains("certificate"), "{}", scratch.read("sender.out"));
+}
+
+#[test]
+fn without_a_route_the_job_ends_as_it_did() {
+    let scratch = run("http://127.0.0.1:1".to_owned(), None);
+    assert!(scratch.read("sender.out").contains("the last report did not get through"));
+    assert_eq!(scratch.report().retcode, Some(3));
+}

@@ -1,0 +1,55 @@
+//! What we do to many jobs at once: remove, acknowledge, fetch outputs.
+
+use super::ad::ACK;
+use super::cli::{Call, CallError, run};
+use super::pool::Pool;
+use crate::limits::{ACT_DEADLINE, TRANSFER_DEADLINE};
+
+/// Says that the jobs may leave the queue. That no job matches is no failure.
+pub async fn acknowledge(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+    act(pool, "condor_qedit", ["-constraint", constraint, ACK, "true"]).await
+}
+
+/// Removes the jobs. That no job matches is no failure.
+pub async fn remove(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+    act(pool, "condor_rm", ["-constraint", constraint]).await
+}
+
+/// Brings the outputs of jobs home, each to the folder it was submitted from. The exit code proves
+/// nothing: look for the files.
+pub async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+    let arguments = ["-constraint", constraint].map(str::to_owned).to_vec();
+    run(Call { tool: "condor_transfer_data", arguments, pool, deadline: TRANSFER_DEADLINE }).await.map(drop)
+}
+
+async fn act<const N: usize>(
+    pool: &Pool,
+    tool: &'static str,
+    arguments: [&str; N],
+) -> Result<(), CallError> {
+    let arguments = arguments.map(str::to_owned).to_vec();
+    match run(Call { tool, arguments, pool, deadline: ACT_DEADLINE }).await {
+        Err(CallError::Failed { message, .. }) if nothing_matched(&message) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// The tools' exit code is 1 when no job matches, as for an outage: only the text tells.
+fn nothing_matched(message: &str) -> bool {
+    let no_connection = message.contains("SECMAN") || message.contains("AUTHENTICATE");
+    !no_connection
+        && (message.contains("all jobs matching constraint") || message.contains("no ads matched constraint")
+            || message.contains("matched no jobs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_schedd_that_answered_can_say_that_nothing_matched() {
+        assert!(nothing_matched("Couldn't find/remove all jobs matching constraint (member(HTCOperatorUid, {\"x\"}))"));
+        assert!(!nothing_matched("SECMAN:2011:Connection closed; Couldn't find/remove all jobs matching constraint (x)"));
+        assert!(!nothing_matched("condor_rm: (null)"));
+    }
+}

@@ -1,0 +1,220 @@
+//! Starts HTCondor's tools: argument vectors only, a cleared environment, and a deadline that holds
+//! without us.
+//!
+//! Tools hang (a stopped schedd holds `condor_submit` for ever), so each runs under coreutils'
+//! `timeout -s KILL` in a process group of its own: it dies in time even when we are gone. A tool
+//! that fails tells us nothing about jobs, only that the question was not answered.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::pool::Pool;
+use crate::limits::TOOL_OUTPUT_MAX;
+
+/// A call of a tool.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// `condor_q`, `condor_submit`, ….
+    pub tool: &'static str,
+    /// Its arguments, without the pool's.
+    pub arguments: Vec<String>,
+    /// The pool it speaks to.
+    pub pool: &'a Pool,
+    /// After this it is killed.
+    pub deadline: Duration,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The tool is not installed, or we may not start it.
+    #[error("failed to start {tool}: {source}; are HTCondor's tools in PATH?")]
+    Start {
+        /// Which tool.
+        tool: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It did not end in time.
+    #[error("{tool} did not answer within {} s and was killed", deadline.as_secs())]
+    Deadline {
+        /// Which tool.
+        tool: &'static str,
+        /// Its deadline.
+        deadline: Duration,
+    },
+    /// It said no.
+    #[error("{tool} failed: {message}")]
+    Failed {
+        /// Which tool.
+        tool: &'static str,
+        /// What it wrote to stderr, on one line.
+        message: String,
+    },
+    /// It ended well but what it wrote cannot be read.
+    #[error("{tool} gave an answer that cannot be read: {message}")]
+    Unreadable {
+        /// Which tool.
+        tool: &'static str,
+        /// Why.
+        message: String,
+    },
+}
+
+impl CallError {
+    /// A label for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CallError::Start { .. } => "start",
+            CallError::Deadline { .. } => "deadline",
+            CallError::Failed { .. } => "failed",
+            CallError::Unreadable { .. } => "unreadable",
+        }
+    }
+}
+
+/// Runs a tool to its end and gives what it wrote to stdout.
+pub async fn run(call: Call<'_>) -> Result<Vec<u8>, CallError> {
+    Running::start(&call, None)?.finish().await
+}
+
+/// A tool that has been started. Dropping it kills its process group.
+pub struct Running {
+    tool: &'static str,
+    deadline: Duration,
+    child: Child,
+    stdout: BufReader<tokio::process::ChildStdout>,
+    ended: bool,
+}
+
+impl Running {
+    /// Starts a tool. `lock` becomes its standard input: the tool does not read it, but as long as
+    /// the tool lives, whoever its parent is, the lock on that open file lives too.
+    pub fn start(call: &Call<'_>, lock: Option<File>) -> Result<Running, CallError> {
+        let Call { tool, arguments, pool, deadline } = call;
+        let start = |source| CallError::Start { tool, source };
+        let mut command = Command::new("timeout");
+        command
+            .args(["-s", "KILL", &deadline.as_secs().to_string(), tool])
+            .args(pool.arguments())
+            .args(arguments)
+            .env_clear()
+            .envs(pool.environment.iter().map(|(name, value)| (name, value)))
+            .envs(pool.config.iter().map(|path| ("CONDOR_CONFIG", path)))
+            .stdin(lock.map_or_else(Stdio::null, Stdio::from))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn().map_err(start)?;
+        let stdout = child.stdout.take().ok_or_else(|| start(std::io::Error::other("no stdout")))?;
+        Ok(Running { tool, deadline: *deadline, child, stdout: BufReader::new(stdout), ended: false })
+    }
+
+    /// The next line of stdout as soon as it is there; empty at its end.
+    pub async fn line(&mut self) -> String {
+        let mut line = String::new();
+        // What cannot be read is judged by the exit code in `finish`.
+        let _ = self.stdout.read_line(&mut line).await;
+        line
+    }
+
+    /// Waits for the end; gives the rest of stdout.
+    pub async fn finish(mut self) -> Result<Vec<u8>, CallError> {
+        let tool = self.tool;
+        let mut stderr = self.child.stderr.take();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let read_err = async {
+            match stderr.as_mut() {
+                Some(stderr) => stderr.take(TOOL_OUTPUT_MAX).read_to_end(&mut err).await,
+                None => Ok(0),
+            }
+        };
+        let limited = &mut (&mut self.stdout).take(TOOL_OUTPUT_MAX);
+        let (read, read_err) = tokio::join!(limited.read_to_end(&mut out), read_err);
+        let status = self.child.wait().await;
+        self.ended = true;
+        let unreadable = |e: std::io::Error| CallError::Unreadable { tool, message: e.to_string() };
+        let status = status.map_err(unreadable)?;
+        if status.success() {
+            read.and(read_err).map_err(unreadable)?;
+            return Ok(out);
+        }
+        // `timeout -s KILL` kills itself with the tool, or gives 137 when only the tool died.
+        use std::os::unix::process::ExitStatusExt;
+        if status.code() == Some(137) || status.signal() == Some(9) {
+            return Err(CallError::Deadline { tool, deadline: self.deadline });
+        }
+        if status.code() == Some(127) && err.starts_with(b"timeout:") {
+            let source = std::io::Error::other(one_line(&err));
+            return Err(CallError::Start { tool, source });
+        }
+        Err(CallError::Failed { tool, message: one_line(if err.trim_ascii().is_empty() { &out } else { &err }) })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let Some(pid) = pid {
+            // It may have ended in this moment; then there is nothing left to do.
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// What a tool said, fit for one line of a log or a condition.
+fn one_line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&text[..text.len().min(2_000)]);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { "it gave no reason".to_owned() } else { lines.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(tool: &'static str, arguments: &[&str], pool: &Pool, seconds: u64) -> Result<Running, CallError> {
+        let arguments = arguments.iter().map(|a| a.to_string()).collect();
+        Running::start(&Call { tool, arguments, pool, deadline: Duration::from_secs(seconds) }, None)
+    }
+
+    fn pool() -> Pool {
+        Pool { environment: vec![("PATH".into(), "/usr/bin:/bin".into())], ..Pool::default() }
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_hangs_is_killed_at_its_deadline() {
+        let error = call("sleep", &["600"], &pool(), 1).unwrap().finish().await.unwrap_err();
+        assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_tool_is_told_from_one_that_fails() {
+        let error = call("condor_no_such_tool", &[], &pool(), 5).unwrap().finish().await.unwrap_err();
+        assert!(matches!(error, CallError::Start { .. }), "{error}");
+        let error = call("ls", &["/no/such"], &pool(), 5).unwrap().finish().await.unwrap_err();
+        assert!(matches!(&error, CallError::Failed { message, .. } if message.contains("/no/such")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tool_sees_nothing_of_our_environment() {
+        let out = call("env", &[], &pool(), 5).unwrap().finish().await.unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "PATH=/usr/bin:/bin\n");
+    }
+
+    #[tokio::test]
+    async fn a_line_can_be_had_before_the_tool_ends() {
+        let script = "echo 1.0 - 1.2; exec sleep 600";
+        let mut running = call("sh", &["-c", script], &pool(), 60).unwrap();
+        assert_eq!(running.line().await, "1.0 - 1.2\n");
+    }
+}

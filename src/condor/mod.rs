@@ -1,0 +1,11 @@
+//! HTCondor's dialect: what its tools are called, what they want and what they say. It knows
+//! neither Kubernetes nor our store; [`cli`] is the only place that starts processes.
+
+pub mod act;
+pub mod ad;
+pub mod cli;
+pub mod options;
+pub mod pool;
+pub mod query;
+pub mod quote;
+pub mod submit;

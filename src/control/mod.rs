@@ -1,0 +1,22 @@
+//! The control socket, `<data-dir>/control.sock`: how `logs` and other sub-commands ask the
+//! operator that runs. It is never an open port.
+
+mod logs;
+pub mod client;
+
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::engine::Engine;
+
+/// Where the socket is.
+pub fn socket(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// The routes of the socket.
+pub fn router(engine: Engine) -> Router {
+    Router::new().route("/logs", get(logs::logs)).with_state(engine)
+}

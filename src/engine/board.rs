@@ -1,0 +1,249 @@
+//! The board: what we know of every live workload, in memory. It is rebuilt from the store at start
+//! and changed only after the store was.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use htc_core::workload::Workload;
+use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::progress::{End, JobId, Progress};
+use htc_core::workload::report::Report;
+
+use crate::condor::ad::Exit;
+use crate::store::wishes::{Waiting, Want};
+
+/// Everything known.
+#[derive(Default)]
+pub struct Board {
+    /// The workloads by UID.
+    pub entries: HashMap<Uid, Entry>,
+    /// Submissions that are not settled, by their intent.
+    pub intents: BTreeMap<i64, Intent>,
+    /// Whether one complete answer of this life has been taken in.
+    pub merged: bool,
+    /// Why the pool does not answer, if it does not.
+    pub trouble: Option<String>,
+}
+
+/// A workload.
+pub struct Entry {
+    /// Which door wishes.
+    pub door: String,
+    /// The outside object's namespace.
+    pub namespace: String,
+    /// The outside object's name.
+    pub name: String,
+    /// What shall run; none in a tombstone.
+    pub workload: Option<Arc<Workload>>,
+    /// What is wished.
+    pub want: Want,
+    /// When the wish to be gone was durable: only a question asked after it can prove it.
+    pub gone_since: Option<Instant>,
+    /// Nothing of it is submitted before, epoch seconds.
+    pub not_before: i64,
+    /// What waits to be submitted: ranges in order, not overlapping.
+    pub waiting: Vec<Waiting>,
+    /// The current job of each index that has one.
+    pub jobs: BTreeMap<u32, Job>,
+}
+
+/// The current job of an index.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its key.
+    pub key: JobKey,
+    /// Its folder.
+    pub folder: String,
+    /// What we believe of it.
+    pub progress: Progress,
+    /// The submission it belongs to, until that is settled.
+    pub intent: Option<i64>,
+    /// The highest `NumShadowStarts` seen.
+    pub starts: u32,
+    /// What it last said of itself.
+    pub report: Option<Arc<Report>>,
+    /// Its ad says that it is over; how it ended waits for its result.
+    pub finished: Option<Finished>,
+    /// Its files are home.
+    pub home: bool,
+    /// Its door has made its end known.
+    pub published: bool,
+    /// It is no longer in the queue, and that is right.
+    pub left: bool,
+    /// How many complete answers in a row did not have it though they should.
+    pub missing: u32,
+}
+
+/// What an ad in state 4 says.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// HTCondor's id.
+    pub job: JobId,
+    /// How the sender ended.
+    pub exit: Exit,
+    /// When.
+    pub at: jiff::Timestamp,
+    /// Since when we know.
+    pub seen: Instant,
+}
+
+/// A submission that is not settled.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// When it was made, epoch seconds.
+    pub created: i64,
+    /// How many jobs it was for.
+    pub rows: usize,
+    /// Our own submitter is at it and will say how the tool ended. Else the lock tells.
+    pub at_work: bool,
+    /// Once the tool is dead: since when, and what it said.
+    pub dead: Option<(Instant, ToolEnd)>,
+}
+
+/// What is known of the end of a `condor_submit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolEnd {
+    /// Exit code 0.
+    Well,
+    /// It failed, and may do better later.
+    Outage,
+    /// It refused what was asked, with this sentence.
+    Refused(String),
+    /// It ended in an earlier life of ours.
+    Unknown,
+}
+
+impl Job {
+    /// A job as it is before anything is known of it.
+    pub fn new(key: JobKey, folder: String, progress: Progress, intent: Option<i64>) -> Job {
+        Job {
+            key,
+            folder,
+            progress,
+            intent,
+            starts: 0,
+            report: None,
+            finished: None,
+            home: false,
+            published: false,
+            left: false,
+            missing: 0,
+        }
+    }
+
+    /// Its end, if it is known.
+    pub fn end(&self) -> Option<&End> {
+        self.progress.end()
+    }
+
+    /// Whether files of it are still to be fetched.
+    pub fn wants_files(&self) -> bool {
+        !self.home && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
+    }
+
+    /// Whether its report is the last one of its latest start.
+    pub fn final_report(&self) -> Option<&Arc<Report>> {
+        self.report.as_ref().filter(|report| report.is_final() && report.start >= self.starts)
+    }
+}
+
+impl Entry {
+    /// How many indices wait.
+    pub fn waiting_count(&self) -> u64 {
+        self.waiting.iter().map(|w| u64::from(w.last - w.first) + 1).sum()
+    }
+
+    /// Puts an index back to those that wait.
+    pub fn put_back(&mut self, index: u32, attempt: u32, submission: u32) {
+        self.waiting.push(Waiting { first: index, last: index, attempt, submission });
+        self.waiting.sort();
+        self.waiting.dedup_by(|next, before| {
+            let joins = before.last + 1 == next.first
+                && (before.attempt, before.submission) == (next.attempt, next.submission);
+            if joins {
+                before.last = next.last;
+            }
+            joins
+        });
+    }
+
+    /// Takes an index out of those that wait; says whether it was among them, and how.
+    pub fn take(&mut self, index: u32) -> Option<Waiting> {
+        let at = self.waiting.iter().position(|w| (w.first..=w.last).contains(&index))?;
+        let whole = self.waiting.remove(at);
+        if index < whole.last {
+            self.waiting.insert(at, Waiting { first: index + 1, ..whole });
+        }
+        if index > whole.first {
+            self.waiting.insert(at, Waiting { last: index - 1, ..whole });
+        }
+        Some(whole)
+    }
+}
+
+impl Board {
+    /// The current job with this key.
+    pub fn job_mut(&mut self, key: &JobKey) -> Option<&mut Job> {
+        self.entries.get_mut(&key.uid)?.jobs.get_mut(&key.index).filter(|job| job.key == *key)
+    }
+
+    /// The current job with this key.
+    pub fn job(&self, key: &JobKey) -> Option<&Job> {
+        self.entries.get(&key.uid)?.jobs.get(&key.index).filter(|job| job.key == *key)
+    }
+
+    /// Jobs that are in the queue or may be.
+    pub fn live(&self) -> usize {
+        self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| !job.left).count()
+    }
+
+    /// Whether anything is under way that the pool could tell us about.
+    pub fn is_busy(&self) -> bool {
+        !self.intents.is_empty()
+            || self.entries.values().any(|e| {
+                e.want == Want::Gone || !e.waiting.is_empty() || e.jobs.values().any(|job| !job.left)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(waiting: &[Waiting]) -> Entry {
+        Entry {
+            door: "test".into(),
+            namespace: String::new(),
+            name: "x".into(),
+            workload: None,
+            want: Want::Run,
+            gone_since: None,
+            not_before: 0,
+            waiting: waiting.to_vec(),
+            jobs: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn taking_and_putting_back_leaves_the_ranges_as_they_were() {
+        let all = Waiting { first: 0, last: 9, attempt: 0, submission: 0 };
+        let mut entry = entry(&[all]);
+        for index in [0, 9, 4] {
+            assert_eq!(entry.take(index).map(|w| w.attempt), Some(0));
+            assert_eq!(entry.take(index), None);
+        }
+        assert_eq!(entry.waiting_count(), 7);
+        for index in [4, 0, 9] {
+            entry.put_back(index, 0, 0);
+        }
+        assert_eq!(entry.waiting, [all]);
+    }
+
+    #[test]
+    fn ranges_of_different_submissions_do_not_join() {
+        let mut entry = entry(&[Waiting { first: 0, last: 1, attempt: 0, submission: 0 }]);
+        entry.put_back(2, 0, 1);
+        assert_eq!(entry.waiting.len(), 2);
+    }
+}

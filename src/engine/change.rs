@@ -1,0 +1,160 @@
+//! A change of one job: first durable, then believed.
+
+use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::progress::{End, JobId, Progress};
+use rusqlite::Transaction;
+
+use super::Inner;
+use super::board::{Board, Finished, Job};
+use super::wish::stored_job;
+use crate::crash_point;
+use crate::store::database::StoreError;
+use crate::store::wishes::Waiting;
+use crate::store::{jobs, wishes};
+
+/// A change of one job.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A job that an earlier life submitted becomes the job of its index.
+    Adopt(Box<Job>),
+    /// It is in the queue with all its files, in this state.
+    Settle(JobKey, Progress),
+    /// It is over by its ad; how it ended may be known at once.
+    Finish(JobKey, Finished, Option<End>),
+    /// It is over.
+    End(JobKey, End),
+    /// This submission came to nothing; the attempt goes on, or nobody wants it any more.
+    Void {
+        /// The job.
+        key: JobKey,
+        /// Whether its index waits again.
+        again: bool,
+    },
+}
+
+impl Inner {
+    /// Makes changes durable and then true on the board; gives the workloads that changed.
+    pub(super) async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Uid>, StoreError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let waiting = self.change_waiting(&changes);
+        let ending = changes.iter().any(|c| matches!(c, Change::End(..) | Change::Finish(..)));
+        let (durable, names) = (changes.clone(), self.names(&changes));
+        self.store
+            .call(move |t| {
+                durable.iter().zip(&names).try_for_each(|(change, name)| change.keep(t, name))?;
+                waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))
+            })
+            .await?;
+        if ending {
+            crash_point!("end-durable");
+        }
+        let mut changed: Vec<Uid> = Vec::new();
+        let mut board = self.board();
+        for change in changes {
+            changed.push(change.key().uid.clone());
+            self.believe(&mut board, change);
+        }
+        drop(board);
+        changed.sort();
+        changed.dedup();
+        Ok(changed)
+    }
+
+    /// The ranges of what waits change on the board before they are durable: only the submitter
+    /// reads them, and it passes over an index that has a job.
+    fn change_waiting(&self, changes: &[Change]) -> Vec<(Uid, Vec<Waiting>)> {
+        let mut board = self.board();
+        let mut touched: Vec<Uid> = Vec::new();
+        for change in changes {
+            let key = change.key();
+            let Some(entry) = board.entries.get_mut(&key.uid) else { continue };
+            match change {
+                Change::Adopt(_) => drop(entry.take(key.index)),
+                Change::Void { again: true, .. } => {
+                    entry.put_back(key.index, key.attempt, key.submission + 1);
+                }
+                _ => continue,
+            }
+            touched.push(key.uid.clone());
+        }
+        touched.sort();
+        touched.dedup();
+        let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
+        touched.into_iter().filter_map(ranges).collect()
+    }
+
+    fn names(&self, changes: &[Change]) -> Vec<String> {
+        let board = self.board();
+        let name = |change: &Change| board.entries.get(&change.key().uid).map(|e| e.name.clone());
+        changes.iter().map(|change| name(change).unwrap_or_default()).collect()
+    }
+
+    fn believe(&self, board: &mut Board, change: Change) {
+        if let Change::Adopt(job) = change {
+            self.metrics.adopted.inc();
+            if let Some(entry) = board.entries.get_mut(&job.key.uid) {
+                entry.jobs.insert(job.key.index, *job);
+            }
+            return;
+        }
+        let key = change.key().clone();
+        if let Change::Void { .. } = change {
+            board.entries.get_mut(&key.uid).and_then(|entry| entry.jobs.remove(&key.index));
+            self.submit_bell.notify_one();
+            return;
+        }
+        let Some(job) = board.job_mut(&key) else { return };
+        let committed = job.intent.take().is_some();
+        match change {
+            Change::Settle(_, progress) => job.progress = progress,
+            Change::Finish(_, finished, end) => {
+                let id = finished.job;
+                job.finished = Some(finished);
+                job.progress = match end {
+                    Some(end) => self.ended(Some(id), end),
+                    None => Progress::Queued { job: id },
+                };
+                self.fetch_bell.notify_one();
+            }
+            Change::End(_, end) => job.progress = self.ended(job.progress.job(), end),
+            Change::Adopt(_) | Change::Void { .. } => {}
+        }
+        if committed && job.progress.job().is_some() {
+            self.metrics.committed.inc();
+        }
+    }
+
+    fn ended(&self, job: Option<JobId>, end: End) -> Progress {
+        self.metrics.ended(end.outcome);
+        Progress::Ended { job, end }
+    }
+}
+
+impl Change {
+    /// The job that changes.
+    pub fn key(&self) -> &JobKey {
+        match self {
+            Change::Adopt(job) => &job.key,
+            Change::Settle(key, _) | Change::Finish(key, ..) | Change::End(key, _) => key,
+            Change::Void { key, .. } => key,
+        }
+    }
+
+    /// Writes the change into the job's row; `name` is that of the outside object.
+    fn keep(&self, t: &Transaction<'_>, name: &str) -> Result<(), StoreError> {
+        match self {
+            Change::Adopt(job) => jobs::insert(t, &stored_job(name, job)),
+            Change::Settle(key, progress) => {
+                progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id))
+            }
+            Change::Finish(key, finished, end) => {
+                jobs::settle(t, key, finished.job)?;
+                end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end, false))
+            }
+            Change::End(key, end) => jobs::end(t, key, end, false),
+            Change::Void { key, .. } => jobs::delete(t, key),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a look says must be done in the pool, for many jobs at a time: remove, acknowledge, bury.
+//! Each chore may be done twice or not at all: the next look asks for it again.
+
+use std::time::Instant;
+
+use htc_core::workload::names::{JobKey, Uid};
+
+use super::Inner;
+use super::board::Board;
+use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
+use crate::condor::cli::CallError;
+use crate::condor::{act, query, quote};
+use crate::crash_point;
+use crate::store::wishes;
+use crate::store::wishes::Want;
+
+/// At most so many keys stand in one constraint: longer ones make the schedd slow.
+const KEYS_PER_CALL: usize = 500;
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub struct Chores {
+    /// Ended, and their doors have said so: they may leave.
+    acknowledge: Vec<JobKey>,
+    /// Started again after their end was published, or second copies.
+    remove: Vec<JobKey>,
+    /// Committed, but their files never all arrived.
+    unstaged: Vec<JobKey>,
+    /// Workloads that shall be gone and have jobs in the queue.
+    workloads: Vec<Uid>,
+    /// Workloads of which nothing is left.
+    bury: Vec<Uid>,
+    /// Something has moved: look again soon.
+    pub look_again: bool,
+}
+
+impl Chores {
+    /// The job may leave the queue.
+    pub fn acknowledge(&mut self, ad: &Ad) {
+        self.acknowledge.push(ad.key.clone());
+    }
+
+    /// The job's files did not all arrive.
+    pub fn unstaged(&mut self, ad: &Ad) {
+        self.unstaged.push(ad.key.clone());
+    }
+
+    /// The job's end is published, so it must not run again.
+    pub fn late(&mut self, ad: &Ad) {
+        tracing::warn!(key = %ad.key, job = %ad.job, "removing a job that is alive after its end was published");
+        self.remove.push(ad.key.clone());
+    }
+
+    /// An ad that is not the current job of its index.
+    pub fn stray(&mut self, ad: &Ad) {
+        if ad.is_over() {
+            self.acknowledge(ad);
+        } else if ad.is_spooling() {
+            self.unstaged(ad);
+        } else {
+            tracing::error!(key = %ad.key, job = %ad.job, "removing a second copy of a job");
+            self.remove.push(ad.key.clone());
+        }
+    }
+
+    /// The workload shall be gone.
+    pub fn remove_workload(&mut self, uid: &Uid) {
+        self.workloads.push(uid.clone());
+    }
+
+    /// Nothing is left of the workload.
+    pub fn bury(&mut self, uid: &Uid) {
+        self.bury.push(uid.clone());
+    }
+
+    /// Ads without a workload: those of a tombstone are removed, all others are only reported.
+    pub fn buried(&mut self, board: &Board, orphans: &[Ad]) {
+        for ad in orphans {
+            match board.entries.get(&ad.key.uid).map(|entry| entry.want) {
+                Some(Want::Tombstone) => self.remove_workload(&ad.key.uid),
+                _ => tracing::debug!(key = %ad.key, job = %ad.job, "a job of ours that nobody wishes"),
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.acknowledge.is_empty()
+            && self.remove.is_empty()
+            && self.unstaged.is_empty()
+            && self.workloads.is_empty()
+            && self.bury.is_empty()
+    }
+}
+
+impl Inner {
+    /// Does the chores. What fails is asked for again by the next look.
+    pub(super) async fn do_chores(&self, mut chores: Chores) -> Result<(), CallError> {
+        if chores.is_empty() {
+            return Ok(());
+        }
+        chores.workloads.sort();
+        chores.workloads.dedup();
+        for uids in chores.workloads.chunks(KEYS_PER_CALL) {
+            // In this order a removed job leaves within a second.
+            let constraint = query::of_workloads(uids);
+            act::acknowledge(&self.pool, &constraint).await?;
+            act::remove(&self.pool, &format!("{constraint} && JobStatus != 3")).await?;
+            crash_point!("removed");
+        }
+        for keys in chores.unstaged.chunks(KEYS_PER_CALL) {
+            // Decided by the schedd in one step: a job that has just got its files stays.
+            let waiting = format!("JobStatus == 5 && HoldReasonCode == {SPOOLING_INPUT}");
+            act::remove(&self.pool, &format!("{} && {waiting}", of_jobs(keys))).await?;
+            self.metrics.unstaged.inc_by(keys.len() as u64);
+            crash_point!("unstaged-removed");
+        }
+        for keys in chores.remove.chunks(KEYS_PER_CALL) {
+            self.metrics.copies.inc_by(keys.len() as u64);
+            act::remove(&self.pool, &of_jobs(keys)).await?;
+        }
+        for keys in chores.acknowledge.chunks(KEYS_PER_CALL) {
+            let constraint = format!("{} && (JobStatus == 3 || JobStatus == 4)", of_jobs(keys));
+            act::acknowledge(&self.pool, &constraint).await?;
+            crash_point!("acknowledged");
+            act::remove(&self.pool, &format!("{constraint} && JobStatus == 4 && {ACK} =?= true")).await?;
+        }
+        for uid in chores.bury {
+            self.bury(&uid).await;
+        }
+        self.look_bell.notify_one();
+        Ok(())
+    }
+
+    async fn bury(&self, uid: &Uid) {
+        let folder = self.workload_folder(uid);
+        let removed = tokio::task::spawn_blocking(move || super::files::remove_folder(&folder)).await;
+        if let Ok(Err(why)) = removed {
+            tracing::warn!(%why, %uid, "failed to remove the folder of a deleted workload");
+        }
+        let id = uid.clone();
+        if let Err(why) = self.store.call(move |t| wishes::bury(t, &id)).await {
+            return tracing::warn!(%why, %uid, "failed to bury a workload; it is tried again");
+        }
+        crash_point!("gone-durable");
+        if let Some(entry) = self.board().entries.get_mut(uid) {
+            entry.want = Want::Tombstone;
+            entry.workload = None;
+            entry.gone_since = None::<Instant>;
+            entry.jobs.clear();
+        }
+        self.ring([uid.clone()]);
+    }
+}
+
+fn of_jobs(keys: &[JobKey]) -> String {
+    format!("member({KEY}, {})", quote::list(keys))
+}

@@ -1,0 +1,71 @@
+//! The data folder: `jobs/<uid>/<index>.<attempt>.<submission>/` for each job, and
+//! `intents/<id>/` with the lock and the description of a submission.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use htc_core::workload::names::{JobKey, Uid};
+
+use super::Inner;
+
+impl Inner {
+    /// The folder of a job, as text: it travels through submit descriptions and the store.
+    pub(super) fn folder(&self, key: &JobKey) -> String {
+        let JobKey { uid, index, attempt, submission } = key;
+        self.workload_folder(uid).join(format!("{index}.{attempt}.{submission}")).display().to_string()
+    }
+
+    /// The folder of a workload.
+    pub(super) fn workload_folder(&self, uid: &Uid) -> PathBuf {
+        self.options.data.join("jobs").join(uid.as_str())
+    }
+
+    /// The folder of an intent.
+    pub(super) fn intent_folder(&self, id: i64) -> PathBuf {
+        self.options.data.join("intents").join(id.to_string())
+    }
+}
+
+/// Makes a folder and its parents, for us alone.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a file that may hold secrets: 0600 from its first moment.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)
+}
+
+/// Removes a folder; that it is not there is fine.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the lock of an intent and takes it. It is held as long as any process has this open file.
+pub fn lock_intent(folder: &Path) -> io::Result<File> {
+    make_folder(folder)?;
+    let path = folder.join("lock");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.try_lock().map_err(io::Error::from)?;
+    Ok(file)
+}
+
+/// Whether no tool of this intent lives any more. Without a lock file none was ever started.
+pub fn is_tool_dead(folder: &Path) -> io::Result<bool> {
+    let file = match File::open(folder.join("lock")) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(e) => return Err(e),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(e)) => Err(e),
+    }
+}

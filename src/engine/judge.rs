@@ -1,0 +1,209 @@
+//! Judges one job by evidence: what we believe, what HTCondor's answer says, what the job said.
+//! Pure functions of values.
+
+use std::time::Instant;
+
+use htc_core::workload::progress::{End, JobId, Outcome, Progress};
+use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
+use jiff::Timestamp;
+
+use super::board::{Finished, Intent, Job, ToolEnd};
+use crate::condor::ad::{Ad, Exit, State};
+use crate::limits::{INTENT_TRUSTED, STAGE_PATIENCE};
+
+/// What follows from a look at one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing new.
+    Nothing,
+    /// It is in the queue with all its files, in this state.
+    Living(Progress),
+    /// It is over by its ad, in state 4; its result tells more.
+    Finished(JobId, Exit, Timestamp),
+    /// It is over.
+    Ended(End),
+    /// Proven: this submission was never committed, or never ran. The attempt goes on.
+    NeverRan,
+    /// It was committed but its files did not all arrive, and nobody sends them any more.
+    Unstaged,
+    /// It should be in the queue and is not: ask once more.
+    Missing,
+}
+
+/// When the answer was asked for, by our clock and as the epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// When the query started: what happened later it need not show.
+    pub started: Instant,
+    /// The same, epoch seconds.
+    pub epoch: i64,
+}
+
+/// Judges a job whose end is not known by a complete answer.
+pub fn judge(job: &Job, intent: Option<&Intent>, ad: Option<&Ad>, look: Look) -> Verdict {
+    match (ad, job.intent) {
+        (Some(ad), _) if ad.staged => staged(job, ad),
+        (Some(ad), Some(_)) => unstaged(ad, intent, look),
+        (None, Some(_)) => absent(job, intent, look),
+        // Settled, so it was seen with all its files: an ad without them is not this job's.
+        (Some(_), None) => Verdict::Nothing,
+        (None, None) => missing(job, look),
+    }
+}
+
+/// An ad with all its files: it counts, whatever became of the tool that brought it.
+fn staged(job: &Job, ad: &Ad) -> Verdict {
+    let id = ad.job;
+    let progress = match &ad.state {
+        State::Completed(exit) => return Verdict::Finished(id, *exit, ad.since),
+        State::Removed { reason } => return Verdict::Ended(removed(reason, ad.since)),
+        // The job itself has told us of a later start than this answer knows.
+        _ if ad.starts < job.starts && job.intent.is_none() => return Verdict::Nothing,
+        State::Idle => Progress::Queued { job: id },
+        State::Running => Progress::Running { job: id, start: ad.starts.max(1), since: ad.since },
+        State::Held { code, subcode, reason } => Progress::Held {
+            job: id,
+            code: *code,
+            subcode: *subcode,
+            reason: reason.clone(),
+            since: ad.since,
+        },
+        State::Suspended => Progress::Held {
+            job: id,
+            code: 0,
+            subcode: 0,
+            reason: "suspended by the pool".to_owned(),
+            since: ad.since,
+        },
+    };
+    if progress == job.progress && job.intent.is_none() { Verdict::Nothing } else { Verdict::Living(progress) }
+}
+
+/// An ad without all its files never ran: it is neither adopted nor an end.
+fn unstaged(ad: &Ad, intent: Option<&Intent>, look: Look) -> Verdict {
+    match (&ad.state, intent.and_then(|intent| intent.dead.as_ref())) {
+        (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::NeverRan,
+        (_, Some((since, end))) => {
+            // After exit 0 the schedd may need a moment; after a failure nobody sends the rest.
+            let patience = if *end == ToolEnd::Well { STAGE_PATIENCE } else { Default::default() };
+            if look.started.saturating_duration_since(*since) > patience {
+                Verdict::Unstaged
+            } else {
+                Verdict::Nothing
+            }
+        }
+        (_, None) => Verdict::Nothing,
+    }
+}
+
+/// No ad: proof only when the question was asked after the tool was dead.
+fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
+    let Some(intent) = intent else { return Verdict::NeverRan };
+    let Some((since, end)) = &intent.dead else { return Verdict::Nothing };
+    if *since >= look.started {
+        return Verdict::Nothing;
+    }
+    if look.epoch - intent.created > INTENT_TRUSTED.as_secs().cast_signed() {
+        return Verdict::Ended(lost(job, look));
+    }
+    match end {
+        // In a batch nobody knows which row was meant: they are tried again in halves.
+        ToolEnd::Refused(why) if intent.rows == 1 => Verdict::Ended(End {
+            outcome: Outcome::SubmitRefused,
+            message: why.clone(),
+            at: at(look),
+        }),
+        ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Outage | ToolEnd::Unknown => Verdict::NeverRan,
+    }
+}
+
+/// It was in the queue and is gone without our leave.
+fn missing(job: &Job, look: Look) -> Verdict {
+    if job.missing == 0 {
+        return Verdict::Missing;
+    }
+    match job.final_report() {
+        Some(report) => Verdict::Ended(by_report(report)),
+        None => Verdict::Ended(lost(job, look)),
+    }
+}
+
+/// The end of a job in state 4: its exit code is the fact, its own words say more.
+pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
+    let report = report.filter(|report| report.is_final() && report.start >= starts);
+    let culprit = report.and_then(|report| failed_container(report));
+    let (outcome, message) = match finished.exit {
+        Exit::Code(0) => (Outcome::Succeeded, String::new()),
+        Exit::Code(code) => match culprit {
+            Some((reason, text)) if is_start_failure(reason) => (Outcome::CannotRun, text),
+            Some((_, text)) if !text.is_empty() => (Outcome::ExitCode(code), text),
+            _ => (Outcome::ExitCode(code), format!("exit code {code}")),
+        },
+        Exit::Signal(signal) => {
+            (Outcome::Signal(signal), format!("signal {signal} ended the job's first process on the worker"))
+        }
+    };
+    End { outcome, message, at: finished.at }
+}
+
+/// The end by the job's own last words, when HTCondor has forgotten the job.
+fn by_report(report: &Report) -> End {
+    let exit = Exit::Code(report.retcode.unwrap_or(255));
+    let finished =
+        Finished { job: JobId { cluster: 0, proc: 0 }, exit, at: report.now, seen: Instant::now() };
+    end(&finished, report.start, Some(report))
+}
+
+/// The progress that a report tells of, where it is news: the ad follows a little later.
+pub fn reported(job: &Job, report: &Report) -> Option<Progress> {
+    let id = match &job.progress {
+        Progress::Queued { job } | Progress::Running { job, .. } => *job,
+        _ => return None,
+    };
+    let news = match &job.progress {
+        // After an eviction an old report may still come in; a new start has a higher number.
+        Progress::Queued { .. } => report.start > job.starts,
+        Progress::Running { start, .. } => report.start > *start,
+        _ => false,
+    };
+    (news && report.phase != Phase::Stopping)
+        .then(|| Progress::Running { job: id, start: report.start, since: report.now })
+}
+
+fn failed_container(report: &Report) -> Option<(&str, String)> {
+    let failed = |status: &'_ ContainerStatus| match &status.state {
+        ContainerState::Terminated { exit_code, .. } => *exit_code != 0,
+        _ => false,
+    };
+    let status = report.init_containers.iter().chain(&report.containers).find(|status| failed(status))?;
+    let ContainerState::Terminated { exit_code, signal, reason, message, .. } = &status.state else { return None };
+    let name = &status.name;
+    let text = match (signal, message.is_empty()) {
+        (_, false) => format!("container {name}: {message}"),
+        (Some(signal), true) => format!("container {name} was ended by signal {signal}"),
+        (None, true) => format!("container {name}: exit code {exit_code}"),
+    };
+    Some((reason, text))
+}
+
+fn is_start_failure(reason: &str) -> bool {
+    matches!(reason, "ContainerCannotRun" | "ErrImagePull")
+}
+
+fn removed(reason: &str, at: Timestamp) -> End {
+    let message = if reason.is_empty() { "removed from the queue".to_owned() } else { reason.to_owned() };
+    End { outcome: Outcome::Removed, message, at }
+}
+
+fn lost(job: &Job, look: Look) -> End {
+    let id = job.progress.job().map_or("the job".to_owned(), |id| format!("job {id}"));
+    let message = format!(
+        "{id} is no longer in the queue and nothing says how it ended; `condor_history` may know. \
+         It is not submitted again by itself"
+    );
+    End { outcome: Outcome::LostTrack, message, at: at(look) }
+}
+
+fn at(look: Look) -> Timestamp {
+    Timestamp::from_second(look.epoch).unwrap_or_else(|_| Timestamp::now())
+}

@@ -1,0 +1,207 @@
+//! Takes one complete answer in: judges every job of the board by it, makes the verdicts durable,
+//! and only then believes them. What is to be done in the pool comes out as chores.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use htc_core::workload::names::Uid;
+use htc_core::workload::progress::Progress;
+
+use super::Inner;
+use super::board::{Board, Entry, Finished, Job, ToolEnd};
+use super::change::Change;
+use super::chores::Chores;
+use super::files;
+use super::judge::{self, Look, Verdict, judge};
+use crate::condor::ad::Ad;
+use crate::crash_point;
+use crate::limits::RESULT_PATIENCE;
+use crate::store::database::StoreError;
+use crate::store::intents;
+use crate::store::wishes::Want;
+
+impl Inner {
+    /// Takes an answer in; says what is to be done.
+    pub(super) async fn merge(&self, ads: Vec<Ad>, look: Look) -> Result<Chores, StoreError> {
+        let mut chores = Chores::default();
+        let changes = {
+            let mut board = self.board();
+            let wished = |ad: &Ad| board.entries.get(&ad.key.uid).is_some_and(|e| e.want != Want::Tombstone);
+            let (known, orphans): (Vec<Ad>, Vec<Ad>) = ads.into_iter().partition(wished);
+            self.metrics.orphans.set(orphans.len() as i64);
+            chores.buried(&board, &orphans);
+            decide(&mut board, known, look, &mut chores)
+        };
+        crash_point!("settle-before-durable");
+        chores.look_again |= !changes.is_empty();
+        let changed = self.apply(changes).await?;
+        crash_point!("settle-durable");
+        self.board().merged = true;
+        self.ring(changed);
+        self.find_dead_tools();
+        self.close_intents().await?;
+        Ok(chores)
+    }
+
+    /// Intents of an earlier life: their tool is dead when their lock is free. Only an answer that
+    /// was asked for after this proves anything.
+    fn find_dead_tools(&self) {
+        let open: Vec<i64> = {
+            let board = self.board();
+            board.intents.iter().filter(|(_, i)| !i.at_work && i.dead.is_none()).map(|(id, _)| *id).collect()
+        };
+        for id in open {
+            match files::is_tool_dead(&self.intent_folder(id)) {
+                Ok(true) => {
+                    if let Some(intent) = self.board().intents.get_mut(&id) {
+                        intent.dead = Some((Instant::now(), ToolEnd::Unknown));
+                    }
+                    self.look_bell.notify_one();
+                }
+                Ok(false) => {}
+                Err(why) => tracing::warn!(%why, intent = id, "failed to look at the lock of a submission"),
+            }
+        }
+    }
+
+    /// Intents whose tool is dead and whose jobs are all settled have done their work.
+    async fn close_intents(&self) -> Result<(), StoreError> {
+        let done: Vec<i64> = {
+            let board = self.board();
+            let jobs = board.entries.values().flat_map(|e| e.jobs.values());
+            let open: HashSet<i64> = jobs.filter_map(|job| job.intent).collect();
+            let dead = board.intents.iter().filter(|(id, i)| i.dead.is_some() && !open.contains(id));
+            dead.map(|(id, _)| *id).collect()
+        };
+        if done.is_empty() {
+            return Ok(());
+        }
+        let ids = done.clone();
+        self.store.call(move |t| ids.iter().try_for_each(|id| intents::close(t, *id))).await?;
+        for id in done {
+            if let Err(why) = files::remove_folder(&self.intent_folder(id)) {
+                tracing::warn!(%why, intent = id, "failed to remove the folder of a submission");
+            }
+            self.board().intents.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+fn decide(board: &mut Board, ads: Vec<Ad>, look: Look, chores: &mut Chores) -> Vec<Change> {
+    let mut by_index: HashMap<(Uid, u32), Vec<Ad>> = HashMap::new();
+    let mut seen: HashSet<Uid> = HashSet::new();
+    for ad in ads {
+        seen.insert(ad.key.uid.clone());
+        by_index.entry((ad.key.uid.clone(), ad.key.index)).or_default().push(ad);
+    }
+    let mut changes = Vec::new();
+    let intents = &board.intents;
+    for (uid, entry) in &mut board.entries {
+        for job in entry.jobs.values_mut() {
+            let ads = by_index.remove(&(uid.clone(), job.key.index)).unwrap_or_default();
+            let (own, strays): (Vec<Ad>, Vec<Ad>) = ads.into_iter().partition(|ad| ad.key == job.key);
+            strays.iter().for_each(|ad| chores.stray(ad));
+            let intent = job.intent.and_then(|id| intents.get(&id));
+            let verdict = look_at(job, own.first(), chores, |job, ad| judge(job, intent, ad, look));
+            changes.extend(follow(job, verdict, own.first(), entry.want, chores));
+        }
+        if entry.want == Want::Gone {
+            leave(uid, entry, seen.contains(uid), look, chores);
+        }
+    }
+    for ((uid, _), ads) in by_index {
+        let Some(entry) = board.entries.get(&uid) else { continue };
+        changes.extend(adopt(entry, ads, chores));
+    }
+    changes
+}
+
+/// What a look says of a job, in whichever part of its life it is.
+fn look_at(
+    job: &mut Job,
+    ad: Option<&Ad>,
+    chores: &mut Chores,
+    judge: impl Fn(&Job, Option<&Ad>) -> Verdict,
+) -> Verdict {
+    if job.end().is_some() {
+        let leaves = job.published && !job.wants_files();
+        match ad {
+            None => job.left = true,
+            Some(ad) if !ad.is_over() => chores.late(ad),
+            Some(ad) if leaves => chores.acknowledge(ad),
+            Some(_) => {}
+        }
+        return Verdict::Nothing;
+    }
+    if let Some(finished) = &job.finished {
+        let report = job.final_report();
+        return if report.is_some() || finished.seen.elapsed() > RESULT_PATIENCE {
+            Verdict::Ended(judge::end(finished, job.starts, report.map(|r| &**r)))
+        } else {
+            Verdict::Nothing
+        };
+    }
+    let verdict = judge(job, ad);
+    if let Some(ad) = ad {
+        job.starts = job.starts.max(ad.starts);
+        job.missing = 0;
+    }
+    verdict
+}
+
+/// The change that a verdict asks for.
+fn follow(job: &mut Job, verdict: Verdict, ad: Option<&Ad>, want: Want, chores: &mut Chores) -> Option<Change> {
+    let key = job.key.clone();
+    match verdict {
+        Verdict::Nothing => None,
+        Verdict::Missing => {
+            job.missing += 1;
+            chores.look_again = true;
+            None
+        }
+        Verdict::Living(progress) => Some(Change::Settle(key, progress)),
+        Verdict::Finished(id, exit, at) => {
+            let finished = Finished { job: id, exit, at, seen: Instant::now() };
+            let report = job.final_report().map(|r| &**r);
+            let end = report.map(|report| judge::end(&finished, job.starts, Some(report)));
+            Some(Change::Finish(key, finished, end))
+        }
+        Verdict::Ended(end) => Some(Change::End(key, end)),
+        Verdict::NeverRan => {
+            ad.into_iter().for_each(|ad| chores.acknowledge(ad));
+            Some(Change::Void { key, again: want == Want::Run })
+        }
+        Verdict::Unstaged => {
+            ad.into_iter().for_each(|ad| chores.unstaged(ad));
+            None
+        }
+    }
+}
+
+/// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
+/// none can come any more, nothing is left of it.
+fn leave(uid: &Uid, entry: &Entry, seen: bool, look: Look, chores: &mut Chores) {
+    let unsettled = entry.jobs.values().any(|job| job.intent.is_some());
+    let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
+    if seen {
+        chores.remove_workload(uid);
+    } else if !unsettled && asked_after && look.epoch >= entry.not_before {
+        chores.bury(uid);
+    }
+}
+
+/// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
+/// copies the one that has started stays, else the older.
+fn adopt(entry: &Entry, mut ads: Vec<Ad>, chores: &mut Chores) -> Option<Change> {
+    if entry.want != Want::Run {
+        return None;
+    }
+    ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
+    let ad = ads.first().filter(|ad| ad.staged).cloned();
+    ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| chores.stray(ad));
+    let ad = ad?;
+    tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
+    let progress = Progress::Queued { job: ad.job };
+    Some(Change::Adopt(Box::new(Job::new(ad.key, ad.folder, progress, None))))
+}

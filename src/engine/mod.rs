@@ -1,0 +1,156 @@
+//! The waist: doors wish here and read here, workers make wishes true behind it. Nothing in this
+//! interface knows Kubernetes.
+
+pub mod board;
+mod change;
+mod chores;
+pub mod files;
+mod judge;
+pub mod keys;
+pub mod logs;
+mod merge;
+mod reports;
+mod retriever;
+mod start;
+mod submit;
+mod tracker;
+mod view;
+mod wish;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use htc_core::workload::names::Uid;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::condor::pool::Pool;
+use crate::metrics::Metrics;
+use crate::store::database::{Database, StoreError};
+use board::Board;
+use keys::MasterKeys;
+pub use logs::{LogError, LogOptions};
+pub use reports::Taken;
+pub use view::{JobView, View};
+pub use wish::{Settled, Wish, WishError};
+
+/// What the engine needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Marks our jobs in the queue; two operators with one instance id would fight.
+    pub instance: String,
+    /// Holds the database, job folders and locks.
+    pub data: PathBuf,
+    /// The static in-job program.
+    pub sender: PathBuf,
+    /// Where jobs report to; without it they only leave files.
+    pub events: Option<EventsOptions>,
+    /// Seconds between two looks at the pool while work is under way.
+    pub poll: Duration,
+    /// Jobs in one call of `condor_submit`.
+    pub max_jobs_per_submission: usize,
+    /// Jobs in the queue at the same time.
+    pub max_jobs_in_queue: usize,
+}
+
+/// Where jobs report to.
+#[derive(Clone, Debug)]
+pub struct EventsOptions {
+    /// The base URL as workers see it.
+    pub url: String,
+    /// CloudEvents source.
+    pub source: String,
+    /// PEM of the authority that signed the URL's certificate, if not a public one.
+    pub ca: Option<String>,
+}
+
+/// A handle on the engine; clones share it.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    pool: Pool,
+    store: Database,
+    keys: MasterKeys,
+    metrics: Arc<Metrics>,
+    board: Mutex<Board>,
+    /// When the store was made, epoch seconds.
+    born: i64,
+    /// Rings when something waits to be submitted, or may be again.
+    submit_bell: Notify,
+    /// Rings when the pool should be looked at now.
+    look_bell: Notify,
+    /// Rings when outputs wait to be fetched.
+    fetch_bell: Notify,
+    /// Says which workload has changed.
+    changes: broadcast::Sender<Uid>,
+}
+
+impl Engine {
+    /// Opens the store and rebuilds the board from it. Nothing runs yet.
+    pub async fn open(
+        options: Options,
+        pool: Pool,
+        keys: MasterKeys,
+        metrics: Arc<Metrics>,
+    ) -> Result<Engine, StoreError> {
+        let store = Database::open(&options.data.join("htcjobs.db"))?;
+        let (board, born) = start::load(&store).await?;
+        Ok(Engine(Arc::new(Inner {
+            options,
+            pool,
+            store,
+            keys,
+            metrics,
+            board: Mutex::new(board),
+            born,
+            submit_bell: Notify::new(),
+            look_bell: Notify::new(),
+            fetch_bell: Notify::new(),
+            changes: broadcast::channel(4096).0,
+        })))
+    }
+
+    /// Starts the workers; they end when `stop` is cancelled.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        let worker = |name: &'static str, work: futures::future::BoxFuture<'static, ()>| {
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = work => tracing::error!(name, "a worker has ended by itself"),
+                }
+            });
+        };
+        worker("tracker", Box::pin(tracker::work(self.0.clone())));
+        worker("retriever", Box::pin(retriever::work(self.0.clone())));
+        // The submitter ends between two submissions: a tool at work would be killed else.
+        tasks.spawn(submit::work(self.0.clone(), stop.clone()));
+    }
+
+    /// Whether a complete answer of this life has been taken in: before, absence means nothing.
+    pub fn is_ready(&self) -> bool {
+        self.0.board().merged
+    }
+
+    /// Says which workloads change from now on. A reader that falls behind must look at all.
+    pub fn changes(&self) -> broadcast::Receiver<Uid> {
+        self.0.changes.subscribe()
+    }
+}
+
+impl Inner {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().expect("no thread panics while it holds the board")
+    }
+
+    fn ring(&self, uids: impl IntoIterator<Item = Uid>) {
+        for uid in uids {
+            // Nobody listens: no door is open yet.
+            let _ = self.changes.send(uid);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Brings the outputs of ended jobs home, many in one call, and reads each job's result.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use htc_core::workload::names::JobKey;
+use htc_core::workload::report::{RESULT_FILE, Report};
+use tokio::time::timeout;
+
+use super::Inner;
+use super::board::Job;
+use super::judge;
+use super::tracker::backoff;
+use crate::condor::ad::KEY;
+use crate::condor::{act, quote};
+use crate::crash_point;
+use crate::limits::{IDLE_LOOK, TRANSFER_BATCH};
+use crate::store::database::StoreError;
+use crate::store::{inbox, jobs};
+use htc_core::workload::progress::Progress;
+
+/// Failures of one job's transfer, and when to try again.
+type Failures = HashMap<JobKey, (u32, Instant)>;
+
+/// Works until it is dropped.
+pub async fn work(inner: Arc<Inner>) {
+    let mut failures = Failures::new();
+    loop {
+        let wanted = inner.wanted(&failures);
+        if wanted.is_empty() {
+            let next = failures.values().map(|(_, at)| at.saturating_duration_since(Instant::now())).min();
+            let rest = next.unwrap_or(IDLE_LOOK).max(Duration::from_millis(100));
+            let _ = timeout(rest, inner.fetch_bell.notified()).await;
+            failures.retain(|key, _| inner.board().job(key).is_some_and(Job::wants_files));
+            continue;
+        }
+        if let Err(why) = fetch(&inner, wanted, &mut failures).await {
+            tracing::warn!(%why, "failed to note that outputs are home; they are fetched again");
+        }
+    }
+}
+
+impl Inner {
+    /// Jobs whose files are due. One that failed before goes alone: a call fails as a whole.
+    fn wanted(&self, failures: &Failures) -> Vec<(JobKey, String)> {
+        let board = self.board();
+        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+        let mut wanted: Vec<(JobKey, String)> = Vec::new();
+        for job in jobs.filter(|job| job.wants_files() && !job.left) {
+            let item = (job.key.clone(), job.folder.clone());
+            match failures.get(&job.key) {
+                None => wanted.push(item),
+                Some((_, at)) if *at <= Instant::now() => return vec![item],
+                Some(_) => {}
+            }
+            if wanted.len() == TRANSFER_BATCH {
+                break;
+            }
+        }
+        wanted
+    }
+
+    fn is_home(&self, key: &JobKey, result: Option<Report>) -> Option<Home> {
+        let board = self.board();
+        let job = board.job(key)?;
+        let result = result.filter(|r| r.key == *key && r.start >= job.starts);
+        let report = job.final_report().map(|r| (**r).clone()).or(result);
+        let end = match (&job.progress, &job.finished) {
+            (Progress::Ended { end, .. }, _) => end.clone(),
+            (_, Some(finished)) => judge::end(finished, job.starts, report.as_ref()),
+            (_, None) => return None,
+        };
+        Some(Home { key: key.clone(), news: job.end().is_none(), end, report })
+    }
+}
+
+/// A job whose files are home.
+#[derive(Clone)]
+struct Home {
+    key: JobKey,
+    /// Whether its end becomes known only now.
+    news: bool,
+    end: htc_core::workload::progress::End,
+    report: Option<Report>,
+}
+
+async fn fetch(
+    inner: &Inner,
+    wanted: Vec<(JobKey, String)>,
+    failures: &mut Failures,
+) -> Result<(), StoreError> {
+    let keys = quote::list(wanted.iter().map(|(key, _)| key));
+    let constraint = format!("member({KEY}, {keys}) && JobStatus == 4");
+    let called = act::transfer(&inner.pool, &constraint).await;
+    crash_point!("outputs-fetched");
+    let mut home = Vec::new();
+    for (key, folder) in wanted {
+        // The exit code proves nothing either way: the file that the sender writes last does.
+        match read_result(Path::new(&folder)).await {
+            Ok(result) => {
+                failures.remove(&key);
+                home.extend(inner.is_home(&key, result));
+            }
+            Err(why) => {
+                let (count, at) = failures.entry(key.clone()).or_insert((0, Instant::now()));
+                *count += 1;
+                *at = Instant::now() + backoff(*count);
+                let tool = called.as_ref().err().map(ToString::to_string);
+                tracing::warn!(%key, %why, tool, tries = *count, "failed to fetch the outputs of a job");
+            }
+        }
+    }
+    keep(inner, home).await
+}
+
+/// The last report of a job whose files are home; an unreadable one is as good as none.
+async fn read_result(folder: &Path) -> std::io::Result<Option<Report>> {
+    let bytes = tokio::fs::read(folder.join(RESULT_FILE)).await?;
+    Ok(serde_json::from_slice(&bytes).ok())
+}
+
+async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
+    let durable = home.clone();
+    inner
+        .store
+        .call(move |t| {
+            durable.iter().try_for_each(|home| {
+                home.report.iter().try_for_each(|report| inbox::put(t, report).map(drop))?;
+                jobs::end(t, &home.key, &home.end, true)
+            })
+        })
+        .await?;
+    crash_point!("outputs-durable");
+    for Home { key, news, end, report } in home {
+        if news {
+            inner.metrics.ended(end.outcome);
+        }
+        if let Some(job) = inner.board().job_mut(&key) {
+            job.home = true;
+            job.progress = Progress::Ended { job: job.progress.job(), end };
+            if let Some(report) = report {
+                job.report = Some(Arc::new(report));
+            }
+        }
+        inner.ring([key.uid]);
+    }
+    inner.look_bell.notify_one();
+    Ok(())
+}

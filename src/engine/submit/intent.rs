@@ -1,0 +1,205 @@
+//! One submission, from the durable intent to the end of the tool. It may die after any line: the
+//! intent, its lock and the keys in the ads let the next life find out what became of it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use htc_core::events;
+use htc_core::workload::container::Container;
+use htc_core::workload::names::JobKey;
+use htc_core::workload::progress::{JobId, Progress};
+use htc_core::workload::spec::{self, Events, JobSpec};
+use thiserror::Error;
+
+use super::batch::Picked;
+use crate::condor::submit::{self, Row, Submission};
+use crate::crash_point;
+use crate::engine::Inner;
+use crate::engine::board::{Intent, Job, ToolEnd};
+use crate::engine::files::{lock_intent, make_folder, write_private};
+use crate::engine::wish::stored_job;
+use crate::store::database::{StoreError, now};
+use crate::store::{intents, jobs, wishes};
+
+/// Why a submission could not even be tried.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    /// The intent could not be made durable: nothing happened.
+    #[error("failed to keep the intent: {0}")]
+    Store(#[from] StoreError),
+    /// Folders or files could not be written.
+    #[error("failed to write the files of a submission into the data folder: {0}")]
+    Files(#[from] std::io::Error),
+}
+
+impl Inner {
+    /// Submits these jobs together; says how the tool ended. Whether they were committed is for
+    /// the tracker to find out.
+    pub(super) async fn submit(&self, picked: Vec<Picked>) -> Result<ToolEnd, SubmitError> {
+        let id = self.intend(&picked).await?;
+        crash_point!("intent-durable");
+        let end = self.call(id, &picked).await;
+        if let Some(intent) = self.board().intents.get_mut(&id) {
+            let end = end.as_ref().map_or(ToolEnd::Unknown, Clone::clone);
+            intent.dead = Some((Instant::now(), end));
+        }
+        self.look_bell.notify_one();
+        end
+    }
+
+    /// Makes the intent durable: from here on the keys are taken.
+    async fn intend(&self, picked: &[Picked]) -> Result<i64, StoreError> {
+        let mut uids: Vec<_> = picked.iter().map(|p| p.key.uid.clone()).collect();
+        uids.dedup();
+        let (waiting, rows): (Vec<_>, Vec<_>) = {
+            let mut board = self.board();
+            for p in picked {
+                board.entries.get_mut(&p.key.uid).and_then(|entry| entry.take(p.key.index));
+            }
+            let ranges = uids.iter().filter_map(|uid| Some((uid.clone(), board.entries.get(uid)?.waiting.clone())));
+            let job = |p: &Picked| {
+                let progress = Progress::Submitting { job: None };
+                (p.name.clone(), Job::new(p.key.clone(), self.folder(&p.key), progress, None))
+            };
+            (ranges.collect(), picked.iter().map(job).collect())
+        };
+        let durable = rows.clone();
+        let kept = self.store.call(move |t| {
+            let id = intents::create(t)?;
+            waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))?;
+            for (name, job) in &durable {
+                jobs::insert(t, &jobs::StoredJob { intent: Some(id), ..stored_job(name, job) })?;
+            }
+            Ok(id)
+        });
+        let kept = kept.await;
+        let mut board = self.board();
+        match &kept {
+            Ok(id) => {
+                let intent = Intent { created: now(), rows: picked.len(), at_work: true, dead: None };
+                board.intents.insert(*id, intent);
+                for (_, mut job) in rows {
+                    job.intent = Some(*id);
+                    if let Some(entry) = board.entries.get_mut(&job.key.uid) {
+                        entry.jobs.insert(job.key.index, job);
+                    }
+                }
+            }
+            Err(_) => {
+                for JobKey { uid, index, attempt, submission } in picked.iter().map(|p| &p.key) {
+                    if let Some(entry) = board.entries.get_mut(uid) {
+                        entry.put_back(*index, *attempt, *submission);
+                    }
+                }
+            }
+        }
+        kept
+    }
+
+    /// Writes the files, starts the tool and follows it to its end.
+    async fn call(&self, id: i64, picked: &[Picked]) -> Result<ToolEnd, SubmitError> {
+        let (description, lock) = self.prepare(id, picked).await?;
+        crash_point!("submit-files-written");
+        let started = Instant::now();
+        let mut submission = match Submission::start(&self.pool, &description, lock) {
+            Ok(submission) => submission,
+            Err(why) => {
+                tracing::error!(%why, "failed to submit");
+                return Ok(ToolEnd::Outage);
+            }
+        };
+        crash_point!("submit-tool-started");
+        if let Some(first) = submission.first_id().await {
+            crash_point!("submit-id-read");
+            self.note_ids(first, picked).await?;
+            crash_point!("submit-id-durable");
+        }
+        let end = submission.finish().await;
+        crash_point!("submit-tool-ended");
+        self.metrics.submission(picked.len(), started.elapsed(), end.as_ref().err().map(|e| e.kind()));
+        Ok(match end {
+            Ok(()) => ToolEnd::Well,
+            Err(why) if submit::is_outage(&why) => {
+                tracing::warn!(%why, jobs = picked.len(), "a submission failed; its jobs are looked for");
+                ToolEnd::Outage
+            }
+            Err(why) => {
+                tracing::warn!(%why, jobs = picked.len(), "a submission was refused");
+                ToolEnd::Refused(why.to_string())
+            }
+        })
+    }
+
+    /// The ids, as soon as the tool prints them: row n is proc n.
+    async fn note_ids(&self, first: JobId, picked: &[Picked]) -> Result<(), StoreError> {
+        let id = |n: usize| JobId { proc: first.proc + u32::try_from(n).unwrap_or(u32::MAX), ..first };
+        let ids: Vec<(JobKey, JobId)> =
+            picked.iter().enumerate().map(|(n, p)| (p.key.clone(), id(n))).collect();
+        let durable = ids.clone();
+        self.store.call(move |t| durable.iter().try_for_each(|(key, id)| jobs::set_id(t, key, *id))).await?;
+        let mut board = self.board();
+        for (key, id) in ids {
+            if let Some(job) = board.job_mut(&key)
+                && let Progress::Submitting { job } = &mut job.progress
+            {
+                *job = Some(id);
+            }
+        }
+        drop(board);
+        let mut uids: Vec<_> = picked.iter().map(|p| p.key.uid.clone()).collect();
+        uids.dedup();
+        self.ring(uids);
+        Ok(())
+    }
+
+    /// Writes `job.json` for each job, the description and the lock.
+    async fn prepare(&self, id: i64, picked: &[Picked]) -> Result<(PathBuf, File), SubmitError> {
+        let files: Vec<(PathBuf, Vec<u8>)> = picked.iter().map(|p| self.job_file(p)).collect::<Result<_, _>>()?;
+        let rows: Vec<Row> = picked.iter().map(|p| self.row(p)).collect();
+        let text = submit::description(&self.options.instance, &self.options.sender, &rows);
+        let folder = self.intent_folder(id);
+        let work = move || {
+            let lock = lock_intent(&folder)?;
+            for (path, bytes) in files {
+                make_folder(path.parent().unwrap_or(Path::new("/")))?;
+                write_private(&path, &bytes)?;
+            }
+            let description = folder.join("submit");
+            write_private(&description, text.as_bytes())?;
+            Ok((description, lock))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+    }
+
+    fn job_file(&self, picked: &Picked) -> Result<(PathBuf, Vec<u8>), SubmitError> {
+        let folder = self.folder(&picked.key);
+        let events = self.options.events.as_ref().map(|events| {
+            let (key_id, master) = self.keys.signing();
+            Events {
+                url: events.url.clone(),
+                source: events.source.clone(),
+                key_id: key_id.to_owned(),
+                key: events::job_key(master, &picked.key),
+                ca: events.ca.clone(),
+            }
+        });
+        let job = JobSpec::new(&picked.workload, &picked.namespace, picked.key.clone(), &folder, events);
+        let bytes = serde_json::to_vec(&job).map_err(std::io::Error::other)?;
+        Ok((Path::new(&folder).join(spec::FILE), bytes))
+    }
+
+    fn row(&self, picked: &Picked) -> Row {
+        let Picked { key, namespace, name, workload } = picked;
+        let containers = workload.init_containers.iter().chain(&workload.containers);
+        Row {
+            key: key.clone(),
+            folder: self.folder(key),
+            batch_name: if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") },
+            containers: containers.map(|Container { name, .. }| name.clone()).collect(),
+            grace_seconds: workload.grace_seconds,
+            restart_after_eviction: workload.restart_after_eviction,
+            options: workload.submit.clone(),
+        }
+    }
+}

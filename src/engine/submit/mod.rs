@@ -1,0 +1,67 @@
+//! The submitter: takes what waits, hands it to HTCondor, one submission at a time.
+
+mod batch;
+mod intent;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use super::board::ToolEnd;
+use super::tracker::backoff;
+use crate::limits::IDLE_LOOK;
+use crate::store::database::now;
+
+/// Works until `stop` is cancelled; a submission that is under way is brought to its end.
+pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
+    let mut limit = inner.options.max_jobs_per_submission;
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let picked = inner.pick(limit);
+        if picked.is_empty() {
+            let wait = timeout(inner.time_to_next_wish(), inner.submit_bell.notified());
+            tokio::select! { _ = wait => {}, () = stop.cancelled() => {} }
+            continue;
+        }
+        let size = picked.len();
+        match inner.submit(picked).await {
+            Ok(ToolEnd::Well) => {
+                failures = 0;
+                // A batch that was refused is tried in halves; what is taken lets them grow again.
+                limit = (limit * 2).min(inner.options.max_jobs_per_submission);
+            }
+            Ok(ToolEnd::Refused(_)) => limit = (size / 2).max(1),
+            Ok(ToolEnd::Outage | ToolEnd::Unknown) => failures += 1,
+            Err(why) => {
+                failures += 1;
+                tracing::error!(%why, "failed to prepare a submission");
+            }
+        }
+        if failures > 0 {
+            tokio::select! { () = sleep(backoff(failures)) => {}, () = stop.cancelled() => {} }
+        }
+    }
+}
+
+impl Inner {
+    /// What goes into the next submission; nothing while absence in the queue means nothing.
+    fn pick(&self, limit: usize) -> Vec<batch::Picked> {
+        let board = self.board();
+        if !board.merged || board.trouble.is_some() {
+            return Vec::new();
+        }
+        let room = self.options.max_jobs_in_queue.saturating_sub(board.live());
+        batch::choose(&board, now(), limit.min(room))
+    }
+
+    /// A wish may have to wait for its time.
+    fn time_to_next_wish(&self) -> Duration {
+        let board = self.board();
+        let due = board.entries.values().filter(|e| !e.waiting.is_empty()).map(|e| e.not_before - now());
+        let next = due.filter(|&seconds| seconds > 0).min().and_then(|s| u64::try_from(s).ok());
+        next.map_or(IDLE_LOOK, Duration::from_secs)
+    }
+}

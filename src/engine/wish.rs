@@ -1,0 +1,215 @@
+//! Wishes: a workload shall run, or shall be gone. Durable when the call returns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use htc_core::workload::Workload;
+use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::progress::{End, Progress};
+use thiserror::Error;
+
+use super::board::{Entry, Job};
+use super::{Engine, Inner};
+use crate::crash_point;
+use crate::limits::SUBMIT_DEADLINE;
+use crate::store::database::{StoreError, now};
+use crate::store::jobs::{self, StoredJob};
+use crate::store::wishes::{self, StoredWish, Waiting, Want};
+
+/// The wish that a workload runs.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The caller's id for it, unique for ever.
+    pub uid: Uid,
+    /// Which door wishes.
+    pub door: &'static str,
+    /// The outside object's namespace; empty where there is none.
+    pub namespace: String,
+    /// The outside object's name.
+    pub name: String,
+    /// What shall run.
+    pub workload: Workload,
+    /// The caller knows that this wish may have been made before. When our store does not know it,
+    /// the store was lost, and a tool of the earlier life may still be at work.
+    pub seen_before: bool,
+    /// Indices whose end the caller has already made known; they are not run again.
+    pub settled: Vec<Settled>,
+}
+
+/// An index whose end is known outside.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The index.
+    pub index: u32,
+    /// How it ended.
+    pub end: End,
+}
+
+/// Why a wish was not taken.
+#[derive(Debug, Error)]
+pub enum WishError {
+    /// The workload of this UID was deleted; UIDs are not used twice.
+    #[error("the workload {0} has been deleted")]
+    Deleted(Uid),
+    /// It could not be made durable.
+    #[error("failed to keep the wish: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// Wishes that a workload runs. To wish the same again changes nothing.
+    pub async fn run(&self, wish: Wish) -> Result<(), WishError> {
+        let inner = &self.0;
+        match inner.board().entries.get(&wish.uid).map(|entry| entry.want) {
+            Some(Want::Run) => return Ok(()),
+            Some(Want::Gone | Want::Tombstone) => return Err(WishError::Deleted(wish.uid)),
+            None => {}
+        }
+        let uid = wish.uid.clone();
+        let (entry, stored) = accept(inner, wish);
+        let waiting = entry.waiting.clone();
+        let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
+        inner
+            .store
+            .call(move |t| {
+                wishes::insert(t, &stored, &waiting)?;
+                ended.iter().try_for_each(|job| jobs::insert(t, job))
+            })
+            .await?;
+        crash_point!("wish-durable");
+        inner.board().entries.entry(uid.clone()).or_insert(entry);
+        inner.metrics.wishes.inc();
+        inner.submit_bell.notify_one();
+        // Jobs of an earlier life may be in the queue: the next look adopts them.
+        inner.look_bell.notify_one();
+        inner.ring([uid]);
+        Ok(())
+    }
+
+    /// Wishes that nothing of a workload is left, known or not. [`Engine::view`] says when it is so.
+    pub async fn gone(&self, uid: &Uid, door: &'static str) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let known = inner.board().entries.get(uid).map(|entry| entry.want);
+        if matches!(known, Some(Want::Gone | Want::Tombstone)) {
+            return Ok(());
+        }
+        let stranger = known.is_none().then(|| StoredWish {
+            uid: uid.clone(),
+            door: door.to_owned(),
+            namespace: String::new(),
+            name: String::new(),
+            workload: None,
+            want: Want::Gone,
+            not_before: inner.born + SUBMIT_DEADLINE.as_secs().cast_signed(),
+        });
+        let new_entry = stranger.as_ref().map(|wish| Entry::of(wish, Vec::new()));
+        let id = uid.clone();
+        inner
+            .store
+            .call(move |t| match &stranger {
+                Some(wish) => wishes::insert(t, wish, &[]),
+                None => wishes::want_gone(t, &id),
+            })
+            .await?;
+        let mut board = inner.board();
+        if let Some(entry) = new_entry {
+            board.entries.entry(uid.clone()).or_insert(entry);
+        }
+        if let Some(entry) = board.entries.get_mut(uid) {
+            entry.want = Want::Gone;
+            entry.gone_since = Some(Instant::now());
+            entry.waiting.clear();
+        }
+        drop(board);
+        inner.look_bell.notify_one();
+        Ok(())
+    }
+
+    /// The caller's outside has taken the ends of these indices: their jobs may leave the queue.
+    pub async fn published(&self, uid: &Uid, indices: &[u32]) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let keys: Vec<JobKey> = {
+            let board = inner.board();
+            let Some(entry) = board.entries.get(uid) else { return Ok(()) };
+            let ended = |index| entry.jobs.get(index).filter(|job| job.end().is_some() && !job.published);
+            indices.iter().filter_map(ended).map(|job| job.key.clone()).collect()
+        };
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let durable = keys.clone();
+        inner.store.call(move |t| durable.iter().try_for_each(|key| jobs::published(t, key))).await?;
+        crash_point!("published-durable");
+        let mut board = inner.board();
+        for key in &keys {
+            if let Some(job) = board.job_mut(key) {
+                job.published = true;
+            }
+        }
+        drop(board);
+        inner.look_bell.notify_one();
+        Ok(())
+    }
+}
+
+fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
+    // No `..`: a forgotten field would be lost with the wish.
+    let Wish { uid, door, namespace, name, workload, seen_before, settled } = wish;
+    let wait = if seen_before { SUBMIT_DEADLINE.as_secs().cast_signed() } else { 0 };
+    let indices = workload.indices;
+    let stored = StoredWish {
+        uid: uid.clone(),
+        door: door.to_owned(),
+        namespace,
+        name,
+        workload: Some(workload),
+        want: Want::Run,
+        not_before: if seen_before { inner.born + wait } else { now() },
+    };
+    let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
+    let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
+    for Settled { index, end } in settled {
+        if entry.take(index).is_some() {
+            let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
+            let folder = inner.folder(&key);
+            let mut job = Job::new(key, folder, Progress::Ended { job: None, end }, None);
+            job.published = true;
+            job.home = true;
+            entry.jobs.insert(index, job);
+        }
+    }
+    (entry, stored)
+}
+
+/// The row of a job of the board.
+pub(super) fn stored_job(name: &str, job: &Job) -> StoredJob {
+    StoredJob {
+        key: job.key.clone(),
+        name: name.to_owned(),
+        job: job.progress.job(),
+        folder: job.folder.clone(),
+        intent: job.intent,
+        end: job.end().cloned(),
+        home: job.home,
+        published: job.published,
+    }
+}
+
+impl Entry {
+    /// The entry of a wish that has no jobs yet.
+    pub(super) fn of(wish: &StoredWish, waiting: Vec<Waiting>) -> Entry {
+        let StoredWish { uid: _, door, namespace, name, workload, want, not_before } = wish;
+        Entry {
+            door: door.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            workload: workload.clone().map(Arc::new),
+            want: *want,
+            gone_since: (*want == Want::Gone).then(Instant::now),
+            not_before: *not_before,
+            waiting,
+            jobs: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! View → HTCJobStatus: pure functions of values.
+
+use std::fmt::Write as _;
+
+use htc_core::workload::progress::{End, JobId, Progress};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde_json::{Map, Value};
+
+use super::types::{HTCJobStatus, Phase};
+use crate::engine::View;
+use crate::limits::JOB_IDS_LISTED;
+
+/// What a status is made from, besides the view.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The object's UID.
+    pub uid: &'a str,
+    /// Its generation.
+    pub generation: Option<i64>,
+    /// How many indices it has.
+    pub indices: u32,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// The time to put on what is new.
+    pub now: Timestamp,
+}
+
+/// The status of an HTCJob that was accepted, after the one that it has.
+pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobStatus {
+    let Subject { uid, generation, indices, deleting, now } = subject;
+    let ends: Vec<(u32, &End)> =
+        view.jobs.iter().filter_map(|job| Some((job.index, job.progress.end()?))).collect();
+    let of = |good: bool| ends.iter().filter(move |(_, e)| e.outcome.succeeded() == good).map(|(i, _)| *i);
+    let (succeeded, failed) = (of(true).count() as i64, of(false).count() as i64);
+    let active = i64::from(indices) - succeeded - failed;
+    let count = |is: fn(&Progress) -> bool| view.jobs.iter().filter(|job| is(&job.progress)).count() as i64;
+    let held = count(|p| matches!(p, Progress::Held { .. }));
+    let running = count(|p| matches!(p, Progress::Running { .. }));
+    let submitting = count(|p| matches!(p, Progress::Submitting { .. }));
+    let committed = view.jobs.len() as i64 - submitting;
+    let phase = match () {
+        () if deleting => Phase::Deleting,
+        () if active == 0 && failed > 0 => Phase::Failed,
+        () if active == 0 => Phase::Succeeded,
+        () if running > 0 => Phase::Running,
+        () if held > 0 => Phase::Held,
+        () if committed > 0 => Phase::Submitted,
+        () => Phase::Pending,
+    };
+    let ids: Vec<JobId> = view.jobs.iter().filter_map(|job| job.progress.job()).collect();
+    let listed: Vec<String> = ids.iter().take(JOB_IDS_LISTED).map(JobId::to_string).collect();
+    let (reason, message) = explain(phase, view, &ends);
+    let mut conditions = vec![submitted(i64::from(indices), committed, view)];
+    let ended = match phase {
+        Phase::Succeeded => Some("Complete"),
+        Phase::Failed => Some("Failed"),
+        _ => None,
+    };
+    conditions.extend(ended.map(|kind| (kind, true, reason.clone(), message.clone())));
+    HTCJobStatus {
+        active: Some(active),
+        succeeded: Some(succeeded),
+        failed: Some(failed),
+        held: Some(held),
+        jobid: listed.clone(),
+        jobids: listed,
+        job_ranges: if ids.len() > JOB_IDS_LISTED { id_ranges(&ids) } else { Vec::new() },
+        uniqid: Some(uid.to_owned()),
+        clusterid: ids.iter().map(|id| i64::from(id.cluster)).min(),
+        phase: Some(phase),
+        completions: Some(format!("{succeeded}/{indices}")),
+        completed_indexes: intervals(of(true)),
+        failed_indexes: intervals(of(false)),
+        attempts: Some(view.jobs.len() as i64),
+        conditions: conditions.into_iter().map(|c| condition(c, generation, now, old)).collect(),
+        observed_generation: generation,
+        start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
+        completion_time: (active == 0).then(|| Time(ends.iter().map(|(_, e)| e.at).max().unwrap_or(now))),
+        reason: Some(reason),
+        message: (!message.is_empty()).then_some(message),
+    }
+}
+
+/// The status of an HTCJob that was refused: it has failed before it began.
+pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobStatus {
+    let Subject { uid, generation, indices, deleting, now } = subject;
+    let failed = ("Failed", true, "InvalidSpec".to_owned(), why.to_owned());
+    HTCJobStatus {
+        active: Some(0),
+        succeeded: Some(0),
+        failed: Some(i64::from(indices)),
+        held: Some(0),
+        uniqid: Some(uid.to_owned()),
+        phase: Some(if deleting { Phase::Deleting } else { Phase::Failed }),
+        completions: Some(format!("0/{indices}")),
+        attempts: Some(0),
+        conditions: vec![condition(failed, generation, now, old)],
+        observed_generation: generation,
+        start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
+        completion_time: Some(old.completion_time.clone().unwrap_or(Time(now))),
+        reason: Some("InvalidSpec".to_owned()),
+        message: Some(why.to_owned()),
+        ..HTCJobStatus::default()
+    }
+}
+
+/// A condition before its times: type, whether it holds, reason, message.
+type Draft = (&'static str, bool, String, String);
+
+fn submitted(indices: i64, committed: i64, view: &View) -> Draft {
+    let message = format!("{committed} of {indices} in HTCondor's queue");
+    match &view.trouble {
+        _ if committed == indices => ("Submitted", true, "AllSubmitted".to_owned(), message),
+        Some(why) => ("Submitted", false, "PoolUnavailable".to_owned(), format!("{message}; {why}")),
+        None => ("Submitted", false, "Waiting".to_owned(), message),
+    }
+}
+
+/// The word and the sentence for the phase.
+fn explain(phase: Phase, view: &View, ends: &[(u32, &End)]) -> (String, String) {
+    let first_failure = || {
+        let (index, end) = ends.iter().find(|(_, end)| !end.outcome.succeeded())?;
+        Some((end.outcome.reason().to_owned(), format!("index {index}: {}", end.message)))
+    };
+    let first_hold = || {
+        view.jobs.iter().find_map(|job| match &job.progress {
+            Progress::Held { code, subcode, reason, .. } => {
+                let text = format!("index {}: {reason} (hold code {code}, subcode {subcode})", job.index);
+                Some(("JobHeld".to_owned(), text))
+            }
+            _ => None,
+        })
+    };
+    let plain = |word: &str| Some((word.to_owned(), String::new()));
+    let found = match phase {
+        Phase::Failed => first_failure(),
+        Phase::Held => first_hold(),
+        Phase::Pending => match &view.trouble {
+            Some(why) => Some(("PoolUnavailable".to_owned(), why.clone())),
+            None => plain("Waiting"),
+        },
+        Phase::Succeeded => plain("Completed"),
+        Phase::Submitted => plain("InQueue"),
+        Phase::Running => plain("Running"),
+        Phase::Deleting => plain("Deleting"),
+    };
+    found.unwrap_or_default()
+}
+
+/// Keeps the time of a condition that has not changed its mind.
+fn condition(draft: Draft, generation: Option<i64>, now: Timestamp, old: &HTCJobStatus) -> Condition {
+    let (kind, holds, reason, message) = draft;
+    let status = if holds { "True" } else { "False" };
+    let same = old.conditions.iter().find(|c| c.type_ == kind && c.status == status);
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        last_transition_time: same.map_or(Time(now), |c| c.last_transition_time.clone()),
+        observed_generation: generation,
+        reason,
+        message,
+    }
+}
+
+/// `0-2,5`; none when there are none. The numbers come in order.
+pub fn intervals(numbers: impl Iterator<Item = u32>) -> Option<String> {
+    let mut text = String::new();
+    let mut push = |first: u32, last: u32| {
+        let comma = if text.is_empty() { "" } else { "," };
+        // Writing into a String cannot fail.
+        let _ = if first == last { write!(text, "{comma}{first}") } else { write!(text, "{comma}{first}-{last}") };
+    };
+    let mut open: Option<(u32, u32)> = None;
+    for n in numbers {
+        open = match open {
+            Some((first, last)) if last + 1 == n => Some((first, n)),
+            Some((first, last)) => {
+                push(first, last);
+                Some((n, n))
+            }
+            None => Some((n, n)),
+        };
+    }
+    if let Some((first, last)) = open {
+        push(first, last);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// The numbers of an interval text; what cannot be read is left out.
+pub fn parse_intervals(text: &str) -> Vec<u32> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)
+    };
+    text.split(',').filter_map(range).flatten().take(crate::limits::QUEUE_MAX as usize).collect()
+}
+
+fn id_ranges(ids: &[JobId]) -> Vec<String> {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    let clusters = sorted.chunk_by(|a, b| a.cluster == b.cluster);
+    let text = |jobs: &[JobId]| {
+        let procs = intervals(jobs.iter().map(|id| id.proc)).unwrap_or_default();
+        procs.split(',').map(|range| format!("{}.{range}", jobs[0].cluster)).collect::<Vec<_>>()
+    };
+    clusters.flat_map(text).collect()
+}
+
+/// The JSON merge patch that turns one status into the other; none when they are equal.
+/// <https://datatracker.ietf.org/doc/html/rfc7396>
+pub fn patch(old: &HTCJobStatus, new: &HTCJobStatus) -> Option<Value> {
+    let object = |status| match serde_json::to_value(status) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let (old, new) = (object(old), object(new));
+    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+    let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(value));
+    let fields: Map<String, Value> = gone.chain(changed.map(|(n, v)| (n.clone(), v.clone()))).collect();
+    (!fields.is_empty()).then(|| serde_json::json!({ "status": fields }))
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

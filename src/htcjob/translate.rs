@@ -1,0 +1,209 @@
+//! HTCJob → Workload. What the schema does not check is checked here; a refusal names the field.
+
+use htc_core::workload::Workload;
+use htc_core::workload::container::{Arg, Container, EnvVar, Image, Mount};
+use htc_core::workload::spec::{File, Volume, VolumeSource};
+use thiserror::Error;
+
+use super::types::{HTCJobSpec, Script};
+use crate::condor::options;
+use crate::limits::QUEUE_MAX;
+
+/// The working folder in the container; it comes home to `TEMP_DIR/work`.
+const RUN: &str = "/htc_run";
+/// The script in the container, outside the working folder.
+const SCRIPT: &str = "/htc_script";
+/// Bound where the worker has them.
+const SITE_FOLDERS: [&str; 3] = ["/cvmfs", "/afs", "/eos"];
+/// Seconds between SIGTERM and SIGKILL, as pods have by default.
+const GRACE_SECONDS: u32 = 30;
+
+/// Why an HTCJob is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{field}: {why}")]
+pub struct Refusal {
+    field: &'static str,
+    why: String,
+}
+
+/// The work that an HTCJob describes.
+pub fn translate(spec: &HTCJobSpec, image_registry: Option<&str>) -> Result<Workload, Refusal> {
+    // No `..`: a field that is forgotten here would be dropped in silence.
+    let HTCJobSpec { name, script, queue, htcopts } = spec;
+    let Script { image, command, source, queue: script_queue } = script;
+    let refuse = |field, why: &dyn std::fmt::Display| Refusal { field, why: why.to_string() };
+    if name.is_empty() || name.contains('\0') {
+        return Err(refuse("spec.name", &"must not be empty"));
+    }
+    let container = Container {
+        name: "main".to_owned(),
+        image: parse_image(image, image_registry).map_err(|why| refuse("spec.script.image", &why))?,
+        argv: argv(command).map_err(|why| refuse("spec.script.command", &why))?,
+        env: vec![EnvVar { name: "JOB_NAME".to_owned(), value: name.clone() }],
+        working_dir: Some(Arg::Mount(RUN.to_owned())),
+        mounts: mounts(),
+    };
+    let submit = options::parse(htcopts.as_deref().unwrap_or(""));
+    Ok(Workload {
+        name: name.clone(),
+        indices: indices(*queue, *script_queue)?,
+        init_containers: Vec::new(),
+        containers: vec![container],
+        volumes: volumes(source),
+        grace_seconds: GRACE_SECONDS,
+        folder_variable: Some("TEMP_DIR".to_owned()),
+        restart_after_eviction: true,
+        submit: submit.map_err(|why| refuse("spec.htcopts", &why))?,
+    })
+}
+
+fn indices(queue: Option<i32>, script_queue: Option<i32>) -> Result<u32, Refusal> {
+    let (field, queue) = match (queue, script_queue) {
+        (Some(_), Some(_)) => {
+            let why = "is set as well as spec.queue; set only one of them".to_owned();
+            return Err(Refusal { field: "spec.script.queue", why });
+        }
+        (None, Some(queue)) => ("spec.script.queue", queue),
+        (queue, None) => ("spec.queue", queue.unwrap_or(1)),
+    };
+    match u32::try_from(queue) {
+        Ok(queue) if (1..=QUEUE_MAX).contains(&queue) => Ok(queue),
+        _ => Err(Refusal { field, why: format!("must be from 1 to {QUEUE_MAX}, not {queue}") }),
+    }
+}
+
+/// The words of `command`, then the script's path and the index.
+fn argv(command: &str) -> Result<Vec<Arg>, &'static str> {
+    let words = shlex::split(command).ok_or("has a quote that does not end")?;
+    if words.is_empty() {
+        return Err("must not be empty");
+    }
+    if command.contains('\0') {
+        return Err("must not hold a NUL character");
+    }
+    let words = words.into_iter().map(Arg::Text);
+    Ok(words.chain([Arg::Mount(SCRIPT.to_owned()), Arg::Index]).collect())
+}
+
+fn mounts() -> Vec<Mount> {
+    let mount = |volume: &str, path: &str, sub_path: Option<&str>, read_only| Mount {
+        volume: volume.to_owned(),
+        path: path.to_owned(),
+        sub_path: sub_path.map(str::to_owned),
+        read_only,
+    };
+    let ours = [mount("work", RUN, None, false), mount("script", SCRIPT, Some("script"), true)];
+    let site = SITE_FOLDERS.map(|path| mount(&path[1..], path, None, false));
+    ours.into_iter().chain(site).collect()
+}
+
+fn volumes(source: &str) -> Vec<Volume> {
+    let script = File { path: "script".to_owned(), mode: 0o555, data: source.as_bytes().to_vec() };
+    let volume = |name: &str, source| Volume { name: name.to_owned(), source };
+    let ours = [volume("work", VolumeSource::Work), volume("script", VolumeSource::Files(vec![script]))];
+    let site = SITE_FOLDERS.map(|path| {
+        volume(&path[1..], VolumeSource::Host { path: path.to_owned(), optional: true })
+    });
+    ours.into_iter().chain(site).collect()
+}
+
+/// What an image text means: `host`, a reference with its scheme, a path, or a plain name, which
+/// gets `docker://` and the registry of the settings.
+fn parse_image(text: &str, registry: Option<&str>) -> Result<Image, String> {
+    if text.is_empty() || text.starts_with('-') || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{text:?} is no image"));
+    }
+    if text == "host" {
+        return Ok(Image::Host);
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return match scheme {
+            "docker" | "oras" if !rest.is_empty() => Ok(Image::Apptainer(text.to_owned())),
+            _ => Err(format!("{scheme}:// is not supported; docker:// and oras:// are")),
+        };
+    }
+    if text.starts_with('/') {
+        return Ok(Image::Apptainer(text.to_owned()));
+    }
+    if text.ends_with(".sif") || text.starts_with('.') {
+        return Err("a path must be absolute and seen by the workers".to_owned());
+    }
+    let registry = registry.map(|registry| format!("{}/", registry.trim_end_matches('/')));
+    Ok(Image::Apptainer(format!("docker://{}{text}", registry.unwrap_or_default())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> HTCJobSpec {
+        HTCJobSpec {
+            name: "zero".into(),
+            script: Script {
+                image: "centos".into(),
+                command: "bash".into(),
+                source: "echo \"A\"\n".into(),
+                queue: None,
+            },
+            queue: None,
+            htcopts: None,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut HTCJobSpec)) -> String {
+        let mut spec = spec();
+        change(&mut spec);
+        translate(&spec, None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_command_gets_the_script_and_the_index() {
+        let mut spec = spec();
+        spec.script.command = "python3 -u 'a b'".into();
+        let workload = translate(&spec, None).unwrap();
+        let expected = [
+            Arg::from("python3"),
+            Arg::from("-u"),
+            Arg::from("a b"),
+            Arg::Mount("/htc_script".into()),
+            Arg::Index,
+        ];
+        assert_eq!(workload.containers[0].argv, expected);
+        assert_eq!(workload.indices, 1);
+    }
+
+    #[test]
+    fn an_image_is_taken_as_it_was_meant() {
+        let image = |text: &str, registry| parse_image(text, registry).unwrap();
+        let apptainer = |text: &str| Image::Apptainer(text.into());
+        assert_eq!(image("centos", None), apptainer("docker://centos"));
+        assert_eq!(image("a/b:1", Some("reg:5000/")), apptainer("docker://reg:5000/a/b:1"));
+        assert_eq!(image("docker://x", Some("reg")), apptainer("docker://x"));
+        assert_eq!(image("oras://x/y", None), apptainer("oras://x/y"));
+        assert_eq!(image("/cvmfs/unpacked/x", None), apptainer("/cvmfs/unpacked/x"));
+        assert_eq!(image("host", None), Image::Host);
+        for bad in ["", "-x", "a b", "a\nb", "x.sif", "./x", "file:///x", "docker://"] {
+            assert!(parse_image(bad, None).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        assert!(refused(|s| s.name.clear()).starts_with("spec.name: "));
+        assert!(refused(|s| s.queue = Some(0)).starts_with("spec.queue: "));
+        assert!(refused(|s| s.script.queue = Some(20_001)).starts_with("spec.script.queue: "));
+        assert!(refused(|s| { (s.queue, s.script.queue) = (Some(1), Some(1)) }).contains("only one"));
+        assert!(refused(|s| s.script.command = "bash 'x".into()).starts_with("spec.script.command: "));
+        assert!(refused(|s| s.script.command = " ".into()).starts_with("spec.script.command: "));
+        assert!(refused(|s| s.htcopts = Some("queue 5".into())).starts_with("spec.htcopts: line 1 "));
+    }
+
+    #[test]
+    fn the_source_reaches_the_job_byte_for_byte() {
+        let mut spec = spec();
+        spec.script.source = "a'b\"c`d$e\\\u{1}\u{ff}\u{1f600}".into();
+        let workload = translate(&spec, None).unwrap();
+        let VolumeSource::Files(files) = &workload.volumes[1].source else { panic!() };
+        assert_eq!(files[0].data, spec.script.source.as_bytes());
+    }
+}

@@ -1,0 +1,40 @@
+//! What a caller over HTTP may be told: a status and one plain sentence. What is inside is logged.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+/// Every refusal that we answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// 400: the request is not what it should be.
+    BadRequest(String),
+    /// 401: it does not come from whom it says.
+    Unauthorized(&'static str),
+    /// 404: there is no such thing.
+    NotFound(String),
+    /// 409: not now; it may be right later.
+    Conflict(String),
+    /// 410: there was such a thing, or never was, and never will be.
+    Gone(&'static str),
+    /// 500: our fault; the reason is in the log.
+    Internal,
+    /// 503: try again a little later.
+    NotReady(&'static str),
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let (status, sentence) = match self {
+            HttpError::BadRequest(why) => (StatusCode::BAD_REQUEST, why),
+            HttpError::Unauthorized(why) => (StatusCode::UNAUTHORIZED, why.to_owned()),
+            HttpError::NotFound(why) => (StatusCode::NOT_FOUND, why),
+            HttpError::Conflict(why) => (StatusCode::CONFLICT, why),
+            HttpError::Gone(why) => (StatusCode::GONE, why.to_owned()),
+            HttpError::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "something failed here; see the operator's log".to_owned())
+            }
+            HttpError::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
+        };
+        (status, sentence + "\n").into_response()
+    }
+}

@@ -1,0 +1,87 @@
+//! Every interval and size, with its unit and its reason. What a site may want to change is a
+//! setting instead (see `config`).
+
+use std::time::Duration;
+
+/// A tool's answer is read up to here: 100,000 projected ads are about 70 MB.
+pub const TOOL_OUTPUT_MAX: u64 = 256 << 20;
+
+/// `condor_q`: gives up by itself after 20 s when the schedd hangs; a large queue takes seconds.
+pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// `condor_rm` and `condor_qedit`: 10,000 jobs take 0.2 s; a hanging schedd 20 s.
+pub const ACT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// `condor_transfer_data`: one call carries at most [`TRANSFER_BATCH`] jobs.
+pub const TRANSFER_DEADLINE: Duration = Duration::from_secs(600);
+
+/// `condor_submit`: hangs for ever on a stopped schedd; 200 jobs take 2 s. Nothing of an earlier
+/// life can be committed later than this after that life ended.
+pub const SUBMIT_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Jobs in one `condor_transfer_data`: 500 took 1.2 s.
+pub const TRANSFER_BATCH: usize = 200;
+
+/// Added to a job's grace for `job_max_vacate_time`: the sender kills, reaps and writes its result.
+pub const GRACE_MARGIN_SECONDS: u32 = 10;
+
+/// An ended job stays in the queue this long without our acknowledgement (10 days, as HTCondor's
+/// own default for spooled jobs).
+pub const KEPT_IN_QUEUE_SECONDS: u32 = 864_000;
+
+/// An intent older than this is not resubmitted when its jobs are absent: they may have left by
+/// [`KEPT_IN_QUEUE_SECONDS`] (one day less, for clocks and downtimes).
+pub const INTENT_TRUSTED: Duration = Duration::from_secs(9 * 86_400);
+
+/// The schedd moves a job from "held, spooling" to idle a moment after the tool has ended well.
+pub const STAGE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Shortest time between two queries. A query over few jobs costs 30 ms of CPU.
+pub const QUERY_GAP: Duration = Duration::from_millis(150);
+
+/// A query may take this share of the time at most: after one that took t, wait t times this.
+pub const QUERY_REST_FACTOR: u32 = 3;
+
+/// How often an idle operator looks for jobs that it does not know.
+pub const IDLE_LOOK: Duration = Duration::from_secs(60);
+
+/// The schedd needs a moment between the sender's last report and `JobStatus == 4`. For so long
+/// after a final report the tracker asks as often as [`QUERY_GAP`] allows.
+pub const END_EXPECTED: Duration = Duration::from_secs(5);
+
+/// A job that ended by its ad but whose files do not come home is judged by its ad alone after
+/// this time.
+pub const RESULT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// After this long without success the outputs of an ended job are given up.
+pub const RETRIEVE_PATIENCE: Duration = Duration::from_secs(86_400);
+
+/// First and longest pause after failed submissions and tools.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Submissions of one attempt that may vanish or fail to spool before the attempt fails.
+pub const SUBMISSIONS_PER_ATTEMPT: u32 = 20;
+
+/// How long after its end a wish's tombstone still answers for it.
+pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// A report has at most 64 KiB; the rest is for the envelope.
+pub const EVENT_BODY_MAX: usize = 128 << 10;
+
+/// Status writes per object: at most one in this time.
+pub const STATUS_GAP: Duration = Duration::from_secs(1);
+
+/// An object that failed is looked at again after this time, doubled up to five minutes.
+pub const RECONCILE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// Jobs whose ids a status lists one by one; beyond that ranges.
+pub const JOB_IDS_LISTED: usize = 1_000;
+
+/// Copies that one HTCJob may ask for.
+pub const QUEUE_MAX: u32 = 20_000;
+
+/// How long `logs` waits for the files of a job that has just ended.
+pub const LOGS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// On SIGTERM, workers and open requests get this long.
+pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);

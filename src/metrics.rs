@@ -1,0 +1,117 @@
+//! The metrics, all of them, with their names and units.
+
+use std::time::Duration;
+
+use htc_core::workload::progress::Outcome;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+/// One label with a bounded set of values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    kind: &'static str,
+}
+
+impl From<&'static str> for Kind {
+    fn from(kind: &'static str) -> Kind {
+        Kind { kind }
+    }
+}
+
+/// Counters and gauges of the whole process.
+pub struct Metrics {
+    registry: Registry,
+    /// Wishes taken.
+    pub wishes: Counter,
+    /// Jobs seen in the queue with all their files for the first time.
+    pub committed: Counter,
+    /// Jobs of an earlier life taken over.
+    pub adopted: Counter,
+    /// Jobs removed because their files never all arrived.
+    pub unstaged: Counter,
+    /// Jobs removed because their index has another job, or had ended.
+    pub copies: Counter,
+    /// Jobs of our instance in the queue that nobody wishes.
+    pub orphans: Gauge,
+    /// Reports by what became of them.
+    pub reports: Family<Kind, Counter>,
+    /// Status writes to the API server, by result.
+    pub status_writes: Family<Kind, Counter>,
+    /// Objects that could not be reconciled, by reason.
+    pub reconcile_errors: Family<Kind, Counter>,
+    ended: Family<Kind, Counter>,
+    submissions: Family<Kind, Counter>,
+    submission_seconds: Histogram,
+    submission_jobs: Counter,
+    looks: Family<Kind, Counter>,
+    look_seconds: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut registry = Registry::with_prefix("htc");
+        let r = &mut registry;
+        Metrics {
+            wishes: add(r, "wishes", "Wishes taken"),
+            committed: add(r, "jobs_committed", "Jobs seen in the queue with all their files"),
+            adopted: add(r, "jobs_adopted", "Jobs of an earlier life taken over"),
+            unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
+            copies: add(r, "jobs_copies", "Jobs removed that should not run"),
+            orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
+            ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
+            reports: add(r, "reports", "Reports of jobs, by what became of them"),
+            status_writes: add(r, "status_writes", "Status writes, by result"),
+            reconcile_errors: add(r, "reconcile_errors", "Objects that failed, by reason"),
+            submissions: add(r, "submissions", "Calls of condor_submit, by result"),
+            submission_seconds: seconds(r, "submission", "Time of one condor_submit"),
+            submission_jobs: add(r, "submission_jobs", "Jobs handed to condor_submit"),
+            looks: add(r, "looks", "Queries of the pool, by result"),
+            look_seconds: seconds(r, "look", "Time of one query of the pool"),
+            registry,
+        }
+    }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn seconds(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let metric = Histogram::new([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0]);
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
+impl Metrics {
+    /// A job has ended.
+    pub fn ended(&self, outcome: Outcome) {
+        self.ended.get_or_create(&outcome.reason().into()).inc();
+    }
+
+    /// A `condor_submit` has ended; `error` is its kind.
+    pub fn submission(&self, jobs: usize, time: Duration, error: Option<&'static str>) {
+        self.submissions.get_or_create(&error.unwrap_or("ok").into()).inc();
+        self.submission_seconds.observe(time.as_secs_f64());
+        self.submission_jobs.inc_by(jobs as u64);
+    }
+
+    /// A query of the pool has ended; `error` is its kind.
+    pub fn look(&self, time: Duration, error: Option<&'static str>) {
+        self.looks.get_or_create(&error.unwrap_or("ok").into()).inc();
+        self.look_seconds.observe(time.as_secs_f64());
+    }
+
+    /// All of them in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,183 @@
+//! The database file and its only writer: a thread that runs what is waiting in one transaction,
+//! so that a hundred callers share one sync to disk.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use rusqlite::{Connection, Transaction};
+use rusqlite_migration::{M, Migrations};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::crash_point;
+
+const STEPS: &[M<'static>] = &[M::up(include_str!("../../migrations/01-first.sql"))];
+const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+/// At most this many requests share a transaction: the first of them waits for the last.
+const GROUP_MAX: usize = 1_000;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The file cannot be opened or migrated.
+    #[error("failed to open the database {path}: {source}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What SQLite said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A statement or the commit failed; nothing of the request was kept.
+    #[error("the database refused: {0}")]
+    Refused(#[from] rusqlite::Error),
+    /// A row does not hold what it should.
+    #[error("the database holds something unreadable: {0}")]
+    Unreadable(String),
+    /// The writer is gone: we are shutting down, or the commit failed for good.
+    #[error("the database is closed")]
+    Closed,
+}
+
+type Work = Box<dyn FnOnce(&Transaction<'_>) -> Finish + Send>;
+/// Called after the commit, or with the reason why there was none.
+type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+/// A handle on the database; clones share the writer.
+#[derive(Clone)]
+pub struct Database {
+    queue: mpsc::Sender<Work>,
+}
+
+impl Database {
+    /// Opens or creates `path` and brings it to the newest version.
+    pub fn open(path: &Path) -> Result<Database, StoreError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
+            path: path.display().to_string(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(|e| failed(e.into()))?;
+        prepare(&mut connection).map_err(failed)?;
+        let (queue, work) = mpsc::channel();
+        thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || write(connection, &work))
+            .map_err(|e| failed(e.into()))?;
+        Ok(Database { queue })
+    }
+
+    /// Runs `work` in the writer's next transaction. When this returns `Ok`, it is on disk.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, receive) = oneshot::channel();
+        let job: Work = Box::new(move |transaction| {
+            let result = in_savepoint(transaction, work);
+            Box::new(move |committed: Result<(), String>| {
+                let result = match committed {
+                    Ok(()) => result,
+                    Err(why) => Err(StoreError::Unreadable(format!("the commit failed: {why}"))),
+                };
+                // A caller that stopped waiting does not want to know.
+                let _ = answer.send(result);
+            })
+        });
+        self.queue.send(job).map_err(|_| StoreError::Closed)?;
+        receive.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    MIGRATIONS.to_latest(connection)?;
+    Ok(())
+}
+
+/// One request's failure must not undo the others of its group.
+fn in_savepoint<T>(
+    transaction: &Transaction<'_>,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    transaction.execute_batch("SAVEPOINT request")?;
+    let result = work(transaction);
+    let end = if result.is_ok() { "RELEASE request" } else { "ROLLBACK TO request; RELEASE request" };
+    transaction.execute_batch(end)?;
+    result
+}
+
+fn write(mut connection: Connection, queue: &mpsc::Receiver<Work>) {
+    while let Ok(first) = queue.recv() {
+        let group = std::iter::once(first).chain(queue.try_iter()).take(GROUP_MAX);
+        let outcome = (|| {
+            let transaction = connection.transaction()?;
+            let finish: Vec<Finish> = group.map(|work| work(&transaction)).collect();
+            crash_point!("store-before-commit");
+            Ok::<_, rusqlite::Error>((finish, transaction.commit()))
+        })();
+        match outcome {
+            Ok((finish, committed)) => {
+                crash_point!("store-after-commit");
+                let committed = committed.map_err(|e| e.to_string());
+                finish.into_iter().for_each(|f| f(committed.clone()));
+            }
+            // The requests of the group are dropped, which their callers see as "closed".
+            Err(why) => tracing::error!(%why, "the database takes no transaction"),
+        }
+    }
+}
+
+/// Seconds since 1970, as all our columns have it.
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_are_sound() {
+        MIGRATIONS.validate().unwrap();
+    }
+
+    #[test]
+    fn a_file_of_the_predecessor_opens_and_keeps_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("htcjobs.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(
+            "CREATE TABLE htcjobs (htcjobName text, jobId text, status integer, tempDir text, uniqid text);
+             INSERT INTO htcjobs VALUES ('zero', '884426.0', 1, '/tmp/x', 'u')",
+        )
+        .unwrap();
+        drop(old);
+        Database::open(&path).unwrap();
+        let kept: String =
+            Connection::open(&path).unwrap().query_row("SELECT jobId FROM htcjobs", [], |r| r.get(0)).unwrap();
+        assert_eq!(kept, "884426.0");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_leaves_nothing_and_harms_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("x.db")).unwrap();
+        let put = |name: &'static str| {
+            database.call(move |t| Ok(t.execute("INSERT INTO facts VALUES (?1, '')", [name])?))
+        };
+        let bad = database.call(|t| {
+            t.execute("INSERT INTO facts VALUES ('half', '')", [])?;
+            Ok(t.execute("INSERT INTO nowhere VALUES (1)", [])?)
+        });
+        let (a, bad, b) = tokio::join!(put("a"), bad, put("b"));
+        assert!(a.is_ok() && b.is_ok() && bad.is_err());
+        let names = database.call(|t| {
+            let mut rows = t.prepare("SELECT name FROM facts ORDER BY name")?;
+            Ok(rows.query_map([], |r| r.get(0))?.collect::<Result<Vec<String>, _>>()?)
+        });
+        assert_eq!(names.await.unwrap(), ["a", "b"]);
+    }
+}

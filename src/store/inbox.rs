@@ -1,0 +1,43 @@
+//! The newest report of each job.
+
+use htc_core::workload::report::Report;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::database::StoreError;
+
+/// Keeps a report unless one as new or newer is there; says whether it was kept.
+pub fn put(t: &Transaction<'_>, report: &Report) -> Result<bool, StoreError> {
+    let key = &report.key;
+    let id = params![key.uid.as_str(), key.index, key.attempt, key.submission];
+    let known: Option<(u32, u64)> = t
+        .prepare_cached(
+            "SELECT start, seq FROM inbox WHERE uid = ?1 AND idx = ?2 AND attempt = ?3 AND submission = ?4",
+        )?
+        .query_row(id, |r| Ok((r.get(0)?, r.get::<_, i64>(1)?.cast_unsigned())))
+        .optional()?;
+    if known.is_some_and(|known| known >= report.order()) {
+        return Ok(false);
+    }
+    let body = serde_json::to_string(report).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    t.prepare_cached(
+        "INSERT OR REPLACE INTO inbox (uid, idx, attempt, submission, start, seq, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        key.uid.as_str(),
+        key.index,
+        key.attempt,
+        key.submission,
+        report.start,
+        report.seq.cast_signed(),
+        body
+    ])?;
+    Ok(true)
+}
+
+/// All newest reports. One that cannot be read any more is left out: the job's ad tells as well.
+pub fn load(t: &Transaction<'_>) -> Result<Vec<Report>, StoreError> {
+    let mut statement = t.prepare("SELECT body FROM inbox")?;
+    let bodies = statement.query_map([], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
+}

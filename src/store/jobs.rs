@@ -1,0 +1,141 @@
+//! The rows of `htcjobs`: one HTCondor job each, committed or about to be.
+//!
+//! `status` keeps the predecessor's numbers: 1 active, 4 succeeded, 7 failed, +10 once the job's
+//! files are home.
+
+use htc_core::workload::names::JobKey;
+use htc_core::workload::progress::{End, JobId};
+use rusqlite::{Transaction, params};
+
+use super::database::StoreError;
+
+const ACTIVE: i64 = 1;
+const SUCCEEDED: i64 = 4;
+const FAILED: i64 = 7;
+const HOME: i64 = 10;
+
+/// The key's columns, as every statement names them.
+const THIS: &str = "uid = ?1 AND idx = ?2 AND attempt = ?3 AND submission = ?4";
+
+/// A row of `htcjobs`.
+#[derive(Clone, Debug)]
+pub struct StoredJob {
+    /// The job's key.
+    pub key: JobKey,
+    /// The name of the outside object.
+    pub name: String,
+    /// HTCondor's id, once known.
+    pub job: Option<JobId>,
+    /// The job's folder.
+    pub folder: String,
+    /// The submission it belongs to, until that is settled.
+    pub intent: Option<i64>,
+    /// How it ended, if it did.
+    pub end: Option<End>,
+    /// Whether its files are home.
+    pub home: bool,
+    /// Whether its door has made its end known.
+    pub published: bool,
+}
+
+/// Keeps a new job.
+pub fn insert(t: &Transaction<'_>, job: &StoredJob) -> Result<(), StoreError> {
+    let StoredJob { key, name, job, folder, intent, end, home, published } = job;
+    let mut statement = t.prepare_cached(
+        "INSERT INTO htcjobs (htcjobName, jobId, status, tempDir, uniqid, uid, idx, attempt, submission,
+         intent, ending, published) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    statement.execute(params![
+        name,
+        job.map(|id| id.to_string()),
+        status(end.as_ref(), *home),
+        folder,
+        key.uid.as_str(),
+        key.index,
+        key.attempt,
+        key.submission,
+        intent,
+        end.as_ref().map(json).transpose()?,
+        published,
+    ])?;
+    Ok(())
+}
+
+/// The tool has printed the job's id.
+pub fn set_id(t: &Transaction<'_>, key: &JobKey, job: JobId) -> Result<(), StoreError> {
+    update(t, key, "jobId = ?5", job.to_string())
+}
+
+/// The job is in the queue with all its files: its submission is settled.
+pub fn settle(t: &Transaction<'_>, key: &JobKey, job: JobId) -> Result<(), StoreError> {
+    update(t, key, "jobId = ?5, intent = NULL", job.to_string())
+}
+
+/// The job's end is known.
+pub fn end(t: &Transaction<'_>, key: &JobKey, end: &End, home: bool) -> Result<(), StoreError> {
+    update(t, key, "ending = ?5, intent = NULL", json(end)?)?;
+    update(t, key, "status = ?5", status(Some(end), home))
+}
+
+/// The door has made the end known.
+pub fn published(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
+    update(t, key, "published = ?5", true)
+}
+
+/// This submission never came to anything.
+pub fn delete(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
+    let mut statement = t.prepare_cached(&format!("DELETE FROM htcjobs WHERE {THIS}"))?;
+    statement.execute(params![key.uid.as_str(), key.index, key.attempt, key.submission])?;
+    Ok(())
+}
+
+/// All jobs with a key; rows of the predecessor have none.
+pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredJob>, StoreError> {
+    let mut statement = t.prepare(
+        "SELECT uid, idx, attempt, submission, htcjobName, jobId, tempDir, intent, ending, status, published
+         FROM htcjobs WHERE uid IS NOT NULL",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut jobs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let uid: String = row.get(0)?;
+        let unreadable = |why: &dyn std::fmt::Display| StoreError::Unreadable(format!("job of {uid}: {why}"));
+        let id: Option<String> = row.get(5)?;
+        let ending: Option<String> = row.get(8)?;
+        jobs.push(StoredJob {
+            key: JobKey {
+                uid: uid.parse().map_err(|e| unreadable(&e))?,
+                index: row.get(1)?,
+                attempt: row.get(2)?,
+                submission: row.get(3)?,
+            },
+            name: row.get(4)?,
+            job: id.map(|id| id.parse().map_err(|()| unreadable(&format!("bad jobId {id}")))).transpose()?,
+            folder: row.get(6)?,
+            intent: row.get(7)?,
+            end: ending.map(|e| serde_json::from_str(&e)).transpose().map_err(|e| unreadable(&e))?,
+            home: row.get::<_, i64>(9)? > HOME,
+            published: row.get(10)?,
+        });
+    }
+    Ok(jobs)
+}
+
+fn update(t: &Transaction<'_>, key: &JobKey, set: &str, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
+    let mut statement = t.prepare_cached(&format!("UPDATE htcjobs SET {set} WHERE {THIS}"))?;
+    statement.execute(params![key.uid.as_str(), key.index, key.attempt, key.submission, value])?;
+    Ok(())
+}
+
+fn status(end: Option<&End>, home: bool) -> i64 {
+    let status = match end {
+        None => ACTIVE,
+        Some(end) if end.outcome.succeeded() => SUCCEEDED,
+        Some(_) => FAILED,
+    };
+    status + if home { HOME } else { 0 }
+}
+
+fn json(end: &End) -> Result<String, StoreError> {
+    serde_json::to_string(end).map_err(|e| StoreError::Unreadable(e.to_string()))
+}

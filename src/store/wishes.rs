@@ -1,0 +1,160 @@
+//! Wishes and what of them still waits to be submitted.
+
+use htc_core::workload::Workload;
+use htc_core::workload::names::Uid;
+use rusqlite::{Transaction, params};
+
+use super::database::{StoreError, now};
+
+/// What is wished of a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// That it runs.
+    Run,
+    /// That nothing of it is left.
+    Gone,
+    /// Nothing is left; the row only remembers that.
+    Tombstone,
+}
+
+/// A row of `wishes`.
+#[derive(Clone, Debug)]
+pub struct StoredWish {
+    /// The workload's UID.
+    pub uid: Uid,
+    /// Which door wishes.
+    pub door: String,
+    /// The outside object's namespace; empty where there is none.
+    pub namespace: String,
+    /// The outside object's name.
+    pub name: String,
+    /// What shall run; none in a tombstone.
+    pub workload: Option<Workload>,
+    /// What is wished.
+    pub want: Want,
+    /// Nothing of it is submitted before, epoch seconds.
+    pub not_before: i64,
+}
+
+/// Indices `first..=last` that wait for the same attempt and submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiting {
+    /// The first index.
+    pub first: u32,
+    /// The last index, itself in the range.
+    pub last: u32,
+    /// Which try of each.
+    pub attempt: u32,
+    /// Which submission of that try.
+    pub submission: u32,
+}
+
+/// Keeps a new wish.
+pub fn insert(t: &Transaction<'_>, wish: &StoredWish, waiting: &[Waiting]) -> Result<(), StoreError> {
+    let StoredWish { uid, door, namespace, name, workload, want, not_before } = wish;
+    let workload = serde_json::to_string(workload).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    t.execute(
+        "INSERT INTO wishes (uid, door, namespace, name, workload, want, since, not_before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![uid.as_str(), door, namespace, name, workload, word(*want), now(), not_before],
+    )?;
+    replace_waiting(t, uid, waiting)
+}
+
+/// From now on the workload shall be gone; nothing of it is submitted any more.
+pub fn want_gone(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
+    t.execute(
+        "UPDATE wishes SET want = 'gone', since = ?2 WHERE uid = ?1 AND want = 'run'",
+        params![uid.as_str(), now()],
+    )?;
+    replace_waiting(t, uid, &[])
+}
+
+/// Nothing is left of the workload: only the tombstone stays.
+pub fn bury(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
+    for table in ["htcjobs", "inbox", "waiting"] {
+        t.execute(&format!("DELETE FROM {table} WHERE uid = ?1"), [uid.as_str()])?;
+    }
+    t.execute(
+        "UPDATE wishes SET want = 'tombstone', workload = NULL, since = ?2 WHERE uid = ?1",
+        params![uid.as_str(), now()],
+    )?;
+    Ok(())
+}
+
+/// Forgets the tombstones of before `before`, epoch seconds.
+pub fn prune(t: &Transaction<'_>, before: i64) -> Result<(), StoreError> {
+    t.execute("DELETE FROM wishes WHERE want = 'tombstone' AND since < ?1", [before])?;
+    Ok(())
+}
+
+/// Says anew what of a workload waits.
+pub fn replace_waiting(t: &Transaction<'_>, uid: &Uid, waiting: &[Waiting]) -> Result<(), StoreError> {
+    t.execute("DELETE FROM waiting WHERE uid = ?1", [uid.as_str()])?;
+    let mut insert = t.prepare_cached(
+        "INSERT INTO waiting (uid, first, last, attempt, submission) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for Waiting { first, last, attempt, submission } in waiting {
+        insert.execute(params![uid.as_str(), first, last, attempt, submission])?;
+    }
+    Ok(())
+}
+
+/// All wishes, the oldest first, each with what of it waits.
+pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, StoreError> {
+    let mut ranges = t.prepare(
+        "SELECT first, last, attempt, submission FROM waiting WHERE uid = ?1 ORDER BY first",
+    )?;
+    let mut statement = t.prepare(
+        "SELECT uid, door, namespace, name, workload, want, not_before FROM wishes ORDER BY since, uid",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut wishes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let uid: String = row.get(0)?;
+        let unreadable = |why: &dyn std::fmt::Display| StoreError::Unreadable(format!("wish {uid}: {why}"));
+        let workload: Option<String> = row.get(4)?;
+        let wish = StoredWish {
+            uid: uid.parse().map_err(|e| unreadable(&e))?,
+            door: row.get(1)?,
+            namespace: row.get(2)?,
+            name: row.get(3)?,
+            workload: match workload {
+                Some(json) => serde_json::from_str(&json).map_err(|e| unreadable(&e))?,
+                None => None,
+            },
+            want: want(&row.get::<_, String>(5)?).ok_or_else(|| unreadable(&"unknown want"))?,
+            not_before: row.get(6)?,
+        };
+        let range = |r: &rusqlite::Row<'_>| {
+            Ok(Waiting { first: r.get(0)?, last: r.get(1)?, attempt: r.get(2)?, submission: r.get(3)? })
+        };
+        let waiting = ranges.query_map([&uid], range)?.collect::<Result<_, _>>()?;
+        wishes.push((wish, waiting));
+    }
+    Ok(wishes)
+}
+
+/// When this file was made, epoch seconds; set at the first call.
+pub fn born(t: &Transaction<'_>) -> Result<i64, StoreError> {
+    t.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('born', ?1)", [now().to_string()])?;
+    let text: String = t.query_row("SELECT value FROM facts WHERE name = 'born'", [], |r| r.get(0))?;
+    text.parse().map_err(|e| StoreError::Unreadable(format!("fact born: {e}")))
+}
+
+fn word(want: Want) -> &'static str {
+    match want {
+        Want::Run => "run",
+        Want::Gone => "gone",
+        Want::Tombstone => "tombstone",
+    }
+}
+
+fn want(word: &str) -> Option<Want> {
+    match word {
+        "run" => Some(Want::Run),
+        "gone" => Some(Want::Gone),
+        "tombstone" => Some(Want::Tombstone),
+        _ => None,
+    }
+}

@@ -1,0 +1,92 @@
+//! What we claim, as tests; each file has those of one subject.
+
+mod acting;
+mod calling;
+mod constraints;
+mod descriptions;
+mod faults;
+mod submitting;
+mod transferring;
+
+use std::path::Path;
+
+use htc_operator::condor::ad::Ad;
+use htc_operator::condor::cli::CallError;
+use htc_operator::condor::submit::{Row, Submission, description};
+use htc_operator::condor::{pool::Pool, query};
+use libtest_mimic::Trial;
+
+use crate::pool::Scripted;
+
+/// Makes tests of async functions without arguments; a panic is a failure.
+macro_rules! claims {
+    ($($claim:ident),* $(,)?) => {
+        pub fn all() -> Vec<libtest_mimic::Trial> {
+            let subject = module_path!().rsplit("::").next().unwrap_or_default();
+            vec![$(libtest_mimic::Trial::test(format!("{subject}::{}", stringify!($claim)), || {
+                crate::claims::finish($claim());
+                Ok(())
+            })),*]
+        }
+    };
+}
+use claims;
+
+/// All tests. A new file adds its line here.
+pub fn all() -> Vec<Trial> {
+    let files = [
+        acting::all(),
+        calling::all(),
+        constraints::all(),
+        descriptions::all(),
+        faults::all(),
+        submitting::all(),
+        transferring::all(),
+    ];
+    files.into_iter().flatten().collect()
+}
+
+fn finish(claim: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(claim);
+}
+
+/// The instance of all these tests.
+const INSTANCE: &str = "test-instance";
+
+/// A row for a job with this key, whose folder is made.
+fn row(scripted: &Scripted, key: &str) -> Row {
+    Row {
+        key: key.parse().unwrap(),
+        folder: scripted.job_folder(&key.replace('/', "-")).display().to_string(),
+        batch_name: "a batch, of two words".to_owned(),
+        containers: vec!["main".to_owned()],
+        grace_seconds: 30,
+        restart_after_eviction: true,
+        options: Vec::new(),
+    }
+}
+
+/// Starts our real code on a description of jobs with these keys.
+fn start(scripted: &Scripted, keys: &[&str]) -> Submission {
+    let rows: Vec<Row> = keys.iter().map(|key| row(scripted, key)).collect();
+    start_rows(scripted, &rows)
+}
+
+fn start_rows(scripted: &Scripted, rows: &[Row]) -> Submission {
+    let file = scripted.path().join(rows[0].key.to_string().replace('/', "-"));
+    std::fs::write(&file, description(INSTANCE, Path::new("/bin/true"), rows)).unwrap();
+    let lock = std::fs::File::create(scripted.path().join("lock")).unwrap();
+    Submission::start(&scripted.pool(), &file, lock).unwrap()
+}
+
+/// Submits jobs with these keys; gives the first id and how the tool ended.
+async fn submit(scripted: &Scripted, keys: &[&str]) -> (Option<String>, Result<(), CallError>) {
+    let mut submission = start(scripted, keys);
+    let first = submission.first_id().await.map(|id| id.to_string());
+    (first, submission.finish().await)
+}
+
+/// What our real code sees of all jobs.
+async fn see(pool: &Pool) -> Vec<Ad> {
+    query::all(pool, INSTANCE).await.unwrap()
+}

@@ -1,0 +1,27 @@
+//! The operator against scripted HTCondor tools: one binary that is the tests, the tools (by the
+//! name it is called with) and the process in which the engine is crashed.
+
+mod harness;
+#[allow(dead_code, reason = "some verbs are for tests of the engine")]
+mod pool;
+mod tools;
+
+#[allow(clippy::unwrap_used, reason = "these are tests")]
+mod claims;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let called = arguments.next().unwrap_or_default();
+    let name = Path::new(&called).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if tools::NAMES.contains(&name) {
+        return ExitCode::from(tools::run(name, &arguments.collect::<Vec<_>>()));
+    }
+    // `cargo test engine` gives this word as a filter; only a test sets the variable.
+    if arguments.next().as_deref() == Some("engine") && std::env::var_os(tools::STATE_VARIABLE).is_some() {
+        return ExitCode::from(harness::run());
+    }
+    libtest_mimic::run(&libtest_mimic::Arguments::from_args(), claims::all()).exit_code()
+}

@@ -1,0 +1,93 @@
+//! `condor_q`, `condor_history` and `condor_status`: what they say of jobs, byte for byte where it
+//! matters.
+
+use serde_json::{Value, json};
+
+use super::constraint::Expression;
+use super::faults::Fault;
+use super::options::Options;
+use super::state::{Ad, State};
+use super::{Call, Failure, Outcome, say, unscripted, wait_until};
+
+pub(super) fn queue(call: Call, options: &Options) -> Outcome {
+    if !options.json || !options.all_users {
+        return Err(unscripted("condor_q without -json and -allusers"));
+    }
+    let Call { schedd, fault, before, .. } = call;
+    let state = match (&fault, before.auto_run) {
+        (Some(Fault::Lag), _) => {
+            wait_until(schedd, |state| state.commits > before.commits)?;
+            before
+        }
+        (_, Some(code)) => schedd.change(|state| state.advance(code).map(|()| state.clone()))??,
+        (_, None) => before,
+    };
+    let places = match &options.constraint {
+        Some(constraint) => state.matching(constraint)?,
+        None => (0..state.queue.len()).collect(),
+    };
+    let ads = places.iter().take(options.limit.unwrap_or(usize::MAX)).map(|place| &state.queue[*place]);
+    let text = list(ads.map(|ad| project(ad, options, Some(&state))))?;
+    match fault {
+        Some(Fault::HalfOutput { code }) => {
+            let middle = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            say(&text[..middle]);
+            match code {
+                0 => Ok(()),
+                code => Err(Failure { text: "-- Failed to fetch ads".to_owned(), code }),
+            }
+        }
+        Some(fault @ (Fault::CommitThenFail(_) | Fault::CommitThenHang { .. })) => {
+            Err(unscripted(&format!("condor_q with {fault:?}")))
+        }
+        _ => {
+            say(&text);
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn history(call: Call, options: &Options) -> Outcome {
+    if !options.json {
+        return Err(unscripted("condor_history without -json"));
+    }
+    let state = call.before;
+    let constraint = options.constraint.as_deref().unwrap_or("true");
+    let constraint = Expression::parse(constraint)
+        .map_err(|_| Failure::from(format!("Error: could not parse constraint {constraint}")))?;
+    let ads = state.history.iter().rev().filter(|ad| constraint.holds(ad, state.now()));
+    let ads = ads.take(options.limit.unwrap_or(usize::MAX)).map(|ad| project(ad, options, None));
+    let text = list(ads)?;
+    say(if text.is_empty() { "[\n]\n" } else { &text });
+    Ok(())
+}
+
+pub(super) fn status(options: &Options) -> Outcome {
+    if !options.json {
+        return Err(unscripted("condor_status without -json"));
+    }
+    let schedd = json!({ "MyType": "Scheduler", "Name": "test@pool", "MyAddress": "<127.0.0.1:9618>" });
+    say(&list(schedd.as_object().cloned().into_iter())?);
+    Ok(())
+}
+
+/// What was asked for of an ad. The schedd's time comes with whole ads, and when it is asked for.
+fn project(ad: &Ad, options: &Options, state: Option<&State>) -> Ad {
+    let mut ad = ad.clone();
+    if let Some(state) = state {
+        ad.insert("ServerTime".to_owned(), Value::from(state.now()));
+    }
+    if let Some(attributes) = &options.attributes {
+        ad.retain(|name, _| attributes.iter().any(|asked| asked.eq_ignore_ascii_case(name)));
+    }
+    ad
+}
+
+/// Ads as the tools write them: nothing at all for none.
+fn list(ads: impl Iterator<Item = Ad>) -> Result<String, Failure> {
+    let ads: Vec<String> = ads
+        .map(|ad| serde_json::to_string_pretty(&ad))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::from(error.to_string()))?;
+    Ok(if ads.is_empty() { String::new() } else { format!("[\n{}\n]\n", ads.join("\n,\n")) })
+}

@@ -1,0 +1,220 @@
+//! The schedd's state: one JSON file that is read and replaced under a lock.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::constraint::Expression;
+use super::faults::{Fault, Planned};
+use super::job;
+use super::{Failure, STATE_VARIABLE};
+
+/// A job ad.
+pub type Ad = Map<String, Value>;
+
+/// Everything that the schedd, the pool and the test's plan consist of.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// The last cluster number given.
+    pub cluster: u32,
+    /// How often something was committed.
+    pub commits: u64,
+    /// The jobs in the queue.
+    pub queue: Vec<Ad>,
+    /// The jobs that have left it, oldest first.
+    pub history: Vec<Ad>,
+    /// The faults to come.
+    pub plan: Vec<Planned>,
+    /// All calls of tools.
+    pub calls: Vec<CallRecord>,
+    /// What happened to jobs. Unlike queue and history nothing makes it forget.
+    pub journal: Vec<Entry>,
+    /// Calls that no script exists for.
+    pub surprises: Vec<String>,
+    /// Processes of tools that hang.
+    pub hanging: Vec<u32>,
+    /// How often the test has let waiting tools go on.
+    pub gate: u64,
+    /// The schedd's clock is so many seconds ahead.
+    pub ahead: i64,
+    /// With an exit code, every `condor_q` first moves each job one step towards that end.
+    pub auto_run: Option<i32>,
+    /// The folder with the jobs' files.
+    #[serde(skip)]
+    pub spool: PathBuf,
+}
+
+/// A call of a tool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// `condor_q`, ….
+    pub tool: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// Something that happened to a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// `cluster.proc`.
+    pub job: String,
+    /// `HTCOperatorKey`.
+    pub key: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happens to jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// It is in the queue.
+    Committed,
+    /// Its input files have arrived.
+    Staged,
+    /// The pool started it.
+    Started,
+    /// It ended with this exit code.
+    Ended(i32),
+    /// It was marked as removed.
+    Removed,
+    /// It has left the queue for the history.
+    Left,
+    /// It is gone without a trace.
+    Vanished,
+}
+
+impl State {
+    /// The schedd's clock, in seconds since 1970.
+    pub fn now(&self) -> i64 {
+        i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX) + self.ahead
+    }
+
+    /// Notes a call of a tool.
+    pub fn record_call(&mut self, tool: &str, arguments: &[String]) {
+        let at = u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX);
+        let (tool, arguments) = (tool.to_owned(), arguments.to_vec());
+        self.calls.push(CallRecord { tool, arguments, at, pid: std::process::id() });
+    }
+
+    /// Notes what happened to a job.
+    pub fn record(&mut self, ad: &Ad, event: Event) {
+        self.journal.push(Entry { job: job::id(ad), key: job::text(ad, job::KEY).to_owned(), event });
+    }
+
+    /// Takes what is planned for this call of a tool; what only changes the state happens here.
+    pub fn next_fault(&mut self, tool: &str) -> Option<Fault> {
+        let (changes, fault) = Planned::take(&mut self.plan, tool);
+        for change in changes {
+            match change {
+                Fault::VanishJob(key) => self.vanish(&key),
+                Fault::ForgetHistory => self.history.clear(),
+                Fault::ReuseIds => self.cluster = 0,
+                _ => {}
+            }
+        }
+        fault
+    }
+
+    /// The places in the queue of the jobs that meet a constraint.
+    pub fn matching(&self, constraint: &str) -> Result<Vec<usize>, Failure> {
+        let parsed = Expression::parse(constraint).map_err(|_| {
+            Failure::from(format!("-- Parse error in constraint expression \"{constraint}\""))
+        })?;
+        let holds = |ad: &Ad| parsed.holds(ad, self.now());
+        Ok(self.queue.iter().enumerate().filter(|(_, ad)| holds(ad)).map(|(n, _)| n).collect())
+    }
+
+    /// Lets those leave the queue that `who` names and whose `leave_in_queue` does not hold them.
+    pub fn let_leave(&mut self, who: impl Fn(&Ad) -> bool) {
+        let now = self.now();
+        let held = |ad: &Ad| match ad.get("LeaveJobInQueue").and_then(Value::as_str) {
+            Some(text) => Expression::of_ad(text).is_ok_and(|leave| leave.holds(ad, now)),
+            None => ad.get("LeaveJobInQueue").and_then(Value::as_bool).unwrap_or(false),
+        };
+        let (leaving, staying) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<Vec<Ad>, _>(|ad| job::is_over(ad) && who(ad) && !held(ad));
+        self.queue = staying;
+        for ad in leaving {
+            self.record(&ad, Event::Left);
+            self.history.push(ad);
+        }
+    }
+
+    /// Makes a job go away without a trace, as a wiped queue does.
+    pub fn vanish(&mut self, key: &str) {
+        let (gone, staying) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<Vec<Ad>, _>(|ad| job::text(ad, job::KEY) == key);
+        self.queue = staying;
+        gone.iter().for_each(|ad| self.record(ad, Event::Vanished));
+    }
+}
+
+fn since_1970() -> std::time::Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The state file.
+#[derive(Clone, Debug)]
+pub struct Schedd {
+    file: PathBuf,
+}
+
+impl Schedd {
+    /// The schedd whose state is in this file; one without a file is empty.
+    pub fn new(file: &Path) -> Schedd {
+        Schedd { file: file.to_owned() }
+    }
+
+    /// The schedd that the environment names.
+    pub fn of_environment() -> Result<Schedd, Failure> {
+        let file = std::env::var_os(STATE_VARIABLE);
+        let file = file.ok_or_else(|| Failure::from(format!("scripted: {STATE_VARIABLE} is not set")))?;
+        Ok(Schedd { file: file.into() })
+    }
+
+    /// Reads the state.
+    pub fn read(&self) -> io::Result<State> {
+        let _lock = self.lock()?;
+        self.load()
+    }
+
+    /// Reads and replaces the state, undisturbed. Whoever is killed meanwhile changes nothing.
+    pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> io::Result<T> {
+        let _lock = self.lock()?;
+        let mut state = self.load()?;
+        let given = change(&mut state);
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, serde_json::to_vec(&state)?)?;
+        std::fs::rename(&new, &self.file)?;
+        Ok(given)
+    }
+
+    /// The lock lives as long as the file that this gives is open.
+    fn lock(&self) -> io::Result<File> {
+        let path = self.file.with_extension("lock");
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn load(&self) -> io::Result<State> {
+        let mut state: State = match std::fs::read(&self.file) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
+            Err(error) => return Err(error),
+        };
+        state.spool = self.file.with_file_name("spool");
+        Ok(state)
+    }
+}
