@@ -13,6 +13,7 @@ watch() { # a line for every change, until the HTCJob has ended
   local before='' now last=$SECONDS end=$((SECONDS + 300))
   while :; do
     now=$(look) || true
+    [ "${now#phase ,}" = "$now" ] || now="seen by the API server only"
     if [ "$now" != "$before" ]; then
       say "  $(date +%T)  $now"
       before=$now last=$SECONDS

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # lib.sh: settings, messages, pid files, ports and the way into the bed's root; sourced by the other scripts.
 # shellcheck disable=SC2034 # the settings are for the others
-set -euo pipefail
+set -Eeuo pipefail
+# In a stage, whose output is a log, a failure names its line.
+[ -z "${HTC_BED_STAGE:-}" ] || trap 'printf "%s, line %s, failed: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPO=$(dirname "$HERE")
@@ -64,9 +66,10 @@ spawn() { # NAME CMD…: starts CMD in the background in a session of its own; t
 }
 
 spawn_in() { # NAME CMD…: the same inside the root, as root; the pid file names the process itself, not its nsenter
-  local name=$1 child
+  local name=$1 pid child
   shift
-  spawn "$name" nsenter --target "$(init)" --mount --pid --wdns=/ env -i "${OWN[@]}" "$@"
+  pid=$(init) || exit 1
+  spawn "$name" nsenter --target "$pid" --mount --pid --wdns=/ env -i "${OWN[@]}" "$@"
   child=$(child_of $!) || die "$name did not start; see $LOG/$name.log"
   record "$name" "$child"
 }
@@ -114,17 +117,19 @@ wait_for() { # SECONDS CMD…: repeats CMD until it succeeds
 init() { pid_of init || die "The test bed is down: testbed/testbed up"; }
 
 in_root() { # FOLDER CMD…: as root; for the bed's own work
-  local folder=$1
+  local folder=$1 pid
   shift
-  nsenter --target "$(init)" --mount --pid --wdns="$folder" env -i "${OWN[@]}" "$@"
+  pid=$(init) || exit 1
+  nsenter --target "$pid" --mount --pid --wdns="$folder" env -i "${OWN[@]}" "$@"
 }
 
 cwd_in() { [ -d "/proc/$1/root$PWD" ] && printf '%s' "$PWD" || printf '/'; }
 
-environment() { # the variables that come along, and those that must be right inside, one per line and NUL-ended
+environment() { # the variables that come along, and those that must be right inside, NUL-ended
   local name
   for name in $(compgen -e); do
     case $name in
+      HTC_BED_STAGE) ;;
       HTC_* | KUBECONFIG | RUST_* | CARGO_* | PROPTEST_* | INSTA_* | NEXTEST | NEXTEST_* | LLVM_PROFILE_FILE | _CONDOR_* | \
         TERM | LANG | LC_* | TZ | CI | NO_COLOR) printf '%s=%s\0' "$name" "${!name}" ;;
     esac
@@ -137,7 +142,7 @@ environment() { # the variables that come along, and those that must be right in
 enter() { # USER CMD…: becomes CMD inside the root: same arguments, same folder where it exists, same stdin, stdout and exit code
   local user=$1 pid home env drop=()
   shift
-  pid=$(init)
+  pid=$(init) || exit 1
   home=$(awk -F: -v u="$user" '$1 == u { print $6 }' "$ROOT/etc/passwd")
   [ -n "$home" ] || die "There is no user $user inside the bed."
   mapfile -d '' env < <(environment "$user" "$home")

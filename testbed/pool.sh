@@ -67,6 +67,8 @@ configure() {
   echo "127.0.0.1 $(hostname) localhost" >"$ROOT/etc/hosts"
 }
 
+configuration() { cat "$ROOT"/etc/condor/config.d/[56]0-* 2>/dev/null || true; }
+
 namespaces() {
   ! alive init || return 0
   local d
@@ -86,12 +88,12 @@ scheduling() { [ -n "$(in_root / condor_status -schedd -af Name)" ] && [ -n "$(i
 
 start() {
   local before
-  before=$(cat "$ROOT"/etc/condor/config.d/[56]0-* 2>/dev/null | cksum)
+  before=$(configuration)
   configure
   namespaces
   if ! alive condor_master; then
     spawn_in condor_master condor_master -f
-  elif [ "$before" != "$(cat "$ROOT"/etc/condor/config.d/[56]0-* | cksum)" ]; then
+  elif [ "$before" != "$(configuration)" ]; then
     in_root / condor_reconfig
   fi
   wait_for 60 scheduling || die "HTCondor does not answer; see $LOG/condor/MasterLog"

@@ -15,7 +15,7 @@ stages() {
       continue
     fi
     names+=("${words[0]}")
-    setsid "${words[@]:1}" >"$LOG/${words[0]}.log" 2>&1 </dev/null & # a session of its own: it ends as a whole
+    HTC_BED_STAGE=1 setsid "${words[@]:1}" >"$LOG/${words[0]}.log" 2>&1 </dev/null & # a session of its own: it ends as a whole
     pids+=($!)
     words=()
   done

@@ -6,8 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use simple_dns::rdata::RData;
-use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, TYPE};
+const A: u16 = 1;
+const AAAA: u16 = 28;
+const INTERNET: u16 = 1;
 
 /// Why there is no answer that counts.
 #[derive(Debug, thiserror::Error)]
@@ -16,11 +17,11 @@ pub enum Error {
     #[error("no answer of the DNS server: {0}")]
     Io(#[from] io::Error),
     /// The name cannot be asked for.
-    #[error("not a DNS name: {0}")]
-    Name(#[from] simple_dns::SimpleDnsError),
+    #[error("{0:?} is no DNS name")]
+    Name(String),
     /// Another server may know more.
-    #[error("the DNS server answered {0:?}")]
-    Refused(RCODE),
+    #[error("the DNS server answered with code {0}")]
+    Refused(u16),
 }
 
 /// Asks for both kinds of addresses; an empty list means that there are none.
@@ -31,7 +32,7 @@ pub fn query(server: SocketAddr, name: &str, limit: Duration) -> Result<Vec<IpAd
     socket.connect(server)?;
     // Random ids, so that nobody who does not see the question can answer it.
     let id = RandomState::new().hash_one(name) as u16;
-    let kinds = [(id, TYPE::A), (id.wrapping_add(1), TYPE::AAAA)];
+    let kinds = [(id, A), (id.wrapping_add(1), AAAA)];
     for (id, kind) in kinds {
         socket.send(&question(id, name, kind)?)?;
     }
@@ -60,11 +61,22 @@ pub fn query(server: SocketAddr, name: &str, limit: Duration) -> Result<Vec<IpAd
     Ok(found)
 }
 
-fn question(id: u16, name: &str, kind: TYPE) -> Result<Vec<u8>, Error> {
-    let mut packet = Packet::new_query(id);
-    packet.set_flags(PacketFlag::RECURSION_DESIRED);
-    packet.questions.push(Question::new(Name::new(name)?, QTYPE::TYPE(kind), CLASS::IN.into(), false));
-    Ok(packet.build_bytes_vec()?)
+/// A header with one question: the name as labels with their lengths, kind and class.
+fn question(id: u16, name: &str, kind: u16) -> Result<Vec<u8>, Error> {
+    const RECURSION_DESIRED: u16 = 0x0100;
+    let mut packet = Vec::new();
+    for number in [id, RECURSION_DESIRED, 1, 0, 0, 0] {
+        packet.extend(number.to_be_bytes());
+    }
+    for label in name.split('.') {
+        let length = u8::try_from(label.len()).ok().filter(|n| (1..=63).contains(n));
+        packet.push(length.ok_or_else(|| Error::Name(name.to_owned()))?);
+        packet.extend(label.as_bytes());
+    }
+    packet.push(0);
+    packet.extend(kind.to_be_bytes());
+    packet.extend(INTERNET.to_be_bytes());
+    if name.len() > 253 { Err(Error::Name(name.to_owned())) } else { Ok(packet) }
 }
 
 /// The next answer of any id; what is no answer at all is passed over.
@@ -77,25 +89,102 @@ fn receive(socket: &UdpSocket, deadline: Instant) -> io::Result<(u16, Result<Vec
         }
         socket.set_read_timeout(Some(left))?;
         let length = socket.recv(&mut buffer)?;
-        if let Ok(packet) = Packet::parse(&buffer[..length])
-            && packet.has_flags(PacketFlag::RESPONSE)
-        {
-            return Ok((packet.id(), addresses(&packet)));
+        if let Some(answer) = parse(&buffer[..length]) {
+            return Ok(answer);
         }
     }
 }
 
-/// The server has followed aliases for us: whatever addresses it gives are those of the name.
-fn addresses(packet: &Packet) -> Result<Vec<IpAddr>, Error> {
-    match packet.rcode() {
-        RCODE::NoError => {}
-        RCODE::NameError => return Ok(Vec::new()),
-        code => return Err(Error::Refused(code)),
+/// The id of an answer and the addresses in it. The server has followed aliases for us: whatever
+/// addresses it gives are those of the name.
+fn parse(packet: &[u8]) -> Option<(u16, Result<Vec<IpAddr>, Error>)> {
+    const IS_ANSWER: u16 = 0x8000;
+    const NO_ERROR: u16 = 0;
+    const NO_SUCH_NAME: u16 = 3;
+    let mut reader = Reader(packet);
+    let (id, flags, questions, answers) =
+        (reader.number()?, reader.number()?, reader.number()?, reader.number()?);
+    reader.take(4)?;
+    if flags & IS_ANSWER == 0 {
+        return None;
     }
-    let address = |data: &RData| match data {
-        RData::A(a) => Some(IpAddr::V4(a.address.into())),
-        RData::AAAA(a) => Some(IpAddr::V6(a.address.into())),
-        _ => None,
-    };
-    Ok(packet.answers.iter().filter_map(|record| address(&record.rdata)).collect())
+    match flags & 0x000f {
+        NO_ERROR => {}
+        NO_SUCH_NAME => return Some((id, Ok(Vec::new()))),
+        code => return Some((id, Err(Error::Refused(code)))),
+    }
+    for _ in 0..questions {
+        reader.skip_name()?;
+        reader.take(4)?;
+    }
+    // A long answer may be cut: what is whole counts.
+    let found = (0..answers).map_while(|_| reader.record()).flatten().collect();
+    Some((id, Ok(found)))
+}
+
+/// What is left of a packet.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u16> {
+        self.take(2)?.try_into().ok().map(u16::from_be_bytes)
+    }
+
+    /// Labels up to an empty one, or up to a pointer to the rest.
+    fn skip_name(&mut self) -> Option<()> {
+        loop {
+            match *self.take(1)?.first()? {
+                0 => return Some(()),
+                0xc0.. => return self.take(1).map(drop),
+                length => drop(self.take(length.into())?),
+            }
+        }
+    }
+
+    /// The next record: an address, or something else.
+    fn record(&mut self) -> Option<Option<IpAddr>> {
+        self.skip_name()?;
+        let (kind, class) = (self.number()?, self.number()?);
+        self.take(4)?;
+        let length = self.number()?;
+        let data = self.take(length.into())?;
+        Some(match (kind, class) {
+            (A, INTERNET) => <[u8; 4]>::try_from(data).ok().map(IpAddr::from),
+            (AAAA, INTERNET) => <[u8; 16]>::try_from(data).ok().map(IpAddr::from),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_question_has_the_bytes_of_the_standard() {
+        let expected = b"\x01\x02\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x1c\0\x01";
+        assert_eq!(question(0x0102, "a.test", AAAA).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_not_asked_for() {
+        for bad in ["", "a..b", &"x".repeat(64), &"x.".repeat(130)] {
+            assert!(matches!(question(1, bad, A), Err(Error::Name(_))), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_is_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&[&[0, 1, 0x80, 0, 0, 1, 0, 9, 0, 0, 0, 0][..], &bytes].concat());
+            let _ = parse(&bytes);
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! One signed report by HTTP, as a CloudEvent in binary mode.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER};
@@ -8,10 +7,10 @@ use htc_core::workload::report::Report;
 use htc_core::workload::spec::Events;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::unversioned::transport::{Connector, RustlsConnector, TcpConnector};
 
 use crate::resolve::Names;
+use crate::tls;
 
 /// A receiver that does not answer must not hold back the next report for long.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -20,9 +19,6 @@ const CALL: Duration = Duration::from_secs(5);
 /// Why a report was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The job.json names no usable authority.
-    #[error("the CA certificate for events cannot be read: {0}")]
-    Ca(String),
     /// Another try may help.
     #[error("{0}")]
     Later(String),
@@ -40,15 +36,9 @@ pub struct Receiver {
 
 impl Receiver {
     /// Makes nothing but the settings; the first report connects.
-    pub fn new(events: &Events) -> Result<Receiver, Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(provider)
-            .root_certs(roots(events.ca.as_deref())?)
-            .build();
+    pub fn new(events: &Events) -> Result<Receiver, tls::Error> {
         let config = Config::builder()
-            .tls_config(tls)
+            .tls_config(tls::config(events.ca.as_deref())?)
             .proxy(None)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -93,19 +83,5 @@ impl Receiver {
             Ok(code) => Err(Error::Never(code)),
             Err(error) => Err(Error::Later(error.to_string())),
         }
-    }
-}
-
-fn roots(ca: Option<&str>) -> Result<RootCerts, Error> {
-    let Some(pem) = ca else { return Ok(RootCerts::WebPki) };
-    let mut certificates = Vec::new();
-    for item in parse_pem(pem.as_bytes()) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| Error::Ca(error.to_string()))? {
-            certificates.push(certificate);
-        }
-    }
-    match certificates.is_empty() {
-        true => Err(Error::Ca("no certificate in it".to_owned())),
-        false => Ok(RootCerts::from(certificates)),
     }
 }

@@ -91,8 +91,8 @@ pub fn signal_group(leader: Pid, signal: Signal) {
     let _ = rustix::process::kill_process_group(leader, signal);
 }
 
-/// Kills everything below this process that is not spared. Orphans become our children, so looking
-/// again until nothing is left finds those too that were born meanwhile.
+/// Kills everything below this process. Orphans become our children, so looking again finds those
+/// too that were born meanwhile.
 pub fn kill_all_below() {
     for pid in below() {
         signal(pid, Signal::KILL);

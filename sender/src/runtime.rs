@@ -1,8 +1,5 @@
 //! Runs the containers of a job: one event loop over init containers in order, then all containers.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,24 +8,35 @@ use std::time::{Duration, Instant};
 use htc_core::workload::container::Container;
 use htc_core::workload::report::{CANNOT_RUN, ContainerState, Phase};
 use htc_core::workload::spec::JobSpec;
-use jiff::Timestamp;
 
+use crate::alive::{self, Alive};
 use crate::board::Board;
-use crate::handshake::{self, Answer, Streams};
+use crate::handshake::Answer;
 use crate::job_ad::JobAd;
-use crate::launch::{self, Launch, Place};
+use crate::launch::Place;
 use crate::log::Log;
-use crate::outputs::{self, PRIVATE};
-use crate::process::{self, Exit, Pid, Signal};
 use crate::reporter::Reporter;
 use crate::volumes::Volumes;
 use crate::words::say;
-use crate::{apptainer, job, signals};
+use crate::{job, outputs, process, signals};
 
 /// How long killed processes may take to go, and their last output to be written.
 const CLEARING: Duration = Duration::from_secs(5);
 /// How long the last report may take.
 const LAST_REPORT: Duration = Duration::from_secs(10);
+/// The same after a request to end: HTCondor waits for grace and 10 s, and part of that is spent.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Why nothing was run.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Job(#[from] job::Error),
+    #[error(transparent)]
+    Outputs(#[from] outputs::Error),
+    #[error("this worker cannot run the sender: {0}")]
+    System(#[from] std::io::Error),
+}
 
 /// What the loop waits for.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn run_in_current_folder() -> Result<i32, Box<dyn std::error::Error>> {
+fn run_in_current_folder() -> Result<i32, Error> {
     let guarded = process::guard();
     let scratch = std::env::current_dir()?;
     let description = job::take(&scratch);
@@ -81,19 +89,6 @@ struct Runtime<'a> {
     alive: Vec<Alive<'a>>,
     /// Set from the request to end on: when those that are left are killed.
     kill_at: Option<Instant>,
-}
-
-/// A container between start and end.
-struct Alive<'a> {
-    number: usize,
-    container: &'a Container,
-    /// The process outside: apptainer, or the first process itself.
-    outer: Pid,
-    socket: UnixStream,
-    log: Log,
-    answer: Option<Answer>,
-    started_at: Option<Timestamp>,
-    exit: Option<Exit>,
 }
 
 impl<'a> Runtime<'a> {
@@ -132,10 +127,7 @@ impl<'a> Runtime<'a> {
             return;
         }
         for (number, container) in containers {
-            let started = launch::plan(container, volumes, &self.place)
-                .map_err(Box::<dyn std::error::Error>::from)
-                .and_then(|launch| Ok(self.start(*number, container, launch)?));
-            match started {
+            match Alive::start(*number, container, volumes, &self.place, &self.sender) {
                 Ok(alive) => self.alive.push(alive),
                 Err(error) => self.cannot_run(*number, error),
             }
@@ -165,48 +157,25 @@ impl<'a> Runtime<'a> {
         event
     }
 
-    fn start(&self, number: usize, container: &'a Container, launch: Launch) -> io::Result<Alive<'a>> {
-        let Launch { invocation, request } = launch;
-        let engine_output =
-            OpenOptions::new().append(true).create(true).open(self.engine_output(container))?;
-        let (stdout, stdout_writer) = io::pipe()?;
-        let (stderr, stderr_writer) = io::pipe()?;
-        let log = Log::follow(&outputs::log(&self.place.scratch, &container.name), stdout, stderr)?;
-        let stdin = std::fs::File::open("/dev/null")?.into();
-        let streams = Streams { stdin, stdout: stdout_writer, stderr: stderr_writer };
-        let (socket, theirs) = handshake::socket()?;
-        let (ours, events) = (socket.try_clone()?, self.sender.clone());
-        let outer = process::start(&invocation, theirs, engine_output)?;
-        std::thread::Builder::new().name("handshake".to_owned()).spawn(move || {
-            // Nobody listens any more only at the very end.
-            let _ = events.send(Event::Answered(number, handshake::attend(&ours, &request, streams)));
-        })?;
-        Ok(Alive { number, container, outer, socket, log, answer: None, started_at: None, exit: None })
-    }
-
-    /// What the engine, or the sender inside, writes before the user's program runs, and around it.
-    fn engine_output(&self, container: &Container) -> std::path::PathBuf {
-        self.place.scratch.join(PRIVATE).join(format!("engine.{}", container.name))
-    }
-
     fn on(&mut self, event: Event) {
         match event {
             Event::Stop => self.stop(),
             Event::ChildEnded => {
                 for (pid, exit) in process::reap() {
-                    if let Some(alive) = self.alive.iter_mut().find(|a| a.outer == pid) {
+                    if let Some(alive) = self.alive.iter_mut().find(|a| a.is(pid)) {
                         alive.ended(exit);
                     }
                 }
             }
             Event::Answered(number, answer) => {
-                let stopping = self.kill_at.is_some();
-                if let Some(alive) = self.alive.iter_mut().find(|a| a.number == number) {
-                    alive.answered(answer, stopping);
-                    if let (Some(started_at), None) = (alive.started_at, alive.exit) {
-                        self.board.set(number, ContainerState::Running { started_at });
-                        self.board.tell();
-                    }
+                let Some(alive) = self.alive.iter_mut().find(|a| a.number == number) else { return };
+                alive.answered(answer);
+                if self.kill_at.is_some() {
+                    alive.terminate();
+                }
+                if let Some(started_at) = alive.running_since() {
+                    self.board.set(number, ContainerState::Running { started_at });
+                    self.board.tell();
                 }
             }
         }
@@ -230,13 +199,9 @@ impl<'a> Runtime<'a> {
     /// Takes out the containers that have ended, and returns their logs.
     fn bury(&mut self) -> Vec<Log> {
         let mut logs = Vec::new();
-        let over = |a: &Alive| a.exit.is_some() && a.answer.is_some();
-        while let Some(position) = self.alive.iter().position(over) {
+        while let Some(position) = self.alive.iter().position(Alive::is_over) {
             let alive = self.alive.swap_remove(position);
-            let output = std::fs::read(self.engine_output(alive.container)).unwrap_or_default();
-            let output = String::from_utf8_lossy(&output);
-            output.lines().for_each(|line| say(format_args!("[{}] {line}", alive.container.name)));
-            self.board.set(alive.number, alive.end(&output));
+            self.board.set(alive.number, alive.end());
             // The last one is told together with what follows from it.
             if !self.alive.is_empty() {
                 self.board.tell();
@@ -248,7 +213,7 @@ impl<'a> Runtime<'a> {
 
     fn cannot_run(&mut self, number: usize, error: impl ToString) {
         say(error.to_string());
-        self.board.set(number, terminated(CANNOT_RUN, None, "ContainerCannotRun", error.to_string(), None));
+        self.board.set(number, alive::cannot_run(error.to_string()));
     }
 
     /// Nothing of a stage survives it: not a process, not an unwritten line.
@@ -268,81 +233,17 @@ impl<'a> Runtime<'a> {
         let code = self.board.exit_code();
         let scratch = self.place.scratch;
         let (report, reporter) = self.board.close();
-        if let Some(reporter) = reporter
-            && !reporter.finish(LAST_REPORT)
-        {
-            say("the last report did not get through");
-        }
+        // Nobody is left who could change it, and we may be killed while we report.
         if let Err(error) = outputs::write_result(&scratch, &report) {
             say(error);
         }
+        let limit = if report.is_final() { LAST_REPORT } else { LAST_WORDS };
+        if let Some(reporter) = reporter
+            && !reporter.finish(limit)
+        {
+            say("the last report did not get through");
+        }
         say(format_args!("ends with exit code {code}"));
         code
-    }
-}
-
-impl Alive<'_> {
-    fn answered(&mut self, answer: Answer, stopping: bool) {
-        if let Answer::Started(_) = answer {
-            self.started_at = Some(Timestamp::now());
-        }
-        self.answer = Some(answer);
-        if stopping {
-            self.terminate();
-        }
-    }
-
-    /// The signal goes to the container's own first process; before there is one, to the engine.
-    fn terminate(&self) {
-        match self.answer {
-            _ if self.exit.is_some() => {}
-            Some(Answer::Started(pid)) => process::signal(pid, Signal::TERM),
-            _ => process::signal_group(self.outer, Signal::TERM),
-        }
-    }
-
-    /// The outer process has ended: with it goes its group, and a handshake that still waits.
-    fn ended(&mut self, exit: Exit) {
-        self.exit = Some(exit);
-        process::signal_group(self.outer, Signal::KILL);
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-    }
-
-    fn end(&self, engine_output: &str) -> ContainerState {
-        let exit = self.exit.unwrap_or(Exit { code: CANNOT_RUN, signal: None });
-        match &self.answer {
-            Some(Answer::Started(_)) => {
-                let reason = if exit.code == 0 { "Completed" } else { "Error" };
-                terminated(exit.code, exit.signal, reason, String::new(), self.started_at)
-            }
-            Some(Answer::Failed(failure)) => {
-                let message = failure.message.clone();
-                terminated(failure.exit_code, None, "ContainerCannotRun", message, None)
-            }
-            Some(Answer::Silent) | None => {
-                let message = apptainer::complaint(engine_output);
-                let about_image = apptainer::is_about_image(&message);
-                let reason = if about_image { "ErrImagePull" } else { "ContainerCannotRun" };
-                terminated(CANNOT_RUN, None, reason, message, None)
-            }
-        }
-    }
-}
-
-fn terminated(
-    exit_code: i32,
-    signal: Option<i32>,
-    reason: &str,
-    message: String,
-    started_at: Option<Timestamp>,
-) -> ContainerState {
-    let finished_at = Timestamp::now();
-    ContainerState::Terminated {
-        exit_code,
-        signal,
-        reason: reason.to_owned(),
-        message,
-        started_at,
-        finished_at,
     }
 }

@@ -40,7 +40,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let _lock = lock(data)?;
     let keys = || MasterKeys::read(&settings.master_key_file);
     let metrics = Arc::new(Metrics::default());
-    let client = Client::try_default().await.context("failed to find a Kubernetes cluster; set KUBECONFIG")?;
+    let client =
+        Client::try_default().await.context("failed to find a Kubernetes cluster; set KUBECONFIG")?;
     let instance = match &settings.instance {
         Some(instance) => instance.clone(),
         None => cluster_id(&client).await?,

@@ -22,11 +22,7 @@ pub async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {
     run(Call { tool: "condor_transfer_data", arguments, pool, deadline: TRANSFER_DEADLINE }).await.map(drop)
 }
 
-async fn act<const N: usize>(
-    pool: &Pool,
-    tool: &'static str,
-    arguments: [&str; N],
-) -> Result<(), CallError> {
+async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; N]) -> Result<(), CallError> {
     let arguments = arguments.map(str::to_owned).to_vec();
     match run(Call { tool, arguments, pool, deadline: ACT_DEADLINE }).await {
         Err(CallError::Failed { message, .. }) if nothing_matched(&message) => Ok(()),
@@ -38,8 +34,7 @@ async fn act<const N: usize>(
 fn nothing_matched(message: &str) -> bool {
     let no_connection = message.contains("SECMAN") || message.contains("AUTHENTICATE");
     !no_connection
-        && (message.contains("all jobs matching constraint") || message.contains("no ads matched constraint")
-            || message.contains("matched no jobs"))
+        && (message.contains("all jobs matching constraint") || message.contains("No attributes were set"))
 }
 
 #[cfg(test)]
@@ -48,8 +43,15 @@ mod tests {
 
     #[test]
     fn only_a_schedd_that_answered_can_say_that_nothing_matched() {
-        assert!(nothing_matched("Couldn't find/remove all jobs matching constraint (member(HTCOperatorUid, {\"x\"}))"));
-        assert!(!nothing_matched("SECMAN:2011:Connection closed; Couldn't find/remove all jobs matching constraint (x)"));
+        let qedit = "Failed to set attribute \"HTCAck\" by constraint: (false); \
+                     Queue transaction failed.  No attributes were set.";
+        assert!(nothing_matched(qedit));
+        assert!(nothing_matched(
+            "Couldn't find/remove all jobs matching constraint (member(HTCOperatorUid, {\"x\"}))"
+        ));
+        assert!(!nothing_matched(
+            "SECMAN:2011:Connection closed; Couldn't find/remove all jobs matching constraint (x)"
+        ));
         assert!(!nothing_matched("condor_rm: (null)"));
     }
 }

@@ -154,7 +154,10 @@ impl Running {
             let source = std::io::Error::other(one_line(&err));
             return Err(CallError::Start { tool, source });
         }
-        Err(CallError::Failed { tool, message: one_line(if err.trim_ascii().is_empty() { &out } else { &err }) })
+        Err(CallError::Failed {
+            tool,
+            message: one_line(if err.trim_ascii().is_empty() { &out } else { &err }),
+        })
     }
 }
 
@@ -202,7 +205,10 @@ mod tests {
         let error = call("condor_no_such_tool", &[], &pool(), 5).unwrap().finish().await.unwrap_err();
         assert!(matches!(error, CallError::Start { .. }), "{error}");
         let error = call("ls", &["/no/such"], &pool(), 5).unwrap().finish().await.unwrap_err();
-        assert!(matches!(&error, CallError::Failed { message, .. } if message.contains("/no/such")), "{error}");
+        assert!(
+            matches!(&error, CallError::Failed { message, .. } if message.contains("/no/such")),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -59,7 +59,9 @@ fn option(line: &str) -> Result<(String, String), String> {
     if let Some(why) = quote::unfit_for_submit(line) {
         return Err(why.to_owned());
     }
-    let attribute = name.strip_prefix('+').or_else(|| name.get(..3).filter(|p| p.eq_ignore_ascii_case("MY.")).map(|_| &name[3..]));
+    let attribute = name
+        .strip_prefix('+')
+        .or_else(|| name.get(..3).filter(|p| p.eq_ignore_ascii_case("MY.")).map(|_| &name[3..]));
     if let Some(attribute) = attribute {
         check_attribute(attribute)?;
         check_expression(value)?;
@@ -135,17 +137,36 @@ mod tests {
 
     #[test]
     fn allowed_commands_and_attributes_are_taken_as_they_stand() {
-        let options = parse("# mine\nRequest_Memory = 2 GB\n\n+JobFlavour = \"espresso\"\nrequirements = (OpSys == \"LINUX\")\n");
-        let expected = [("request_memory", "2 GB"), ("MY.JobFlavour", "\"espresso\""), ("requirements", "(OpSys == \"LINUX\")")];
+        let options = parse(
+            "# mine\nRequest_Memory = 2 GB\n\n+JobFlavour = \"espresso\"\nrequirements = (OpSys == \"LINUX\")\n",
+        );
+        let expected = [
+            ("request_memory", "2 GB"),
+            ("MY.JobFlavour", "\"espresso\""),
+            ("requirements", "(OpSys == \"LINUX\")"),
+        ];
         assert_eq!(options.unwrap(), expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
     }
 
     #[test]
     fn everything_else_is_refused_with_its_line() {
         for bad in [
-            "queue 5", "queue = 5", "executable = /bin/sh", "include : /etc/passwd", "x509userproxy = /tmp/x",
-            "+HTCOperatorUid = \"x\"", "MY.HTCAck = true", "+LeaveInQueue = true", "request_cpus = $(N)",
-            "request_cpus = many", "rank = (1", "rank = 1)", "rank = \"x", "rank =", "+1x = 2", "priority = 1\u{1f}2",
+            "queue 5",
+            "queue = 5",
+            "executable = /bin/sh",
+            "include : /etc/passwd",
+            "x509userproxy = /tmp/x",
+            "+HTCOperatorUid = \"x\"",
+            "MY.HTCAck = true",
+            "+LeaveInQueue = true",
+            "request_cpus = $(N)",
+            "request_cpus = many",
+            "rank = (1",
+            "rank = 1)",
+            "rank = \"x",
+            "rank =",
+            "+1x = 2",
+            "priority = 1\u{1f}2",
             "rank = 1\nrank = 2",
         ] {
             let error = parse(bad).unwrap_err();

@@ -31,9 +31,7 @@ fn parse(answer: &[u8]) -> Result<Vec<Ad>, CallError> {
     Ok(ads
         .iter()
         .filter_map(|ad| {
-            Ad::parse(ad)
-                .inspect_err(|why| warn!(why, ad = ?ad, "skipped a job ad that cannot be read"))
-                .ok()
+            Ad::parse(ad).inspect_err(|why| warn!(why, ad = ?ad, "skipped a job ad that cannot be read")).ok()
         })
         .collect())
 }

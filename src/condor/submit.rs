@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
+use htc_core::workload::Workload;
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 use htc_core::workload::report::RESULT_FILE;
@@ -15,9 +16,6 @@ use super::pool::Pool;
 use super::quote;
 use crate::limits::{GRACE_MARGIN_SECONDS, KEPT_IN_QUEUE_SECONDS, SUBMIT_DEADLINE};
 
-/// Separates the columns of a row: no value may contain it.
-const SEPARATOR: char = '\u{1f}';
-
 /// One job of a batch.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -27,6 +25,13 @@ pub struct Row {
     pub folder: String,
     /// What people see in `condor_q`.
     pub batch_name: String,
+    /// How it is to be treated.
+    pub terms: Terms,
+}
+
+/// How a job is to be treated: the same for all copies of a workload.
+#[derive(Clone, Debug)]
+pub struct Terms {
     /// Names of all its containers.
     pub containers: Vec<String>,
     /// Seconds between SIGTERM and SIGKILL.
@@ -37,11 +42,21 @@ pub struct Row {
     pub options: Vec<(String, String)>,
 }
 
-impl Row {
-    /// The commands that differ between rows. The names alone are the row's shape: rows of one
-    /// shape fit in one submission.
-    pub fn commands(&self) -> BTreeMap<String, String> {
-        let Row { key, folder, batch_name, containers, grace_seconds, restart_after_eviction, options } = self;
+impl From<&Workload> for Terms {
+    fn from(workload: &Workload) -> Terms {
+        let containers = workload.init_containers.iter().chain(&workload.containers);
+        Terms {
+            containers: containers.map(|container| container.name.clone()).collect(),
+            grace_seconds: workload.grace_seconds,
+            restart_after_eviction: workload.restart_after_eviction,
+            options: workload.submit.clone(),
+        }
+    }
+}
+
+impl Terms {
+    fn commands(&self) -> BTreeMap<String, String> {
+        let Terms { containers, grace_seconds, restart_after_eviction, options } = self;
         let mut commands = BTreeMap::new();
         let mut requirements: Vec<String> = Vec::new();
         if !restart_after_eviction {
@@ -61,17 +76,29 @@ impl Row {
         for name in containers {
             outputs.extend([format!("log.{name}"), format!("log.{name}.prev")]);
         }
-        let ours = [
-            ("initialdir", folder.clone()),
-            ("batch_name", batch_name.clone()),
-            ("transfer_output_files", outputs.join(",")),
-            ("job_max_vacate_time", (grace_seconds + GRACE_MARGIN_SECONDS).to_string()),
-            (&format!("MY.{UID}"), quote::string(key.uid.as_str())),
-            (&format!("MY.{KEY}"), quote::string(&key.to_string())),
-        ];
-        commands.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+        commands.insert("transfer_output_files".to_owned(), outputs.join(","));
+        commands.insert("job_max_vacate_time".to_owned(), (grace_seconds + GRACE_MARGIN_SECONDS).to_string());
         commands
     }
+
+    /// What must be equal for two jobs to go in one submission: the commands, and the values of
+    /// those that do not fit in a column of item data.
+    pub fn shape(&self) -> BTreeMap<String, Option<String>> {
+        let value = |value: String| (!fits_in_column(&value)).then_some(value);
+        self.commands().into_iter().map(|(name, text)| (name, value(text))).collect()
+    }
+}
+
+/// Item data is split at commas and white space (23.9 does not know the separator 0x1F that the
+/// manual has), and a line that begins with `#` is skipped.
+fn fits_in_column(value: &str) -> bool {
+    let splits = |c: char| c == ',' || c == '#' || c.is_whitespace();
+    !value.is_empty() && !value.contains(splits)
+}
+
+/// Whether a data folder can be named in our item data.
+pub fn is_good_folder(path: &str) -> bool {
+    path.starts_with('/') && fits_in_column(path) && quote::unfit_for_submit(path).is_none()
 }
 
 /// The submit description of a batch; all rows must have one shape. The rows become item data, so
@@ -99,16 +126,30 @@ pub fn description(instance: &str, sender: &Path, rows: &[Row]) -> String {
         ),
     );
     command(&format!("MY.{INSTANCE}"), &quote::string(instance));
-    let rows: Vec<BTreeMap<String, String>> = rows.iter().map(Row::commands).collect();
-    let names: Vec<&String> = rows.first().map(|row| row.keys().collect()).unwrap_or_default();
-    for (n, name) in names.iter().enumerate() {
-        command(name, &format!("$(c{n})"));
+    command("initialdir", "$(dir)");
+    command("batch_name", "$(batch)");
+    command(&format!("MY.{UID}"), &quote::string("$(uid)"));
+    command(&format!("MY.{KEY}"), &quote::string("$(key)"));
+    let shape = rows.first().map(|row| row.terms.shape()).unwrap_or_default();
+    let mut columns = vec![];
+    for (n, (name, value)) in shape.iter().enumerate() {
+        match value {
+            Some(value) => command(name, value),
+            None => {
+                command(name, &format!("$(c{n})"));
+                columns.push((format!("c{n}"), name));
+            }
+        }
     }
-    let columns: Vec<String> = (0..names.len()).map(|n| format!("c{n}")).collect();
-    text.push_str(&format!("queue {} from (\n", columns.join(", ")));
-    for row in &rows {
-        let values: Vec<&str> = row.values().map(String::as_str).collect();
-        text.push_str(&values.join(&SEPARATOR.to_string()));
+    let names: Vec<&str> =
+        ["dir", "batch", "uid", "key"].into_iter().chain(columns.iter().map(|(c, _)| c.as_str())).collect();
+    text.push_str(&format!("queue {} from (\n", names.join(", ")));
+    for Row { key, folder, batch_name, terms } in rows {
+        let commands = terms.commands();
+        text.push_str(&format!("{folder} {batch_name} {} {key}", key.uid));
+        for (_, name) in &columns {
+            text.push_str(&format!(" {}", commands[*name]));
+        }
         text.push('\n');
     }
     text.push_str(")\n");
@@ -157,5 +198,51 @@ pub fn is_outage(error: &CallError) -> bool {
     match error {
         CallError::Start { .. } | CallError::Deadline { .. } | CallError::Unreadable { .. } => true,
         CallError::Failed { message, .. } => SIGNS.iter().any(|sign| message.contains(sign)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(options: &[(&str, &str)]) -> Terms {
+        Terms {
+            containers: vec!["main".into()],
+            grace_seconds: 30,
+            restart_after_eviction: true,
+            options: options.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+        }
+    }
+
+    #[test]
+    fn jobs_share_a_submission_when_they_differ_only_in_plain_values() {
+        let shape = |options: &[(&str, &str)]| terms(options).shape();
+        assert_eq!(shape(&[("request_cpus", "1")]), shape(&[("request_cpus", "2")]));
+        assert_ne!(shape(&[("request_cpus", "1")]), shape(&[]));
+        assert_ne!(shape(&[("rank", "a + b")]), shape(&[("rank", "a - b")]));
+    }
+
+    #[test]
+    fn no_column_holds_what_would_split_it() {
+        for value in ["a b", "a,b", "a\tb", "", "#a"] {
+            assert!(!fits_in_column(value), "{value:?}");
+        }
+        assert!(is_good_folder("/var/lib/htc") && !is_good_folder("/var/my data") && !is_good_folder("rel"));
+    }
+
+    #[test]
+    fn a_row_of_the_description_is_a_proc() {
+        let row = |n: u32| Row {
+            key: format!("u/{n}/0/0").parse().unwrap(),
+            folder: format!("/d/{n}"),
+            batch_name: "ns/x".into(),
+            terms: terms(&[("request_cpus", &n.to_string()), ("rank", "a + b")]),
+        };
+        let text = description("i\"1", Path::new("/bin/htc-sender"), &[row(0), row(1)]);
+        assert!(text.contains("MY.HTCOperatorInstance = \"i\\\"1\"\n"), "{text}");
+        assert!(text.contains("rank = a + b\n"), "{text}");
+        let end = "queue dir, batch, uid, key, c0, c2 from (\n\
+                   /d/0 ns/x u u/0/0/0 40 0\n/d/1 ns/x u u/1/0/0 40 1\n)\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }

@@ -9,17 +9,22 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::condor::pool::Pool;
+use crate::condor::submit::is_good_folder;
 use crate::engine;
 
 /// Settings of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
+    /// Where we keep what must outlive us.
     #[command(flatten)]
     pub data: DataSettings,
+    /// The HTCondor pool.
     #[command(flatten)]
     pub pool: PoolSettings,
+    /// Reports of jobs.
     #[command(flatten)]
     pub events: EventsSettings,
+    /// Kubernetes.
     #[command(flatten)]
     pub kubernetes: KubernetesSettings,
 
@@ -125,8 +130,19 @@ pub enum LogFormat {
 /// Variables of our own environment that HTCondor's tools need: where they and their credentials
 /// are. Nothing else of it reaches them.
 const KEPT_FOR_TOOLS: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "CONDOR_CONFIG", "KRB5CCNAME", "KRB5_CONFIG", "BEARER_TOKEN",
-    "BEARER_TOKEN_FILE", "X509_USER_PROXY", "X509_CERT_DIR", "HTC_SCRIPTED_STATE",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "CONDOR_CONFIG",
+    "KRB5CCNAME",
+    "KRB5_CONFIG",
+    "BEARER_TOKEN",
+    "BEARER_TOKEN_FILE",
+    "X509_USER_PROXY",
+    "X509_CERT_DIR",
+    "HTC_SCRIPTED_STATE",
 ];
 
 impl PoolSettings {
@@ -148,13 +164,19 @@ impl Settings {
     pub fn engine(&self, instance: String) -> anyhow::Result<engine::Options> {
         use anyhow::Context;
 
+        let data = self.data.data_dir.canonicalize()?;
+        anyhow::ensure!(
+            data.to_str().is_some_and(is_good_folder),
+            "the data folder {} has a character that submit files cannot carry; choose another",
+            data.display()
+        );
         let sender = match &self.sender {
             Some(path) => path.clone(),
             None => std::env::current_exe()?.with_file_name("htc-sender"),
         };
-        let sender = sender.canonicalize().with_context(|| {
-            format!("the in-job program {} is not there; set --sender", sender.display())
-        })?;
+        let sender = sender
+            .canonicalize()
+            .with_context(|| format!("the in-job program {} is not there; set --sender", sender.display()))?;
         let read_ca = |path: &PathBuf| {
             std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
         };
@@ -162,7 +184,7 @@ impl Settings {
         let ca = events_ca.as_ref().map(read_ca).transpose()?;
         Ok(engine::Options {
             instance,
-            data: self.data.data_dir.canonicalize()?,
+            data,
             sender,
             events: events_url.as_ref().map(|url| engine::EventsOptions {
                 url: url.trim_end_matches('/').to_owned(),

@@ -14,7 +14,10 @@ pub async fn logs(data: &Path, query: &LogQuery, out: &mut dyn Write) -> anyhow:
     let client = reqwest::Client::builder().unix_socket(path.clone()).build()?;
     let url = format!("http://operator/logs?{}", query_text(query)?);
     let mut response = client.get(url).send().await.with_context(|| {
-        format!("no operator answers on {}; is it running, with this data folder, as this user?", path.display())
+        format!(
+            "no operator answers on {}; is it running, with this data folder, as this user?",
+            path.display()
+        )
     })?;
     if !response.status().is_success() {
         bail!("{}", response.text().await?.trim_end());

@@ -31,7 +31,10 @@ pub struct LogQuery {
     pub timestamps: bool,
 }
 
-pub(super) async fn logs(State(engine): State<Engine>, Query(query): Query<LogQuery>) -> Result<Body, HttpError> {
+pub(super) async fn logs(
+    State(engine): State<Engine>,
+    Query(query): Query<LogQuery>,
+) -> Result<Body, HttpError> {
     let LogQuery { door, namespace, name, index, container, tail, timestamps } = query;
     let uid = engine
         .find(&door, &namespace, &name)

@@ -1,8 +1,8 @@
 //! The control socket, `<data-dir>/control.sock`: how `logs` and other sub-commands ask the
 //! operator that runs. It is never an open port.
 
-mod logs;
 pub mod client;
+mod logs;
 
 use std::path::{Path, PathBuf};
 

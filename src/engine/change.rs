@@ -146,9 +146,7 @@ impl Change {
     fn keep(&self, t: &Transaction<'_>, name: &str) -> Result<(), StoreError> {
         match self {
             Change::Adopt(job) => jobs::insert(t, &stored_job(name, job)),
-            Change::Settle(key, progress) => {
-                progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id))
-            }
+            Change::Settle(key, progress) => progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id)),
             Change::Finish(key, finished, end) => {
                 jobs::settle(t, key, finished.job)?;
                 end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end, false))

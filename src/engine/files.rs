@@ -51,7 +51,8 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
 pub fn lock_intent(folder: &Path) -> io::Result<File> {
     make_folder(folder)?;
     let path = folder.join("lock");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     file.try_lock().map_err(io::Error::from)?;
     Ok(file)
 }

@@ -76,7 +76,11 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
             since: ad.since,
         },
     };
-    if progress == job.progress && job.intent.is_none() { Verdict::Nothing } else { Verdict::Living(progress) }
+    if progress == job.progress && job.intent.is_none() {
+        Verdict::Nothing
+    } else {
+        Verdict::Living(progress)
+    }
 }
 
 /// An ad without all its files never ran: it is neither adopted nor an end.
@@ -108,11 +112,9 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
     }
     match end {
         // In a batch nobody knows which row was meant: they are tried again in halves.
-        ToolEnd::Refused(why) if intent.rows == 1 => Verdict::Ended(End {
-            outcome: Outcome::SubmitRefused,
-            message: why.clone(),
-            at: at(look),
-        }),
+        ToolEnd::Refused(why) if intent.rows == 1 => {
+            Verdict::Ended(End { outcome: Outcome::SubmitRefused, message: why.clone(), at: at(look) })
+        }
         ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Outage | ToolEnd::Unknown => Verdict::NeverRan,
     }
 }
@@ -166,8 +168,11 @@ pub fn reported(job: &Job, report: &Report) -> Option<Progress> {
         Progress::Running { start, .. } => report.start > *start,
         _ => false,
     };
-    (news && report.phase != Phase::Stopping)
-        .then(|| Progress::Running { job: id, start: report.start, since: report.now })
+    (news && report.phase != Phase::Stopping).then_some(Progress::Running {
+        job: id,
+        start: report.start,
+        since: report.now,
+    })
 }
 
 fn failed_container(report: &Report) -> Option<(&str, String)> {
@@ -176,7 +181,9 @@ fn failed_container(report: &Report) -> Option<(&str, String)> {
         _ => false,
     };
     let status = report.init_containers.iter().chain(&report.containers).find(|status| failed(status))?;
-    let ContainerState::Terminated { exit_code, signal, reason, message, .. } = &status.state else { return None };
+    let ContainerState::Terminated { exit_code, signal, reason, message, .. } = &status.state else {
+        return None;
+    };
     let name = &status.name;
     let text = match (signal, message.is_empty()) {
         (_, false) => format!("container {name}: {message}"),

@@ -151,7 +151,13 @@ fn look_at(
 }
 
 /// The change that a verdict asks for.
-fn follow(job: &mut Job, verdict: Verdict, ad: Option<&Ad>, want: Want, chores: &mut Chores) -> Option<Change> {
+fn follow(
+    job: &mut Job,
+    verdict: Verdict,
+    ad: Option<&Ad>,
+    want: Want,
+    chores: &mut Chores,
+) -> Option<Change> {
     let key = job.key.clone();
     match verdict {
         Verdict::Nothing => None,

@@ -24,7 +24,9 @@ pub async fn load(store: &Database) -> Result<(Board, i64), StoreError> {
         board.entries.insert(wish.uid.clone(), Entry::of(&wish, waiting));
     }
     for intent in intents {
-        board.intents.insert(intent.id, Intent { created: intent.created, rows: 0, at_work: false, dead: None });
+        board
+            .intents
+            .insert(intent.id, Intent { created: intent.created, rows: 0, at_work: false, dead: None });
     }
     for stored in jobs {
         let index = stored.key.index;

@@ -1,9 +1,19 @@
 //! The door for `kubectl apply` of an HTCJob: the object becomes a wish, what is known of the wish
 //! becomes its status, and its finalizer stays until nothing of it is left in the pool.
 
+mod error;
+mod object;
 mod reconcile;
+mod state;
 pub mod status;
+mod steps;
 pub mod translate;
 pub mod types;
+mod write;
 
-pub use reconcile::{DOOR, DoorState, run};
+pub use object::FINALIZER;
+pub use reconcile::run;
+pub use state::DoorState;
+
+/// The name of this door in the store.
+pub const DOOR: &str = "htcjob";

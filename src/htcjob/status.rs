@@ -169,7 +169,11 @@ pub fn intervals(numbers: impl Iterator<Item = u32>) -> Option<String> {
     let mut push = |first: u32, last: u32| {
         let comma = if text.is_empty() { "" } else { "," };
         // Writing into a String cannot fail.
-        let _ = if first == last { write!(text, "{comma}{first}") } else { write!(text, "{comma}{first}-{last}") };
+        let _ = if first == last {
+            write!(text, "{comma}{first}")
+        } else {
+            write!(text, "{comma}{first}-{last}")
+        };
     };
     let mut open: Option<(u32, u32)> = None;
     for n in numbers {

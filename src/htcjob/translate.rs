@@ -101,16 +101,18 @@ fn volumes(source: &str) -> Vec<Volume> {
     let script = File { path: "script".to_owned(), mode: 0o555, data: source.as_bytes().to_vec() };
     let volume = |name: &str, source| Volume { name: name.to_owned(), source };
     let ours = [volume("work", VolumeSource::Work), volume("script", VolumeSource::Files(vec![script]))];
-    let site = SITE_FOLDERS.map(|path| {
-        volume(&path[1..], VolumeSource::Host { path: path.to_owned(), optional: true })
-    });
+    let site = SITE_FOLDERS
+        .map(|path| volume(&path[1..], VolumeSource::Host { path: path.to_owned(), optional: true }));
     ours.into_iter().chain(site).collect()
 }
 
 /// What an image text means: `host`, a reference with its scheme, a path, or a plain name, which
 /// gets `docker://` and the registry of the settings.
 fn parse_image(text: &str, registry: Option<&str>) -> Result<Image, String> {
-    if text.is_empty() || text.starts_with('-') || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if text.is_empty()
+        || text.starts_with('-')
+        || text.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
         return Err(format!("{text:?} is no image"));
     }
     if text == "host" {

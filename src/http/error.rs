@@ -30,9 +30,10 @@ impl IntoResponse for HttpError {
             HttpError::NotFound(why) => (StatusCode::NOT_FOUND, why),
             HttpError::Conflict(why) => (StatusCode::CONFLICT, why),
             HttpError::Gone(why) => (StatusCode::GONE, why.to_owned()),
-            HttpError::Internal => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "something failed here; see the operator's log".to_owned())
-            }
+            HttpError::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "something failed here; see the operator's log".to_owned(),
+            ),
             HttpError::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
         };
         (status, sentence + "\n").into_response()

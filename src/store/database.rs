@@ -156,8 +156,10 @@ mod tests {
         .unwrap();
         drop(old);
         Database::open(&path).unwrap();
-        let kept: String =
-            Connection::open(&path).unwrap().query_row("SELECT jobId FROM htcjobs", [], |r| r.get(0)).unwrap();
+        let kept: String = Connection::open(&path)
+            .unwrap()
+            .query_row("SELECT jobId FROM htcjobs", [], |r| r.get(0))
+            .unwrap();
         assert_eq!(kept, "884426.0");
     }
 

@@ -121,7 +121,12 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredJob>, StoreError> {
     Ok(jobs)
 }
 
-fn update(t: &Transaction<'_>, key: &JobKey, set: &str, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
+fn update(
+    t: &Transaction<'_>,
+    key: &JobKey,
+    set: &str,
+    value: impl rusqlite::ToSql,
+) -> Result<(), StoreError> {
     let mut statement = t.prepare_cached(&format!("UPDATE htcjobs SET {set} WHERE {THIS}"))?;
     statement.execute(params![key.uid.as_str(), key.index, key.attempt, key.submission, value])?;
     Ok(())

@@ -102,9 +102,8 @@ pub fn replace_waiting(t: &Transaction<'_>, uid: &Uid, waiting: &[Waiting]) -> R
 
 /// All wishes, the oldest first, each with what of it waits.
 pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, StoreError> {
-    let mut ranges = t.prepare(
-        "SELECT first, last, attempt, submission FROM waiting WHERE uid = ?1 ORDER BY first",
-    )?;
+    let mut ranges =
+        t.prepare("SELECT first, last, attempt, submission FROM waiting WHERE uid = ?1 ORDER BY first")?;
     let mut statement = t.prepare(
         "SELECT uid, door, namespace, name, workload, want, not_before FROM wishes ORDER BY since, uid",
     )?;

@@ -82,7 +82,9 @@ impl Progress {
     pub fn job(&self) -> Option<JobId> {
         match self {
             Progress::Submitting { job } | Progress::Ended { job, .. } => *job,
-            Progress::Queued { job } | Progress::Running { job, .. } | Progress::Held { job, .. } => Some(*job),
+            Progress::Queued { job } | Progress::Running { job, .. } | Progress::Held { job, .. } => {
+                Some(*job)
+            }
         }
     }
 

@@ -1,11 +1,11 @@
 //! Chooses what goes into one submission: fair between workloads, of one shape.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
 
+use crate::condor::submit::Terms;
 use crate::engine::board::{Board, Entry};
 use crate::store::wishes::Want;
 
@@ -32,11 +32,12 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
         .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
         .collect();
     waiting.sort_by_key(|(uid, entry, _)| (entry.not_before, *uid));
+    let shape = |workload: &Workload| Terms::from(workload).shape();
     let Some(first) = waiting.first().map(|(_, _, workload)| shape(workload)) else { return Vec::new() };
     waiting.retain(|(_, _, workload)| shape(workload) == first);
 
     let mut picked = Vec::new();
-    let mut sources: Vec<_> = waiting.iter().map(|source| keys(source)).collect();
+    let mut sources: Vec<_> = waiting.iter().map(keys).collect();
     while picked.len() < limit && !sources.is_empty() {
         let share = ((limit - picked.len()) / sources.len()).max(1);
         sources.retain_mut(|source| {
@@ -47,13 +48,6 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
         });
     }
     picked
-}
-
-/// What must be equal for two workloads to go in one submission.
-fn shape(workload: &Workload) -> (bool, BTreeSet<&str>) {
-    let commands: BTreeSet<&str> = workload.submit.iter().map(|(name, _)| name.as_str()).collect();
-    let requirements = !workload.restart_after_eviction || commands.contains("requirements");
-    (requirements, commands.into_iter().filter(|name| *name != "requirements").collect())
 }
 
 fn keys<'a>(source: &(&'a Uid, &'a Entry, &'a Arc<Workload>)) -> impl Iterator<Item = Picked> + use<'a> {
@@ -71,6 +65,8 @@ fn keys<'a>(source: &(&'a Uid, &'a Entry, &'a Arc<Workload>)) -> impl Iterator<I
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::store::wishes::{StoredWish, Waiting};
 

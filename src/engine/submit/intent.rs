@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use htc_core::events;
-use htc_core::workload::container::Container;
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::{JobId, Progress};
 use htc_core::workload::spec::{self, Events, JobSpec};
 use thiserror::Error;
 
 use super::batch::Picked;
-use crate::condor::submit::{self, Row, Submission};
+use crate::condor::submit::{self, Row, Submission, Terms};
 use crate::crash_point;
 use crate::engine::Inner;
 use crate::engine::board::{Intent, Job, ToolEnd};
@@ -57,7 +56,8 @@ impl Inner {
             for p in picked {
                 board.entries.get_mut(&p.key.uid).and_then(|entry| entry.take(p.key.index));
             }
-            let ranges = uids.iter().filter_map(|uid| Some((uid.clone(), board.entries.get(uid)?.waiting.clone())));
+            let ranges =
+                uids.iter().filter_map(|uid| Some((uid.clone(), board.entries.get(uid)?.waiting.clone())));
             let job = |p: &Picked| {
                 let progress = Progress::Submitting { job: None };
                 (p.name.clone(), Job::new(p.key.clone(), self.folder(&p.key), progress, None))
@@ -155,7 +155,8 @@ impl Inner {
 
     /// Writes `job.json` for each job, the description and the lock.
     async fn prepare(&self, id: i64, picked: &[Picked]) -> Result<(PathBuf, File), SubmitError> {
-        let files: Vec<(PathBuf, Vec<u8>)> = picked.iter().map(|p| self.job_file(p)).collect::<Result<_, _>>()?;
+        let files: Vec<(PathBuf, Vec<u8>)> =
+            picked.iter().map(|p| self.job_file(p)).collect::<Result<_, _>>()?;
         let rows: Vec<Row> = picked.iter().map(|p| self.row(p)).collect();
         let text = submit::description(&self.options.instance, &self.options.sender, &rows);
         let folder = self.intent_folder(id);
@@ -191,15 +192,11 @@ impl Inner {
 
     fn row(&self, picked: &Picked) -> Row {
         let Picked { key, namespace, name, workload } = picked;
-        let containers = workload.init_containers.iter().chain(&workload.containers);
         Row {
             key: key.clone(),
             folder: self.folder(key),
             batch_name: if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") },
-            containers: containers.map(|Container { name, .. }| name.clone()).collect(),
-            grace_seconds: workload.grace_seconds,
-            restart_after_eviction: workload.restart_after_eviction,
-            options: workload.submit.clone(),
+            terms: Terms::from(&**workload),
         }
     }
 }

@@ -1,0 +1,181 @@
+//! A container from its start to its end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+
+use htc_core::workload::container::Container;
+use htc_core::workload::report::{CANNOT_RUN, ContainerState};
+use jiff::Timestamp;
+
+use crate::apptainer;
+use crate::handshake::{self, Answer, Streams};
+use crate::launch::{self, Launch, Place};
+use crate::log::Log;
+use crate::outputs::{self, PRIVATE};
+use crate::process::{self, Exit, Pid, Signal};
+use crate::runtime::Event;
+use crate::volumes::Volumes;
+use crate::words::say;
+
+/// Why a container was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be.
+    #[error(transparent)]
+    Plan(#[from] launch::Error),
+    /// The worker gave no pipe, process, or thread.
+    #[error("this worker cannot start a container: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// A container that was started.
+pub struct Alive<'a> {
+    /// Its number on the board.
+    pub number: usize,
+    /// Its log.
+    pub log: Log,
+    container: &'a Container,
+    /// The process outside: apptainer, or the first process itself.
+    outer: Pid,
+    /// What the engine, or the sender inside, writes before the user's program runs, and around it.
+    engine_output: PathBuf,
+    socket: UnixStream,
+    answer: Option<Answer>,
+    started_at: Option<Timestamp>,
+    exit: Option<Exit>,
+}
+
+impl<'a> Alive<'a> {
+    /// Starts it. An event will tell what came of the handshake.
+    pub fn start(
+        number: usize,
+        container: &'a Container,
+        volumes: &Volumes,
+        place: &Place,
+        events: &Sender<Event>,
+    ) -> Result<Alive<'a>, Error> {
+        let Launch { invocation, request } = launch::plan(container, volumes, place)?;
+        let engine_output = place.scratch.join(PRIVATE).join(format!("engine.{}", container.name));
+        let output = OpenOptions::new().append(true).create(true).open(&engine_output)?;
+        let (stdout, stdout_writer) = io::pipe()?;
+        let (stderr, stderr_writer) = io::pipe()?;
+        let log = Log::follow(&outputs::log(&place.scratch, &container.name), stdout, stderr)?;
+        let stdin = File::open("/dev/null")?.into();
+        let streams = Streams { stdin, stdout: stdout_writer, stderr: stderr_writer };
+        let (socket, theirs) = handshake::socket()?;
+        let (ours, events) = (socket.try_clone()?, events.clone());
+        let outer = process::start(&invocation, theirs, output)?;
+        std::thread::Builder::new().name("handshake".to_owned()).spawn(move || {
+            // Nobody listens any more only at the very end.
+            let _ = events.send(Event::Answered(number, handshake::attend(&ours, &request, streams)));
+        })?;
+        Ok(Alive {
+            number,
+            log,
+            container,
+            outer,
+            engine_output,
+            socket,
+            answer: None,
+            started_at: None,
+            exit: None,
+        })
+    }
+
+    /// Whether this is its process, on the outside.
+    pub fn is(&self, pid: Pid) -> bool {
+        self.outer == pid
+    }
+
+    /// Since when the user's program runs.
+    pub fn running_since(&self) -> Option<Timestamp> {
+        self.started_at.filter(|_| self.exit.is_none())
+    }
+
+    /// Whether all is known of its end.
+    pub fn is_over(&self) -> bool {
+        self.exit.is_some() && self.answer.is_some()
+    }
+
+    /// The handshake is over.
+    pub fn answered(&mut self, answer: Answer) {
+        if let Answer::Started(_) = answer {
+            self.started_at = Some(Timestamp::now());
+        }
+        self.answer = Some(answer);
+    }
+
+    /// The signal goes to the container's own first process; before there is one, to the engine.
+    pub fn terminate(&self) {
+        match self.answer {
+            _ if self.exit.is_some() => {}
+            Some(Answer::Started(pid)) => process::signal(pid, Signal::TERM),
+            _ => process::signal_group(self.outer, Signal::TERM),
+        }
+    }
+
+    /// The outer process has ended: with it goes its group, and a handshake that still waits.
+    pub fn ended(&mut self, exit: Exit) {
+        self.exit = Some(exit);
+        process::signal_group(self.outer, Signal::KILL);
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// How it ended.
+    pub fn end(&self) -> ContainerState {
+        let exit = self.exit.unwrap_or(Exit { code: CANNOT_RUN, signal: None });
+        let engine_said = self.engine_said();
+        match &self.answer {
+            Some(Answer::Started(_)) => {
+                let reason = if exit.code == 0 { "Completed" } else { "Error" };
+                terminated(exit.code, exit.signal, reason, String::new(), self.started_at)
+            }
+            Some(Answer::Failed(failure)) => {
+                terminated(failure.exit_code, None, "ContainerCannotRun", failure.message.clone(), None)
+            }
+            Some(Answer::Silent) | None => match apptainer::complaint(&engine_said) {
+                why if why.is_empty() => {
+                    cannot_run(format!("ended with code {} before it started", exit.code))
+                }
+                why if apptainer::is_about_image(&why) => {
+                    terminated(CANNOT_RUN, None, "ErrImagePull", why, None)
+                }
+                why => cannot_run(why),
+            },
+        }
+    }
+
+    /// What the engine wrote, which also goes to the sender's own words.
+    fn engine_said(&self) -> String {
+        let output = fs::read(&self.engine_output).unwrap_or_default();
+        let output = String::from_utf8_lossy(&output).into_owned();
+        output.lines().for_each(|line| say(format_args!("[{}] {line}", self.container.name)));
+        output
+    }
+}
+
+/// The end of a container that never started.
+pub fn cannot_run(why: String) -> ContainerState {
+    terminated(CANNOT_RUN, None, "ContainerCannotRun", why, None)
+}
+
+fn terminated(
+    exit_code: i32,
+    signal: Option<i32>,
+    reason: &str,
+    message: String,
+    started_at: Option<Timestamp>,
+) -> ContainerState {
+    let finished_at = Timestamp::now();
+    ContainerState::Terminated {
+        exit_code,
+        signal,
+        reason: reason.to_owned(),
+        message,
+        started_at,
+        finished_at,
+    }
+}

@@ -1,0 +1,107 @@
+//! What happens to an HTCJob: accepted, refused, or left.
+
+use std::time::Duration;
+
+use htc_core::workload::Workload;
+use kube::api::{PartialObjectMeta, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::DOOR;
+use super::error::ReconcileError;
+use super::object::{FINALIZER, Seen};
+use super::state::DoorState;
+use super::status;
+use super::types::{HTCJob, HTCJobStatus, Phase};
+use super::write::write_status;
+use crate::crash_point;
+use crate::engine::Wish;
+use crate::limits::STATUS_GAP;
+use crate::store::wishes::Want;
+
+/// A valid object: finalizer, wish, status.
+pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result<Action, ReconcileError> {
+    // An object that had our finalizer before we knew it was known to an earlier store.
+    let seen_before = job.has_finalizer();
+    if !seen_before {
+        set_finalizer(job, state, true).await?;
+    }
+    let indices = workload.indices;
+    if state.engine.view(&job.uid).is_none() {
+        let wish = Wish {
+            uid: job.uid.clone(),
+            door: DOOR,
+            namespace: job.namespace.clone(),
+            name: job.name.clone(),
+            workload,
+            seen_before,
+            settled: job.settled(),
+        };
+        state.engine.run(wish).await?;
+    }
+    let Some(view) = state.engine.view(&job.uid) else { return Ok(Action::await_change()) };
+    // Before the first complete answer of this life we know less than the status already says.
+    if !state.engine.is_ready() && seen_before {
+        return Ok(Action::requeue(STATUS_GAP));
+    }
+    let old = state.newest_status(job);
+    let new = status::status(job.subject(indices), &view, &old);
+    if let Some(wait) = write_status(job, state, &old, new).await? {
+        return Ok(Action::requeue(wait));
+    }
+    let ended: Vec<u32> = view.jobs.iter().filter(|j| j.progress.end().is_some()).map(|j| j.index).collect();
+    state.engine.published(&job.uid, &ended).await?;
+    Ok(Action::await_change())
+}
+
+/// An object that can never run: its status says why, and only an edit can help.
+pub async fn refuse(job: &Seen, state: &DoorState, why: &str) -> Result<Action, ReconcileError> {
+    let old = state.newest_status(job);
+    let indices = job.object.spec.queue.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
+    let new = status::refused(job.subject(indices), why, &old);
+    let wait = write_status(job, state, &old, new).await?;
+    Ok(wait.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// A deleted object: its jobs go first, then the finalizer.
+pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileError> {
+    if !job.has_finalizer() {
+        state.forget(&job.uid);
+        return Ok(Action::await_change());
+    }
+    state.engine.gone(&job.uid, DOOR).await?;
+    let view = state.engine.view(&job.uid);
+    if view.as_ref().is_some_and(|view| view.want == Want::Tombstone) {
+        set_finalizer(job, state, false).await?;
+        crash_point!("finalizer-removed");
+        state.forget(&job.uid);
+        return Ok(Action::await_change());
+    }
+    let old = state.newest_status(job);
+    let new = HTCJobStatus {
+        phase: Some(Phase::Deleting),
+        reason: Some("Deleting".to_owned()),
+        message: view.and_then(|view| view.trouble),
+        ..old.clone()
+    };
+    let wait = write_status(job, state, &old, new).await?;
+    // The bell of a workload without a name cannot name its object: look again anyway.
+    Ok(Action::requeue(wait.unwrap_or(Duration::from_secs(2))))
+}
+
+/// Adds or takes away our finalizer, on exactly the object that we saw.
+async fn set_finalizer(job: &Seen, state: &DoorState, present: bool) -> Result<(), ReconcileError> {
+    let others = job.object.finalizers().iter().filter(|f| *f != FINALIZER).cloned();
+    let finalizers: Vec<String> = others.chain(present.then(|| FINALIZER.to_owned())).collect();
+    let patch = json!({ "metadata": {
+        "uid": job.uid,
+        "resourceVersion": job.object.metadata.resource_version,
+        "finalizers": finalizers,
+    }});
+    let api: Api<PartialObjectMeta<HTCJob>> = Api::namespaced(state.client.clone(), &job.namespace);
+    match api.patch_metadata(&job.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Err(kube::Error::Api(e)) if e.code == 404 && !present => Ok(()),
+        other => other.map(drop).map_err(ReconcileError::Finalizer),
+    }
+}
