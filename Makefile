@@ -1,6 +1,11 @@
 # Makefile: the commands of the project. `make demo` shows the whole thing on a fresh Debian machine.
 
-.PHONY: demo up down
+HTC_BED ?= /var/cache/htc-operator
+# Inside the pool's root, test binaries are seen only here.
+export CARGO_TARGET_DIR ?= $(HTC_BED)/target
+export HTC_BED
+
+.PHONY: demo up down test check lint bench crds
 
 # One HTCJob from nothing to its log.
 demo:
@@ -13,3 +18,24 @@ up:
 # Ends both; the state stays (testbed/testbed wipe removes it).
 down:
 	@testbed/testbed down
+
+# Every test there is: brings the bed up for those that need it.
+test:
+	@testbed/test.sh
+
+# The tests that need no bed.
+check:
+	cargo test --locked --workspace --quiet
+
+# Formatting, clippy, shellcheck: warnings are errors.
+lint:
+	@testbed/lint.sh
+
+# Speed, beside the alternatives in the same run.
+bench:
+	@testbed/bench.sh
+
+# The generated CustomResourceDefinition.
+crds:
+	cargo run --locked --quiet --bin htc-operator -- crd > crds/htcjob.yaml.new
+	mv crds/htcjob.yaml.new crds/htcjob.yaml

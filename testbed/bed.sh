@@ -95,9 +95,9 @@ A shell with kubectl, the condor_* tools and htc-operator:
   eval "\$($HERE/testbed env)"
 Then, for example:
   kubectl apply -f $REPO/examples/queue.yaml && kubectl get htcjobs --watch
-  htc-operator jobs                       # what the operator knows; condor_q: what HTCondor knows
+  condor_q                                # the same jobs as HTCondor sees them
   htc-operator logs default/queue
   kubectl delete htcjob queue             # takes its HTCondor jobs along
-  make -C $REPO down                      # ends bed and operator, keeps the state
+  make -C $REPO down  # ends bed and operator, keeps the state
 C
 }

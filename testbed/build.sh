@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# build.sh: builds the operator for this machine and the static in-job sender, and puts both into the bed's binaries folder.
+# build.sh: builds the operator for this machine and the static in-job sender, or only the `sender`, and puts them into
+# the bed's binaries folder.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 install_changed() { # whole or not at all; an unchanged file stays, so that a running operator is not started again
@@ -13,8 +14,21 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$BED/bin"
 cd "$REPO"
 export CARGO_TARGET_DIR=$BED/target
+# The sender is static: with musl where Rust has that target, else with glibc, which makes it larger. Only with
+# an explicit target do the flags spare build scripts and procedural macros.
+musl=${host/-gnu/-musl}
+if [ -d "$(rustc --print sysroot)/lib/rustlib/$musl" ]; then
+  target=$musl
+  export "CC_${musl//-/_}=gcc" "CFLAGS_${musl//-/_}=-fno-asynchronous-unwind-tables -fno-unwind-tables"
+  flags='-C relocation-model=static'
+else
+  target=$host
+  flags='-C target-feature=+crt-static -C relocation-model=static'
+fi
+# It aborts instead of unwinding: what unwinding needs can go.
+flags="$flags -C force-unwind-tables=no -C link-arg=-Wl,--build-id=none,-z,noseparate-code,--no-eh-frame-hdr"
+CARGO_ENCODED_RUSTFLAGS="${flags// /$'\x1f'}" cargo build --locked --profile sender -p htc-sender --target "$target"
+install_changed "$BED/target/$target/sender/htc-sender"
+[ "${1:-}" != sender ] || exit 0
 cargo build --locked --release -p htc-operator --bin htc-operator
-# Only with an explicit target do the flags spare build scripts and procedural macros.
-RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile sender -p htc-sender --target "$host"
 install_changed "$BED/target/release/htc-operator"
-install_changed "$BED/target/$host/sender/htc-sender"

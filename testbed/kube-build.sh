@@ -21,8 +21,9 @@ grep -oE 'k8s\.io/[a-z0-9-]+ => \./staging' "$GOMODCACHE/cache/download/k8s.io/k
 
 cmd=k8s.io/kubernetes/cmd
 version=k8s.io/component-base/version
+# Without debugging information, which is stripped anyway, compiling takes about a seventh less.
 rm -rf bin.new
-go build -o bin.new/ -trimpath \
+go build -o bin.new/ -trimpath -gcflags all=-dwarf=false \
   -ldflags "-s -w -X $version.gitVersion=v$V -X $version.gitMajor=1 -X $version.gitMinor=$(cut -d. -f2 <<<"$V")" \
   $cmd/kube-apiserver $cmd/kube-controller-manager $cmd/kube-scheduler $cmd/kubectl
 echo "$V" >bin.new/version

@@ -1,39 +1,118 @@
 //! What the source must look like: imports run down, and some things happen in one place only.
-//!
-//! It reads the sources at compile time of the test's machine, so it runs in the checkout.
+
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors, the lowest first. A module may use those of its own floor's list and below.
-const MAY_USE: &[(&str, &[&str])] = &[
+/// The rooms of the operator and what each may import. The list is a proof that there is no circle:
+/// a room imports only rooms that stand above it in the list.
+const ROOMS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("metrics", &[]),
+    ("config", &[]),
     ("http", &[]),
     ("condor", &["limits"]),
     ("store", &["config"]),
     ("engine", &["limits", "metrics", "config", "condor", "store"]),
-    ("config", &["condor", "engine"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),
-    ("control", &["limits", "http", "engine"]),
-    ("htcjob", &["limits", "metrics", "config", "engine", "store", "condor"]),
-    ("cli", &["limits", "metrics", "http", "config", "engine", "callbacks", "control", "htcjob"]),
+    ("control", &["http", "engine"]),
+    ("htcjob", &["limits", "metrics", "config", "engine"]),
+    ("cli", &["limits", "metrics", "config", "http", "condor", "engine", "callbacks", "control", "htcjob"]),
 ];
 
-fn main_sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Words that may stand only in these files.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("std::env::", &["src/config/", "sender/src/"]),
+    ("Command::new", &["src/condor/cli.rs", "sender/src/process.rs"]),
+    ("rusqlite", &["src/store/"]),
+    ("kube::", &["src/htcjob/", "src/cli/serve.rs"]),
+    ("k8s_openapi", &["src/htcjob/", "src/cli/serve.rs"]),
+];
+
+#[test]
+fn imports_run_down() {
+    for (n, (room, allowed)) in ROOMS.iter().enumerate() {
+        let above: Vec<&str> = ROOMS[..n].iter().map(|(name, _)| *name).collect();
+        assert!(allowed.iter().all(|a| above.contains(a)), "{room} may import what stands below it");
+    }
+    for (file, text) in sources("src") {
+        let Some(room) = room_of(&file) else { continue };
+        let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == room).expect("every room is listed");
+        for used in imports(&text) {
+            let fine = used == room || used == "crash_point" || allowed.contains(&used.as_str());
+            assert!(fine, "{file} imports crate::{used}; {room} may import {allowed:?}");
+        }
+    }
+}
+
+#[test]
+fn some_things_happen_in_one_place_only() {
+    for (file, text) in sources("src").into_iter().chain(sources("sender/src")).chain(sources("core/src")) {
+        for (word, places) in ONLY_IN {
+            let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let allowed = places.iter().any(|place| file.starts_with(place));
+            assert!(allowed || !shipped.contains(word), "{file} has {word}, which belongs into {places:?}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_small() {
+    for (file, text) in sources("src").into_iter().chain(sources("sender/src")).chain(sources("core/src")) {
+        assert!(text.starts_with("//! "), "{file} does not begin with a line that says what it is");
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{file} has {lines} lines: would it be two rooms with better names?");
+    }
+}
+
+#[test]
+fn nothing_names_a_path_of_the_machine_it_was_made_on() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    collect(&root, &mut files);
-    let relative = |path: &PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
-    files.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap())).collect()
+    for folder in ["src", "core", "sender", "bin", "tests", "testbed", "examples", "deploy", "docs"] {
+        collect(&root.join(folder), &mut files);
+    }
+    let paths = ["/work/", "/root/"].map(|p| p.to_owned());
+    for file in files.iter().filter(|file| !file.ends_with("house.rs")) {
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        for path in &paths {
+            let stands = text.match_indices(path.as_str()).any(|(at, _)| {
+                !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "-_.$}*".contains(c))
+            });
+            assert!(!stands, "{} names {path}", file.display());
+        }
+    }
+}
+
+fn room_of(file: &str) -> Option<String> {
+    let inside = file.strip_prefix("src/")?;
+    let room = inside.split('/').next()?.trim_end_matches(".rs");
+    (room != "lib").then(|| room.to_owned())
+}
+
+/// The rooms that a file imports: the word behind each `crate::`.
+fn imports(text: &str) -> Vec<String> {
+    let word = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let uses = code.flat_map(|line| line.split("crate::").skip(1).map(word).collect::<Vec<String>>());
+    uses.filter(|name| !name.is_empty()).collect()
+}
+
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join(folder), &mut files);
+    let rust = files.iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    rust.map(|path| {
+        (path.strip_prefix(root).unwrap().display().to_string(), fs::read_to_string(path).unwrap())
+    })
+    .collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => collect(&path, files),
-            false => files.push(path),
-        }
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() { collect(&path, files) } else { files.push(path) }
     }
 }

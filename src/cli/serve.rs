@@ -1,10 +1,11 @@
 //! `htc-operator serve`: the wiring, from settings to doors, and the way down again.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -16,10 +17,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Settings;
-use crate::engine::Engine;
+use crate::condor::pool::Pool;
+use crate::condor::submit::is_good_folder;
+use crate::config::{EventsSettings, PoolSettings, Settings, beside_us, tool_environment};
 use crate::engine::files::make_folder;
 use crate::engine::keys::MasterKeys;
+use crate::engine::{Engine, EventsOptions, Options};
 use crate::htcjob::DoorState;
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::metrics::Metrics;
@@ -47,8 +50,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => cluster_id(&client).await?,
     };
     tracing::info!(instance, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "starting");
-    let options = settings.engine(instance)?;
-    let engine = Engine::open(options, settings.pool.pool(), keys()?, metrics.clone()).await?;
+    let engine = Engine::open(options(&settings, instance)?, pool(&settings.pool), keys()?, metrics.clone());
+    let engine = engine.await?;
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (doors, stop_doors) = (TaskTracker::new(), CancellationToken::new());
@@ -60,8 +63,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     http::serve_tcp("health", settings.health_listen, router, &doors, &stop_doors).await?;
     http::serve_unix(&control::socket(data), control::router(engine.clone()), &doors, &stop_doors)?;
     engine.start(&tasks, &stop);
-    let (namespace, token) = (settings.kubernetes.watch_namespace.clone(), stop_doors.clone());
-    doors.spawn(async move { htcjob::run(door, namespace.as_deref(), token).await });
+    let (namespaces, token) = (settings.kubernetes.watch_namespace.clone(), stop_doors.clone());
+    doors.spawn(async move { htcjob::run(door, &namespaces, token).await });
 
     wait_for_signal().await?;
     tracing::info!("asked to stop: first the doors close, then the workers end");
@@ -73,6 +76,46 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The pool that the settings name.
+fn pool(settings: &PoolSettings) -> Pool {
+    Pool {
+        schedd: settings.schedd_name.clone(),
+        collector: settings.collector.clone(),
+        config: settings.condor_config.clone(),
+        environment: tool_environment(),
+    }
+}
+
+/// The engine's options, once the instance id is known.
+fn options(settings: &Settings, instance: String) -> anyhow::Result<Options> {
+    let data = settings.data.data_dir.canonicalize()?;
+    ensure!(
+        data.to_str().is_some_and(is_good_folder),
+        "the data folder {} has a character that submit files cannot carry; choose another",
+        data.display()
+    );
+    let sender = settings.sender.clone().map_or_else(|| beside_us("htc-sender"), Ok)?;
+    let sender = sender
+        .canonicalize()
+        .with_context(|| format!("the in-job program {} is not there; set --sender", sender.display()))?;
+    let EventsSettings { events_listen: _, events_url, events_source, events_ca } = &settings.events;
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+    };
+    let ca = events_ca.as_ref().map(read).transpose()?;
+    let source = events_source.clone();
+    let url = events_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+    Ok(Options {
+        instance,
+        data,
+        sender,
+        events: url.map(|url| EventsOptions { url, source, ca }),
+        poll: Duration::from_secs_f64(settings.pool.poll_seconds.clamp(0.1, 3600.0)),
+        max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
+        max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
+    })
 }
 
 /// One data folder, one operator.

@@ -4,13 +4,8 @@ pub mod crash;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-
-use crate::condor::pool::Pool;
-use crate::condor::submit::is_good_folder;
-use crate::engine;
 
 /// Settings of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -109,9 +104,9 @@ pub struct EventsSettings {
 /// Kubernetes, which is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the pod's account.
 #[derive(Args, Clone, Debug)]
 pub struct KubernetesSettings {
-    /// Only this namespace; by default all.
-    #[arg(long, env = "HTC_WATCH_NAMESPACE")]
-    pub watch_namespace: Option<String>,
+    /// Only these namespaces, separated by commas; by default all.
+    #[arg(long, env = "HTC_WATCH_NAMESPACE", value_delimiter = ',')]
+    pub watch_namespace: Vec<String>,
 
     /// The registry of images that are plain names, such as registry.example.org/mirror.
     #[arg(long, env = "HTC_IMAGE_REGISTRY")]
@@ -145,55 +140,13 @@ const KEPT_FOR_TOOLS: &[&str] = &[
     "HTC_SCRIPTED_STATE",
 ];
 
-impl PoolSettings {
-    /// The pool that these settings name.
-    pub fn pool(&self) -> Pool {
-        let kept = |name: &&str| Some((name.to_string(), std::env::var(name).ok()?));
-        let condor = std::env::vars().filter(|(name, _)| name.starts_with("_CONDOR_"));
-        Pool {
-            schedd: self.schedd_name.clone(),
-            collector: self.collector.clone(),
-            config: self.condor_config.clone(),
-            environment: KEPT_FOR_TOOLS.iter().filter_map(kept).chain(condor).collect(),
-        }
-    }
+/// What of our own environment HTCondor's tools get.
+pub fn tool_environment() -> Vec<(String, String)> {
+    let kept = |name: &str| KEPT_FOR_TOOLS.contains(&name) || name.starts_with("_CONDOR_");
+    std::env::vars().filter(|(name, _)| kept(name)).collect()
 }
 
-impl Settings {
-    /// The engine's options, once the instance id is known.
-    pub fn engine(&self, instance: String) -> anyhow::Result<engine::Options> {
-        use anyhow::Context;
-
-        let data = self.data.data_dir.canonicalize()?;
-        anyhow::ensure!(
-            data.to_str().is_some_and(is_good_folder),
-            "the data folder {} has a character that submit files cannot carry; choose another",
-            data.display()
-        );
-        let sender = match &self.sender {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("htc-sender"),
-        };
-        let sender = sender
-            .canonicalize()
-            .with_context(|| format!("the in-job program {} is not there; set --sender", sender.display()))?;
-        let read_ca = |path: &PathBuf| {
-            std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
-        };
-        let EventsSettings { events_listen: _, events_url, events_source, events_ca } = &self.events;
-        let ca = events_ca.as_ref().map(read_ca).transpose()?;
-        Ok(engine::Options {
-            instance,
-            data,
-            sender,
-            events: events_url.as_ref().map(|url| engine::EventsOptions {
-                url: url.trim_end_matches('/').to_owned(),
-                source: events_source.clone(),
-                ca,
-            }),
-            poll: Duration::from_secs_f64(self.pool.poll_seconds.max(0.1)),
-            max_jobs_per_submission: self.pool.max_jobs_per_submission as usize,
-            max_jobs_in_queue: self.pool.max_jobs_in_queue as usize,
-        })
-    }
+/// The file beside this program.
+pub fn beside_us(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }

@@ -42,6 +42,9 @@ pub struct Entry {
     pub gone_since: Option<Instant>,
     /// Nothing of it is submitted before, epoch seconds.
     pub not_before: i64,
+    /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
+    /// for after this moment has shown what is in the queue.
+    pub unproven_since: Option<Instant>,
     /// What waits to be submitted: ranges in order, not overlapping.
     pub waiting: Vec<Waiting>,
     /// The current job of each index that has one.
@@ -156,6 +159,8 @@ impl Entry {
 
     /// Puts an index back to those that wait.
     pub fn put_back(&mut self, index: u32, attempt: u32, submission: u32) {
+        // It may have been put back before: what followed from that was not durable.
+        self.take(index);
         self.waiting.push(Waiting { first: index, last: index, attempt, submission });
         self.waiting.sort();
         self.waiting.dedup_by(|next, before| {
@@ -220,6 +225,7 @@ mod tests {
             want: Want::Run,
             gone_since: None,
             not_before: 0,
+            unproven_since: None,
             waiting: waiting.to_vec(),
             jobs: BTreeMap::new(),
         }

@@ -1,14 +1,16 @@
 //! A change of one job: first durable, then believed.
 
+use std::path::{Path, PathBuf};
+
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{End, JobId, Progress};
-use rusqlite::Transaction;
+use htc_core::workload::spec;
 
 use super::Inner;
 use super::board::{Board, Finished, Job};
 use super::wish::stored_job;
 use crate::crash_point;
-use crate::store::database::StoreError;
+use crate::store::database::{StoreError, Transaction};
 use crate::store::wishes::Waiting;
 use crate::store::{jobs, wishes};
 
@@ -50,13 +52,13 @@ impl Inner {
         if ending {
             crash_point!("end-durable");
         }
-        let mut changed: Vec<Uid> = Vec::new();
-        let mut board = self.board();
-        for change in changes {
-            changed.push(change.key().uid.clone());
-            self.believe(&mut board, change);
-        }
-        drop(board);
+        let mut changed: Vec<Uid> = changes.iter().map(|change| change.key().uid.clone()).collect();
+        let spent: Vec<PathBuf> = {
+            let mut board = self.board();
+            changes.into_iter().filter_map(|change| self.believe(&mut board, change)).collect()
+        };
+        // Nobody waits for this: a file that stays only takes room, and is ours alone.
+        tokio::task::spawn_blocking(move || spent.iter().map(std::fs::remove_file).for_each(drop));
         changed.sort();
         changed.dedup();
         Ok(changed)
@@ -91,22 +93,24 @@ impl Inner {
         changes.iter().map(|change| name(change).unwrap_or_default()).collect()
     }
 
-    fn believe(&self, board: &mut Board, change: Change) {
+    /// Gives the job's description when the schedd has it now: it holds secrets, and is not needed
+    /// here any more.
+    fn believe(&self, board: &mut Board, change: Change) -> Option<PathBuf> {
         if let Change::Adopt(job) = change {
             self.metrics.adopted.inc();
             if let Some(entry) = board.entries.get_mut(&job.key.uid) {
                 entry.jobs.insert(job.key.index, *job);
             }
-            return;
+            return None;
         }
         let key = change.key().clone();
         if let Change::Void { .. } = change {
             board.entries.get_mut(&key.uid).and_then(|entry| entry.jobs.remove(&key.index));
             self.submit_bell.notify_one();
-            return;
+            return None;
         }
-        let Some(job) = board.job_mut(&key) else { return };
-        let committed = job.intent.take().is_some();
+        let job = board.job_mut(&key)?;
+        let unsettled = job.intent.take().is_some();
         match change {
             Change::Settle(_, progress) => job.progress = progress,
             Change::Finish(_, finished, end) => {
@@ -121,9 +125,11 @@ impl Inner {
             Change::End(_, end) => job.progress = self.ended(job.progress.job(), end),
             Change::Adopt(_) | Change::Void { .. } => {}
         }
-        if committed && job.progress.job().is_some() {
+        let committed = unsettled && job.progress.job().is_some();
+        committed.then(|| {
             self.metrics.committed.inc();
-        }
+            Path::new(&job.folder).join(spec::FILE)
+        })
     }
 
     fn ended(&self, job: Option<JobId>, end: End) -> Progress {

@@ -36,11 +36,22 @@ impl Inner {
         chores.look_again |= !changes.is_empty();
         let changed = self.apply(changes).await?;
         crash_point!("settle-durable");
-        self.board().merged = true;
+        self.allow_submissions(look);
         self.ring(changed);
         self.find_dead_tools();
         self.close_intents().await?;
         Ok(chores)
+    }
+
+    /// What an earlier life submitted has been adopted by now: the rest may be submitted.
+    fn allow_submissions(&self, look: Look) {
+        let mut board = self.board();
+        board.merged = true;
+        for entry in board.entries.values_mut() {
+            entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
+        }
+        drop(board);
+        self.submit_bell.notify_one();
     }
 
     /// Intents of an earlier life: their tool is dead when their lock is free. Only an answer that

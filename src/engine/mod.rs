@@ -26,9 +26,13 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// What doors may know of the floors below.
+pub use crate::condor::options::parse as parse_submit_options;
 use crate::condor::pool::Pool;
 use crate::metrics::Metrics;
-use crate::store::database::{Database, StoreError};
+use crate::store::database::Database;
+pub use crate::store::database::StoreError;
+pub use crate::store::wishes::Want;
 use board::Board;
 use keys::MasterKeys;
 pub use logs::{LogError, LogOptions};

@@ -169,6 +169,7 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
     };
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
+    entry.unproven_since = seen_before.then(Instant::now);
     for Settled { index, end } in settled {
         if entry.take(index).is_some() {
             let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
@@ -208,6 +209,7 @@ impl Entry {
             want: *want,
             gone_since: (*want == Want::Gone).then(Instant::now),
             not_before: *not_before,
+            unproven_since: None,
             waiting,
             jobs: BTreeMap::new(),
         }

@@ -3,8 +3,7 @@
 use htc_core::workload::names::BadName;
 use thiserror::Error;
 
-use crate::engine::WishError;
-use crate::store::database::StoreError;
+use crate::engine::{StoreError, WishError};
 
 /// Why an object could not be reconciled.
 #[derive(Debug, Error)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{join_all, ready};
 use futures::{StreamExt, stream};
 use htc_core::workload::names::Uid;
 use kube::api::ListParams;
@@ -28,18 +29,29 @@ use crate::limits::RECONCILE_BACKOFF;
 
 type Guarded = DeserializeGuard<HTCJob>;
 
-/// Watches until `stop` is cancelled.
-pub async fn run(state: Arc<DoorState>, namespace: Option<&str>, stop: CancellationToken) {
-    let api: Api<Guarded> = match namespace {
-        Some(namespace) => Api::namespaced(state.client.clone(), namespace),
-        None => Api::all(state.client.clone()),
+/// Watches these namespaces, or all when none is named, until `stop` is cancelled.
+pub async fn run(state: Arc<DoorState>, namespaces: &[String], stop: CancellationToken) {
+    let all = namespaces.is_empty().then_some(None);
+    let places: Vec<Option<&str>> = namespaces.iter().map(|name| Some(name.as_str())).chain(all).collect();
+    let api = |place: &Option<&str>| -> Api<Guarded> {
+        match place {
+            Some(namespace) => Api::namespaced(state.client.clone(), namespace),
+            None => Api::all(state.client.clone()),
+        }
     };
     tokio::select! {
-        () = wait_for_crd(&api) => state.set_ready(),
+        _ = join_all(places.iter().map(|place| wait_for_crd(api(place)))) => state.set_ready(),
         () = stop.cancelled() => return,
     }
+    join_all(places.iter().map(|place| control(api(place), *place, state.clone(), stop.clone()))).await;
+}
+
+async fn control(api: Api<Guarded>, place: Option<&str>, state: Arc<DoorState>, stop: CancellationToken) {
+    let place = place.map(str::to_owned);
+    let is_here = move |object: &ObjectRef<Guarded>| place.is_none() || object.namespace == place;
+    let changed = changed_objects(state.engine.clone()).filter(move |object| ready(is_here(object)));
     Controller::new(api, watcher::Config::default())
-        .reconcile_on(changed_objects(state.engine.clone()))
+        .reconcile_on(changed)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, on_error, state)
         .for_each(|result| async {
@@ -54,7 +66,7 @@ pub async fn run(state: Arc<DoorState>, namespace: Option<&str>, stop: Cancellat
 
 /// Waits until HTCJobs can be listed: without the CRD there is nothing to watch, and that nothing
 /// is listed says nothing about what was there.
-async fn wait_for_crd(api: &Api<Guarded>) {
+async fn wait_for_crd(api: Api<Guarded>) {
     let (mut pause, longest) = (RECONCILE_BACKOFF.0, Duration::from_secs(30));
     while let Err(why) = api.list_metadata(&ListParams::default().limit(1)).await {
         match &why {

@@ -3,8 +3,7 @@
 use htc_core::workload::progress::Outcome;
 
 use super::*;
-use crate::engine::JobView;
-use crate::store::wishes::Want;
+use crate::engine::{JobView, Want};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

@@ -16,9 +16,8 @@ use super::status;
 use super::types::{HTCJob, HTCJobStatus, Phase};
 use super::write::write_status;
 use crate::crash_point;
-use crate::engine::Wish;
+use crate::engine::{Want, Wish};
 use crate::limits::STATUS_GAP;
-use crate::store::wishes::Want;
 
 /// A valid object: finalizer, wish, status.
 pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result<Action, ReconcileError> {

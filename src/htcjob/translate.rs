@@ -6,7 +6,7 @@ use htc_core::workload::spec::{File, Volume, VolumeSource};
 use thiserror::Error;
 
 use super::types::{HTCJobSpec, Script};
-use crate::condor::options;
+use crate::engine::parse_submit_options;
 use crate::limits::QUEUE_MAX;
 
 /// The working folder in the container; it comes home to `TEMP_DIR/work`.
@@ -43,7 +43,7 @@ pub fn translate(spec: &HTCJobSpec, image_registry: Option<&str>) -> Result<Work
         working_dir: Some(Arg::Mount(RUN.to_owned())),
         mounts: mounts(),
     };
-    let submit = options::parse(htcopts.as_deref().unwrap_or(""));
+    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""));
     Ok(Workload {
         name: name.clone(),
         indices: indices(*queue, *script_queue)?,

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
+pub use rusqlite::Transaction;
 use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 use tokio::sync::oneshot;

@@ -2,6 +2,8 @@
 //! name it is called with) and the process in which the engine is crashed.
 
 mod harness;
+#[allow(dead_code, reason = "some verbs are for tests only, some for the harness only")]
+mod life;
 #[allow(dead_code, reason = "some verbs are for tests of the engine")]
 mod pool;
 mod tools;
@@ -21,7 +23,10 @@ fn main() -> ExitCode {
     }
     // `cargo test engine` gives this word as a filter; only a test sets the variable.
     if arguments.next().as_deref() == Some("engine") && std::env::var_os(tools::STATE_VARIABLE).is_some() {
-        return ExitCode::from(harness::run());
+        return ExitCode::from(harness::run(arguments.next()));
     }
-    libtest_mimic::run(&libtest_mimic::Arguments::from_args(), claims::all()).exit_code()
+    let mut arguments = libtest_mimic::Arguments::from_args();
+    // They wait for processes most of their time.
+    arguments.test_threads.get_or_insert(8);
+    libtest_mimic::run(&arguments, claims::all()).exit_code()
 }

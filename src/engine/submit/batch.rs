@@ -28,7 +28,7 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
     let mut waiting: Vec<(&Uid, &Entry, &Arc<Workload>)> = board
         .entries
         .iter()
-        .filter(|(_, e)| e.want == Want::Run && !e.waiting.is_empty() && e.not_before <= now)
+        .filter(|(_, e)| may_be_submitted(e, now))
         .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
         .collect();
     waiting.sort_by_key(|(uid, entry, _)| (entry.not_before, *uid));
@@ -48,6 +48,11 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
         });
     }
     picked
+}
+
+fn may_be_submitted(entry: &Entry, now: i64) -> bool {
+    let due = entry.not_before <= now && entry.unproven_since.is_none();
+    entry.want == Want::Run && !entry.waiting.is_empty() && due
 }
 
 fn keys<'a>(source: &(&'a Uid, &'a Entry, &'a Arc<Workload>)) -> impl Iterator<Item = Picked> + use<'a> {

@@ -6,12 +6,12 @@ super::claims![
     each_item_is_a_job_with_its_variables,
     macros_are_replaced_from_the_inside_out,
     items_that_look_like_comments_are_no_jobs,
-    the_unit_separator_means_nothing_to_23_9,
+    blanks_commas_and_tabs_end_a_column_and_the_unit_separator_does_not,
     each_plain_queue_is_a_job_with_what_stands_before_it,
 ];
 
 fn values(text: &str, name: &str) -> Vec<String> {
-    let description = parse(text, true).unwrap();
+    let description = parse(text).unwrap();
     let value = |(n, proc): (usize, crate::tools::description::Proc)| {
         proc.with_id(7, n).value(name).unwrap().unwrap()
     };
@@ -19,7 +19,7 @@ fn values(text: &str, name: &str) -> Vec<String> {
 }
 
 async fn each_item_is_a_job_with_its_variables() {
-    let text = "A = x\n+Own = $(c1), $(A)\nqueue c0, c1 from (\n1\u{1f}two words, and = more\n2\u{1f}\n)\n";
+    let text = "A = x\n+Own = $(c1), $(A)\nqueue c0, c1 from (\n1 two words, and = more\n2\n)\n";
     assert_eq!(values(text, "MY.Own"), ["two words, and = more, x", ", x"]);
 }
 
@@ -33,11 +33,11 @@ async fn items_that_look_like_comments_are_no_jobs() {
     assert_eq!(values("v = $(i)\nqueue i from (\n#0\n1\n\n)\n", "v"), ["1"]);
 }
 
-async fn the_unit_separator_means_nothing_to_23_9() {
-    assert_eq!(split("x\u{1f}y z, w", 2, true), ["x", "y z, w"]);
-    assert_eq!(split("x\u{1f}y z, w", 2, false), ["x\u{1f}y", "z, w"]);
-    assert_eq!(split("x\u{1f}y", 2, false), ["x\u{1f}y"]);
-    assert_eq!(split("2 , 3 ,", 3, false), ["2", "", "3 ,"]);
+async fn blanks_commas_and_tabs_end_a_column_and_the_unit_separator_does_not() {
+    assert_eq!(split("w x,y\tz", 4), ["w", "x", "y", "z"]);
+    assert_eq!(split("x\u{1f}y z, w", 2), ["x\u{1f}y", "z, w"]);
+    assert_eq!(split("x\u{1f}y", 2), ["x\u{1f}y"]);
+    assert_eq!(split("2 , 3 ,", 3), ["2", "", "3 ,"]);
 }
 
 async fn each_plain_queue_is_a_job_with_what_stands_before_it() {

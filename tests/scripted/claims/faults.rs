@@ -4,7 +4,8 @@ use htc_operator::condor::ad::Ad;
 use htc_operator::condor::cli::CallError;
 use htc_operator::condor::{query, submit::is_outage};
 
-use super::{INSTANCE, row, see, start, start_rows, submit};
+use super::{row, see, start, start_rows, submit};
+use crate::life::INSTANCE;
 use crate::pool::{Event, Fault, Outage, Planned, Scripted};
 
 super::claims![
@@ -83,10 +84,10 @@ async fn a_refusal_is_for_descriptions_with_the_bad_value_only() {
     scripted.plan(Planned::next("condor_submit", Fault::Refuse { marker, text }));
     let with_memory = |key: &str, value: &str| {
         let mut row = row(&scripted, key);
-        row.options = vec![("request_memory".to_owned(), value.to_owned())];
+        row.terms.options = vec![("request_memory".to_owned(), value.to_owned())];
         row
     };
-    let (good, bad) = (with_memory("u/0/0/0", "1 GB"), with_memory("u/1/0/0", "poison"));
+    let (good, bad) = (with_memory("u/0/0/0", "1GB"), with_memory("u/1/0/0", "poison"));
     for rows in [vec![good.clone(), bad.clone()], vec![bad.clone()]] {
         let error = start_rows(&scripted, &rows).finish().await.unwrap_err();
         assert!(error.to_string().contains("poison is invalid") && !is_outage(&error), "{error}");
@@ -181,7 +182,7 @@ async fn jobs_vanish_history_is_forgotten_and_ids_come_again() {
     scripted.fault("condor_submit", Fault::ForgetHistory);
     scripted.fault("condor_submit", Fault::ReuseIds);
     assert_eq!(submit(&scripted, &["v/0/0/0"]).await.0.as_deref(), Some("1.0"));
-    assert_eq!(scripted.history(), []);
+    assert!(scripted.history().is_empty());
 }
 
 async fn faults_are_counted_by_calls() {

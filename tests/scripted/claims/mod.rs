@@ -3,6 +3,7 @@
 mod acting;
 mod calling;
 mod constraints;
+mod crashes;
 mod descriptions;
 mod faults;
 mod submitting;
@@ -12,10 +13,11 @@ use std::path::Path;
 
 use htc_operator::condor::ad::Ad;
 use htc_operator::condor::cli::CallError;
-use htc_operator::condor::submit::{Row, Submission, description};
+use htc_operator::condor::submit::{Row, Submission, Terms, description};
 use htc_operator::condor::{pool::Pool, query};
 use libtest_mimic::Trial;
 
+use crate::life::INSTANCE;
 use crate::pool::Scripted;
 
 /// Makes tests of async functions without arguments; a panic is a failure.
@@ -38,6 +40,7 @@ pub fn all() -> Vec<Trial> {
         acting::all(),
         calling::all(),
         constraints::all(),
+        crashes::all(),
         descriptions::all(),
         faults::all(),
         submitting::all(),
@@ -50,19 +53,18 @@ fn finish(claim: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(claim);
 }
 
-/// The instance of all these tests.
-const INSTANCE: &str = "test-instance";
-
 /// A row for a job with this key, whose folder is made.
 fn row(scripted: &Scripted, key: &str) -> Row {
     Row {
         key: key.parse().unwrap(),
         folder: scripted.job_folder(&key.replace('/', "-")).display().to_string(),
-        batch_name: "a batch, of two words".to_owned(),
-        containers: vec!["main".to_owned()],
-        grace_seconds: 30,
-        restart_after_eviction: true,
-        options: Vec::new(),
+        batch_name: "default/test".to_owned(),
+        terms: Terms {
+            containers: vec!["main".to_owned()],
+            grace_seconds: 30,
+            restart_after_eviction: true,
+            options: Vec::new(),
+        },
     }
 }
 

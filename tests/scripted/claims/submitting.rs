@@ -63,20 +63,20 @@ async fn a_missing_folder_is_refused_before_anything_is_committed() {
     assert_eq!(submission.first_id().await, None);
     let error = submission.finish().await.unwrap_err().to_string();
     assert!(error.contains("No such directory: /no/such/folder"), "{error}");
-    assert_eq!(scripted.jobs(), []);
+    assert!(scripted.jobs().is_empty());
 }
 
 async fn options_and_containers_reach_the_ad() {
     let scripted = Scripted::new();
     let mut one = row(&scripted, "u/0/0/0");
     let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    one.options = vec![option("request_memory", "2 GB"), option("MY.JobFlavour", "\"espresso\"")];
+    one.terms.options = vec![option("request_memory", "2 GB"), option("MY.JobFlavour", "\"espresso\"")];
     start_rows(&scripted, &[one]).finish().await.unwrap();
     let ad = scripted.job("u/0/0/0").unwrap();
     assert_eq!(ad["RequestMemory"], "2 GB");
     assert_eq!(ad["JobFlavour"], "espresso");
     assert_eq!(ad["TransferOutput"], "result.json,work,log.main,log.main.prev");
-    assert_eq!(ad["JobBatchName"], "a batch, of two words");
+    assert_eq!(ad["JobBatchName"], "default/test");
     assert_eq!(ad["JobMaxVacateTime"], 40);
 }
 
@@ -99,7 +99,7 @@ async fn jobs_run_and_end_with_what_the_test_says() {
 async fn a_pod_that_was_evicted_is_not_started_again() {
     let scripted = Scripted::new();
     let mut pod = row(&scripted, "u/0/0/0");
-    pod.restart_after_eviction = false;
+    pod.terms.restart_after_eviction = false;
     start_rows(&scripted, &[pod]).finish().await.unwrap();
     assert_eq!(scripted.start_jobs(), 1);
     scripted.make_idle("u/0/0/0");

@@ -3,11 +3,6 @@
 
 use std::collections::BTreeMap;
 
-/// Whether 0x1F separates the columns of an item. 23.9's `condor_submit` does NOT know it (only
-/// late materialization and the bindings do): there blanks and commas separate, and the last column
-/// takes the rest. Set this to false as soon as our descriptions do without.
-pub const SPLITS_AT_UNITS: bool = true;
-
 /// The commands of a description: lower-case name → name as it was written, value.
 type Commands = BTreeMap<String, (String, String)>;
 
@@ -33,7 +28,7 @@ struct Group {
 }
 
 /// Reads a description.
-pub fn parse(text: &str, at_units: bool) -> Result<Description, String> {
+pub fn parse(text: &str) -> Result<Description, String> {
     let (mut commands, mut groups) = (Commands::new(), Vec::new());
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     while let Some(line) = lines.next() {
@@ -44,7 +39,7 @@ pub fn parse(text: &str, at_units: bool) -> Result<Description, String> {
                         columns.split([',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned);
                     let columns: Vec<String> = columns.collect();
                     let items = lines.by_ref().take_while(|line| !line.starts_with(')'));
-                    let items = items.map(|item| split(item, columns.len(), at_units)).collect();
+                    let items = items.map(|item| split(item, columns.len())).collect();
                     (columns, items)
                 }
                 None if queue.is_empty() => (Vec::new(), vec![Vec::new()]),
@@ -66,11 +61,9 @@ fn queue(line: &str) -> Option<&str> {
     (rest.is_empty() || rest.starts_with(' ')).then(|| rest.trim())
 }
 
-/// The columns of an item.
-pub fn split(item: &str, columns: usize, at_units: bool) -> Vec<String> {
-    if at_units && item.contains('\u{1f}') {
-        return item.split('\u{1f}').map(|value| value.trim_matches([' ', '\t']).to_owned()).collect();
-    }
+/// The columns of an item: a comma, a blank or a tab ends one, and the last takes the rest. The
+/// manual's separator 0x1F means nothing to 23.9's `condor_submit`.
+pub fn split(item: &str, columns: usize) -> Vec<String> {
     let (mut values, mut rest) = (Vec::new(), item);
     while values.len() + 1 < columns {
         let Some((value, more)) = rest.split_once([',', ' ', '\t']) else { break };

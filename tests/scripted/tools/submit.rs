@@ -61,7 +61,7 @@ pub(super) fn run(call: Call, options: &Options) -> Outcome {
     };
     let text = std::fs::read_to_string(file)
         .map_err(|e| Failure::from(format!("ERROR: Failed to open command file {file} ({e})")))?;
-    let description = description::parse(&text, description::SPLITS_AT_UNITS)?;
+    let description = description::parse(&text)?;
     // Everything that the tool itself refuses, before it speaks of a commit.
     let ads = ads(&description, 0, 0)?;
     let values = ads.iter().flat_map(Ad::values).filter_map(Value::as_str);

@@ -1,0 +1,160 @@
+//! The operator as a process: started with settings of its own, killed, ended, started again.
+
+use std::fs::OpenOptions;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+use super::bed::Bed;
+use super::cluster::Job;
+use super::kubeconfig;
+use super::patience::{LONG, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
+
+/// What `kubectl` with an admin's rights says, with `input` on its stdin.
+pub async fn kubectl(arguments: &[&str], input: &str) -> Result<String, String> {
+    let mut child = Command::new("kubectl")
+        .arg("--kubeconfig")
+        .arg(kubeconfig("admin"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+impl Bed {
+    /// The operator's data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// What `htc-operator` with these arguments would be started with.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        // It dies with the thread of its test, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", PROGRAM]).args(arguments).env_clear();
+        for name in ["PATH", "HOME", "USER", "LANG"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.env("KUBECONFIG", kubeconfig("operator")).envs(&self.settings).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the operator and waits until it is ready.
+    pub async fn start(&mut self) {
+        self.spawn();
+        self.until_ready().await;
+    }
+
+    /// Starts the operator.
+    pub fn spawn(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        self.process = Some(self.spawn_another());
+    }
+
+    /// Starts the operator with the settings of now, beside one that may run.
+    pub fn spawn_another(&self) -> Child {
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
+        let mut command = self.command(&["serve"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true).spawn().unwrap()
+    }
+
+    /// What the operator has written, in all its lives.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log_file()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("operator.log")
+    }
+
+    /// Fails if the operator has ended.
+    pub fn assert_alive(&mut self) {
+        let ended = self.process.as_mut().expect("it was started").try_wait().unwrap();
+        assert_eq!(ended, None, "the operator has ended");
+    }
+
+    /// Waits for the end of the operator.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("it was started");
+        ended(&mut process).await
+    }
+
+    /// Waits until the operator has come to its crash point.
+    pub async fn crashed(&mut self) {
+        let status = self.ended().await;
+        assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    /// Sends a signal to the operator.
+    pub fn signal(&self, signal: Signal) {
+        let id = self.process.as_ref().and_then(Child::id).expect("it runs");
+        kill_process(Pid::from_raw(id.cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Sets a setting, or takes it away, for the next start.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => drop(self.settings.insert(name.to_owned(), value.to_owned())),
+            None => drop(self.settings.remove(name)),
+        }
+    }
+
+    /// What `htc-operator logs` prints for a job, or what it complains of.
+    pub async fn logs(&self, job: &Job, index: Option<u32>) -> Result<Vec<u8>, String> {
+        let index = index.map_or(String::new(), |index| format!("/{index}"));
+        let name = format!("{}/{}{index}", job.namespace, job.name);
+        let output = self.command(&["logs", &name]).output().await.unwrap();
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// The log of the only index, as text.
+    pub async fn log_of(&self, job: &Job) -> String {
+        String::from_utf8(self.logs(job, None).await.unwrap()).unwrap()
+    }
+
+    /// A script that waits for [`Bed::open`]; it belongs before the work of a job that shall be
+    /// running for as long as the test wants.
+    pub fn gate(&self, name: &str) -> String {
+        format!("until [ -e '{}' ]; do sleep 0.2; done\n", self.gate_file(name).display())
+    }
+
+    /// Lets those go on that wait at a gate.
+    pub fn open(&self, name: &str) {
+        std::fs::write(self.gate_file(name), "").unwrap();
+    }
+
+    fn gate_file(&self, name: &str) -> PathBuf {
+        self.folder.join("gates").join(name)
+    }
+}
+
+/// Waits for the end of a process.
+pub async fn ended(process: &mut Child) -> ExitStatus {
+    tokio::time::timeout(LONG, process.wait()).await.expect("the operator to end").unwrap()
+}
+
+/// Waits until a file is there.
+pub async fn until_file(path: &Path) {
+    until(&path.display().to_string(), async || path.exists().then_some(()).ok_or_else(String::new)).await;
+}

@@ -1,0 +1,29 @@
+//! Waiting, the only place where time passes: a question is asked again until its answer is good.
+
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a loaded machine; only a failing test waits so long.
+pub const LONG: Duration = Duration::from_secs(120);
+
+const BETWEEN: Duration = Duration::from_millis(100);
+
+/// Asks until the answer is `Ok`; the last refusal is the failure.
+pub async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+    until_within(LONG, what, ask).await
+}
+
+/// The same with another patience.
+pub async fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(why) if began.elapsed() > patience => panic!("waited {patience:?} for {what}: {why}"),
+            Err(_) => tokio::time::sleep(BETWEEN).await,
+        }
+    }
+}

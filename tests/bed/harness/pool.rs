@@ -1,0 +1,115 @@
+//! HTCondor as its own tools show it: the oracle that does not believe the operator.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use tokio::process::Command;
+
+use super::bed::Bed;
+use super::cluster::Job;
+use super::patience::until;
+
+/// A job ad.
+pub type Ad = Map<String, Value>;
+
+const ATTRIBUTES: &str = "HTCOperatorKey,HTCOperatorUid,ClusterId,ProcId,JobStatus,StageInFinish,\
+                          NumShadowStarts,RequestMemory,JobPrio,BedFlavour,Requirements,JobBatchName";
+
+/// Runs a tool of HTCondor's; gives what it wrote, or what it complained of.
+pub async fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(name).args(arguments).output().await.map_err(|e| format!("{name}: {e}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(format!("{name} {arguments:?}: {}{}", text(&output.stdout), text(&output.stderr))),
+    }
+}
+
+async fn ads(name: &str, more: &[&str], constraint: &str) -> Vec<Ad> {
+    until(name, async || {
+        let arguments = [more, &["-json", "-attributes", ATTRIBUTES, "-constraint", constraint]].concat();
+        let text = tool(name, &arguments).await?;
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        serde_json::from_str(&text).map_err(|e| e.to_string())
+    })
+    .await
+}
+
+impl Bed {
+    fn ours(&self) -> String {
+        format!("HTCOperatorInstance == \"{}\"", self.id)
+    }
+
+    /// All ads of this bed's instance in the queue.
+    pub async fn queue(&self) -> Vec<Ad> {
+        ads("condor_q", &["-allusers"], &self.ours()).await
+    }
+
+    /// Its ads in the queue that belong to one HTCJob.
+    pub async fn queued(&self, job: &Job) -> Vec<Ad> {
+        let constraint = format!("{} && HTCOperatorUid == \"{}\"", self.ours(), job.uid);
+        ads("condor_q", &["-allusers"], &constraint).await
+    }
+
+    /// Waits until so many jobs of an HTCJob are in the queue with this `JobStatus`.
+    pub async fn until_queued(&self, job: &Job, status: i64, count: usize) {
+        until(&format!("{count} jobs of {} in state {status}", job.name), async || {
+            let ads = self.queued(job).await;
+            let found = ads.iter().filter(|ad| ad["JobStatus"] == status).count();
+            if found == count { Ok(()) } else { Err(format!("{found}: {ads:?}")) }
+        })
+        .await;
+    }
+
+    /// Waits until nothing of this bed is in the queue.
+    pub async fn until_queue_empty(&self) {
+        until("an empty queue", async || match self.queue().await {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        })
+        .await;
+    }
+
+    /// Changes an attribute of the jobs of an HTCJob, as an admin might.
+    pub async fn edit(&self, job: &Job, attribute: &str, value: &str) {
+        let constraint = format!("HTCOperatorUid == \"{}\"", job.uid);
+        until("condor_qedit", async || {
+            tool("condor_qedit", &["-constraint", &constraint, attribute, value]).await
+        })
+        .await;
+    }
+
+    /// The oracle: each index was committed with all its files exactly once, whatever happened.
+    pub async fn assert_committed_once(&self, job: &Job, indices: u32) {
+        let history = ads("condor_history", &[], &self.ours()).await;
+        let mut staged: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for ad in history.iter().chain(&self.queue().await) {
+            let key = ad["HTCOperatorKey"].as_str().unwrap();
+            let mut parts = key.split('/');
+            if parts.next() == Some(job.uid.as_str()) && ad.contains_key("StageInFinish") {
+                let index = parts.next().unwrap().parse().unwrap();
+                staged
+                    .entry(index)
+                    .or_default()
+                    .push(format!("{key} as {}.{}", ad["ClusterId"], ad["ProcId"]));
+            }
+        }
+        let twice: Vec<_> = staged.values().filter(|keys| keys.len() != 1).collect();
+        assert!(twice.is_empty(), "{}: committed more than once: {twice:?}", job.name);
+        let committed: Vec<u32> = staged.into_keys().collect();
+        assert_eq!(committed, (0..indices).collect::<Vec<_>>(), "{}: indices committed", job.name);
+    }
+}
+
+/// Takes everything of an instance out of the queue.
+pub async fn remove_all(instance: &str) -> Result<(), String> {
+    let constraint = format!("HTCOperatorInstance == \"{instance}\"");
+    let left = tool("condor_q", &["-allusers", "-af", "ClusterId", "-constraint", &constraint]).await?;
+    if !left.trim().is_empty() {
+        tool("condor_qedit", &["-constraint", &constraint, "HTCAck", "true"]).await?;
+        tool("condor_rm", &["-constraint", &constraint]).await?;
+    }
+    Ok(())
+}

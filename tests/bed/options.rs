@@ -1,0 +1,95 @@
+//! Submit commands of the user, and HTCJobs that can never run.
+
+use htc_operator::htcjob::types::{HTCJob, Phase};
+use kube::api::{DynamicObject, PostParams};
+use kube::{Api, Resource};
+use serde_json::json;
+
+use crate::harness::{Bed, Job, host, with_operator};
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn commands_and_attributes_reach_the_ad() {
+    with_operator(async |bed| {
+        let mut job = host("terms", "true");
+        job.spec.htcopts =
+            Some("request_memory = 123\npriority = 7\n+BedFlavour = \"a, b # c\"\nrequirements = MY.Never =?= true\n".into());
+        let job = bed.apply(job).await;
+        bed.until_queued(&job, 1, 1).await;
+        let ad = bed.queued(&job).await.remove(0);
+        assert_eq!((&ad["RequestMemory"], &ad["JobPrio"]), (&json!(123), &json!(7)));
+        assert_eq!(ad["BedFlavour"], "a, b # c");
+        assert_eq!(ad["JobBatchName"], json!(format!("{}/terms", bed.namespace)));
+        let requirements = ad["Requirements"].as_str().unwrap();
+        assert!(requirements.contains("MY.Never"), "{requirements}");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_command_that_is_not_allowed_is_refused_with_its_line_and_nothing_is_submitted() {
+    with_operator(async |bed| {
+        let mut job = host("bad", "true");
+        job.spec.htcopts = Some("request_cpus = 1\nexecutable = /bin/sh\n".into());
+        let job = bed.apply(job).await;
+        let message = refused(bed, &job).await;
+        assert!(message.starts_with("spec.htcopts: line 2 "), "{message}");
+        assert!(message.contains("executable"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn an_htcjob_that_says_its_number_twice_or_out_of_range_is_refused_by_field() {
+    with_operator(async |bed| {
+        let mut both = host("both", "true");
+        (both.spec.queue, both.spec.script.queue) = (Some(2), Some(2));
+        let (mut none, mut image) = (host("none", "true"), host("image", "true"));
+        (none.spec.queue, image.spec.script.image) = (Some(0), "-x".into());
+        for (job, field) in [(both, "spec.script.queue"), (none, "spec.queue"), (image, "spec.script.image")]
+        {
+            let job = bed.apply(job).await;
+            let message = refused(bed, &job).await;
+            assert!(message.starts_with(&format!("{field}: ")), "{message}");
+        }
+    })
+    .await;
+}
+
+/// A seed's object may lack what our types want; the schema of another version may have let it in.
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn one_object_that_is_refused_or_deleted_does_not_hold_back_the_next() {
+    with_operator(async |bed| {
+        let api: Api<DynamicObject> = Api::namespaced_with(
+            bed.client.clone(),
+            &bed.namespace,
+            &kube::api::ApiResource::erase::<HTCJob>(&()),
+        );
+        let object = json!({
+            "apiVersion": HTCJob::api_version(&()), "kind": "HTCJob", "metadata": { "name": "odd" },
+            "spec": { "name": "", "script": { "image": "", "command": "'", "source": "" } },
+        });
+        let created =
+            api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let odd =
+            Job { namespace: bed.namespace.clone(), name: "odd".into(), uid: created.metadata.uid.unwrap() };
+        refused(bed, &odd).await;
+        bed.delete(&odd).await;
+        bed.until_gone(&odd).await;
+        let good = bed.apply(host("good", "true")).await;
+        bed.until_phase(&good, Phase::Succeeded).await;
+    })
+    .await;
+}
+
+/// The sentence of a refusal, of which nothing came into the queue.
+async fn refused(bed: &Bed, job: &Job) -> String {
+    let status = bed.until_phase(job, Phase::Failed).await;
+    assert_eq!((status.reason.as_deref(), status.active), (Some("InvalidSpec"), Some(0)));
+    assert!(status.failed.unwrap() > 0 && status.jobid.is_empty());
+    assert!(bed.queued(job).await.is_empty());
+    status.message.unwrap()
+}

@@ -1,0 +1,181 @@
+//! An engine for tests: one life of it, from opening the store to the end of its workers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use htc_core::workload::Workload;
+use htc_core::workload::container::{Container, Image};
+use htc_core::workload::names::Uid;
+use htc_core::workload::progress::{Outcome, Progress};
+use htc_operator::condor::pool::Pool;
+use htc_operator::engine::files::make_folder;
+use htc_operator::engine::keys::MasterKeys;
+use htc_operator::engine::{Engine, Options, View, Want, Wish, WishError};
+use htc_operator::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The instance of all these tests.
+pub const INSTANCE: &str = "test-instance";
+
+/// The door that wishes here.
+pub const DOOR: &str = "test";
+
+/// How long a test waits for what must happen: other work may load the machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The options of most tests.
+pub fn options(data: &Path) -> Options {
+    Options {
+        instance: INSTANCE.to_owned(),
+        data: data.to_owned(),
+        sender: "/bin/true".into(),
+        events: None,
+        poll: Duration::from_millis(100),
+        max_jobs_per_submission: 200,
+        max_jobs_in_queue: 5_000,
+    }
+}
+
+/// A UID that is one.
+pub fn uid(text: &str) -> Uid {
+    text.parse().unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The wish that a workload of so many copies runs.
+pub fn wish(name: &str, indices: u32) -> Wish {
+    let main = Container {
+        name: "main".to_owned(),
+        image: Image::Host,
+        argv: vec!["true".into()],
+        env: vec![],
+        working_dir: None,
+        mounts: vec![],
+    };
+    let workload = Workload {
+        name: name.to_owned(),
+        indices,
+        init_containers: vec![],
+        containers: vec![main],
+        volumes: vec![],
+        grace_seconds: 30,
+        folder_variable: None,
+        restart_after_eviction: true,
+        submit: vec![],
+    };
+    Wish {
+        uid: uid(name),
+        door: DOOR,
+        namespace: "default".to_owned(),
+        name: name.to_owned(),
+        workload,
+        seen_before: false,
+        settled: vec![],
+    }
+}
+
+/// What a job came to, for each index, in order; none where it has not ended.
+pub fn outcomes(view: &View) -> Vec<Option<Outcome>> {
+    view.jobs.iter().map(|job| job.progress.end().map(|end| end.outcome)).collect()
+}
+
+/// A running engine.
+pub struct Life {
+    /// The engine.
+    pub engine: Engine,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Life {
+    /// Opens the store and starts the workers.
+    pub async fn begin(options: Options, pool: Pool) -> Life {
+        make_folder(&options.data).unwrap_or_else(|why| panic!("{why}"));
+        let keys = MasterKeys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        let keys = keys.unwrap_or_else(|why| panic!("{why}"));
+        let engine = Engine::open(options, pool, keys, Arc::new(Metrics::default())).await;
+        let engine = engine.unwrap_or_else(|why| panic!("{why}"));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        engine.start(&tasks, &stop);
+        Life { engine, tasks, stop }
+    }
+
+    /// Opens a door: it takes every end as soon as it is known.
+    pub fn open_door(&self) {
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(take_ends(engine)).await });
+    }
+
+    /// Wishes that so many copies run.
+    pub async fn wish(&self, name: &str, indices: u32) {
+        self.try_wish(wish(name, indices)).await.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Wishes something.
+    pub async fn try_wish(&self, wish: Wish) -> Result<(), WishError> {
+        self.engine.run(wish).await
+    }
+
+    /// Wishes that nothing of a workload is left.
+    pub async fn gone(&self, name: &str) {
+        self.engine.gone(&uid(name), DOOR).await.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// What is known of a workload.
+    pub fn view(&self, name: &str) -> View {
+        self.engine.view(&uid(name)).unwrap_or_else(|| panic!("nobody wished {name}"))
+    }
+
+    /// What is believed of an index.
+    pub fn progress(&self, name: &str, index: u32) -> Option<Progress> {
+        let view = self.view(name);
+        view.jobs.into_iter().find(|job| job.index == index).map(|job| job.progress)
+    }
+
+    /// Waits until something is so of a workload, and gives the view in which it is.
+    pub async fn until(&self, name: &str, what: &str, is_so: impl Fn(&View) -> bool) -> View {
+        let started = Instant::now();
+        loop {
+            let view = self.view(name);
+            if is_so(&view) {
+                return view;
+            }
+            assert!(started.elapsed() < PATIENCE, "did not happen: {what}; {view:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until all copies of a workload have ended; gives what they came to.
+    pub async fn ends(&self, name: &str) -> Vec<Outcome> {
+        let ended = |view: &View| view.waiting == 0 && outcomes(view).iter().all(Option::is_some);
+        outcomes(&self.until(name, "all have ended", ended).await).into_iter().flatten().collect()
+    }
+
+    /// Waits until nothing is left of a workload.
+    pub async fn is_gone(&self, name: &str) {
+        self.until(name, "nothing is left", |view| view.want == Want::Tombstone).await;
+    }
+
+    /// Ends the workers.
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn take_ends(engine: Engine) {
+    loop {
+        for uid in engine.wished_by(DOOR) {
+            let Some(view) = engine.view(&uid) else { continue };
+            let ended = view.jobs.iter().filter(|job| job.progress.end().is_some()).map(|job| job.index);
+            let ended: Vec<u32> = ended.collect();
+            if let Err(why) = engine.published(&uid, &ended).await {
+                panic!("{why}");
+            }
+        }
+        // A bell would do for changes; that none is missed is another test's claim.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
