@@ -9,6 +9,7 @@ install_changed() { # whole or not at all; an unchanged file stays, so that a ru
   mv "$BED/bin/.${1##*/}.new" "$BED/bin/${1##*/}"
 }
 
+{ # read as a whole, so that an edit meanwhile does no harm
 at_least Rust 1.95 "$(cd "$REPO" && rustc --version 2>/dev/null | cut -d' ' -f2)"
 host=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$BED/bin"
@@ -32,3 +33,5 @@ install_changed "$BED/target/$target/sender/htc-sender"
 [ "${1:-}" != sender ] || exit 0
 cargo build --locked --release -p htc-operator --bin htc-operator
 install_changed "$BED/target/release/htc-operator"
+exit
+}

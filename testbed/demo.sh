@@ -31,6 +31,7 @@ watch() { # a line for every change, until the HTCJob has ended
 log() { operator logs "$(namespace)/zero"; }
 namespace() { kubectl config view --minify --output 'jsonpath={..namespace}' | grep . || echo default; }
 
+{ # read as a whole, so that an edit meanwhile does no harm
 up operator
 began=$SECONDS
 if kubectl get htcjob zero >/dev/null 2>&1; then
@@ -49,3 +50,5 @@ say "" "\$ htc-operator logs $(namespace)/zero"
 log
 table
 how_to_play
+exit
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kube-build.sh: builds kube-apiserver, -controller-manager, -scheduler and kubectl of one version from their Go modules, once.
 set -euo pipefail
+{ # read as a whole, so that an edit meanwhile does no harm
 V=${1:?version} SRC=${2:?folder}
 [ "$(cat "$SRC/bin/version" 2>/dev/null)" = "$V" ] && exit 0
 
@@ -30,3 +31,5 @@ echo "$V" >bin.new/version
 rm -rf bin
 mv bin.new bin # a half-finished build is never taken for a whole one
 rm -rf mod cache go.mod go.sum # gigabytes that only an unfinished build has a use for
+exit
+}

@@ -11,12 +11,12 @@ use htc_core::workload::report::{CANNOT_RUN, ContainerState};
 use jiff::Timestamp;
 
 use crate::apptainer;
+use crate::event::Event;
 use crate::handshake::{self, Answer, Streams};
 use crate::launch::{self, Launch, Place};
 use crate::log::Log;
 use crate::outputs::{self, PRIVATE};
 use crate::process::{self, Exit, Pid, Signal};
-use crate::runtime::Event;
 use crate::volumes::Volumes;
 use crate::words::say;
 

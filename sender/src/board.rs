@@ -91,7 +91,7 @@ mod tests {
 
     fn board() -> Board {
         let container = |name: &str| {
-            format!(r#"{{"name":"{name}","image":"host","argv":[],"env":[],"working_dir":null,"mounts":[]}}"#)
+            format!(r#"{{"name":"{name}","image":"host","argv":[],"env":[],"workingDir":null,"mounts":[]}}"#)
         };
         let job = format!(
             r#"{{"version":1,"key":"u/0/0/0","name":"n","namespace":"d","initContainers":[{}],

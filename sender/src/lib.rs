@@ -17,6 +17,7 @@ pub mod alive;
 pub mod apptainer;
 pub mod board;
 pub mod dns;
+pub mod event;
 pub mod handshake;
 pub mod http;
 pub mod init;

@@ -11,7 +11,7 @@ use htc_core::workload::spec::JobSpec;
 
 use crate::alive::{self, Alive};
 use crate::board::Board;
-use crate::handshake::Answer;
+use crate::event::Event;
 use crate::job_ad::JobAd;
 use crate::launch::Place;
 use crate::log::Log;
@@ -36,17 +36,6 @@ enum Error {
     Outputs(#[from] outputs::Error),
     #[error("this worker cannot run the sender: {0}")]
     System(#[from] std::io::Error),
-}
-
-/// What the loop waits for.
-#[derive(Debug)]
-pub enum Event {
-    /// HTCondor, or whoever started us, wants an end.
-    Stop,
-    /// A child has ended.
-    ChildEnded,
-    /// The handshake with a container's first process is over.
-    Answered(usize, Answer),
 }
 
 /// `htc-sender run`: the executable of a job; its working folder is the job's scratch folder.

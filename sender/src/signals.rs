@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::runtime::Event;
+use crate::event::Event;
 
 /// From now on signals become events.
 pub fn watch(events: Sender<Event>) -> io::Result<()> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A container of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Container {
     /// Unique in its job; its log is `log.<name>`.
     pub name: String,

@@ -50,7 +50,6 @@ const ENDING: &[&str] = &[
     "outputs-durable",
     "published-durable",
     "acknowledged",
-    "settle-durable:5",
     "store-before-commit:6",
     "store-after-commit:6",
 ];

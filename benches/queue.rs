@@ -1,0 +1,132 @@
+//! What the schedd's ads say of one instance: the only thing that counts as committed.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use htc_operator::condor::ad::INSTANCE;
+use htc_operator::condor::pool::Pool;
+use htc_operator::condor::{act, query, quote};
+use htc_operator::config::tool_environment;
+use tokio::time::sleep;
+
+use crate::harness::Bed;
+
+/// Jobs that are not all there after this time will not come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An instance in the queue of the bed's schedd.
+pub struct Queue {
+    /// The schedd.
+    pub pool: Pool,
+    /// The instance id.
+    pub instance: String,
+}
+
+/// An instance with a folder. When we are killed, the next run of the harness finds the folder and
+/// clears the instance of its name.
+pub struct Corner {
+    /// Its jobs.
+    pub queue: Queue,
+    /// Its folder.
+    pub folder: PathBuf,
+    _lock: File,
+}
+
+impl Corner {
+    /// One beside that of the bed.
+    pub fn beside(bed: &Bed, name: &str) -> Corner {
+        let instance = format!("{}-{name}", bed.id);
+        let folder = bed.folder.with_file_name(&instance);
+        fs::create_dir_all(&folder).unwrap();
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.try_lock().expect("it is new");
+        Corner { queue: Queue::of(instance), folder, _lock: lock }
+    }
+
+    /// Nothing of it stays.
+    pub async fn clear(self) -> Result<(), String> {
+        self.queue.clear().await?;
+        fs::remove_dir_all(&self.folder).map_err(|e| e.to_string())
+    }
+}
+
+impl Queue {
+    /// That of an instance.
+    pub fn of(instance: String) -> Queue {
+        Queue { pool: Pool { environment: tool_environment(), ..Pool::default() }, instance }
+    }
+
+    /// How many keys are committed with all their files.
+    pub async fn staged(&self) -> Result<usize, String> {
+        let ads = query::all(&self.pool, &self.instance).await.map_err(|e| e.to_string())?;
+        let staged = ads.iter().filter(|ad| ad.staged).map(|ad| ad.key.to_string());
+        Ok(staged.collect::<HashSet<_>>().len())
+    }
+
+    /// When so many were staged: the moment before the first question that was answered so. Between
+    /// the ends of tools, whose locks are in `intents`, there is nothing to ask, and asking costs.
+    pub async fn until_staged(&self, n: usize, intents: &Path) -> Result<Instant, String> {
+        let began = Instant::now();
+        let (mut before, mut asked, mut seen) = (BTreeSet::new(), began, 0);
+        while began.elapsed() < PATIENCE {
+            let alive = tools_alive(intents);
+            let one_ended = before.difference(&alive).next().is_some();
+            let pause = Duration::from_millis(if alive.is_empty() && seen > 0 { 100 } else { 1000 });
+            if one_ended || asked.elapsed() > pause {
+                asked = Instant::now();
+                seen = self.staged().await?;
+                if seen >= n {
+                    return Ok(asked);
+                }
+            }
+            before = alive;
+            sleep(Duration::from_millis(4)).await;
+        }
+        Err(format!("only {seen} of {n} ads were there after {PATIENCE:?}"))
+    }
+
+    /// The same when all tools have ended.
+    pub async fn staged_by_now(&self, n: usize) -> Result<Instant, String> {
+        let began = Instant::now();
+        let mut seen = 0;
+        while began.elapsed() < PATIENCE {
+            let asked = Instant::now();
+            seen = self.staged().await?;
+            if seen >= n {
+                return Ok(asked);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("only {seen} of {n} ads were there after {PATIENCE:?}"))
+    }
+
+    /// Takes all its jobs out of the queue.
+    pub async fn clear(&self) -> Result<(), String> {
+        let ours = format!("{INSTANCE} == {}", quote::string(&self.instance));
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let ads = query::all(&self.pool, &self.instance).await.map_err(|e| e.to_string())?;
+            if ads.is_empty() {
+                return Ok(());
+            }
+            act::acknowledge(&self.pool, &ours).await.map_err(|e| e.to_string())?;
+            act::remove(&self.pool, &ours).await.map_err(|e| e.to_string())?;
+            sleep(Duration::from_millis(200)).await;
+        }
+        Err(format!("jobs of {} do not leave the queue", self.instance))
+    }
+}
+
+/// The submissions whose tool holds its lock; to try the lock would disturb.
+fn tools_alive(intents: &Path) -> BTreeSet<u64> {
+    let held = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let held: HashSet<&str> =
+        held.split_whitespace().filter_map(|word| word.rsplit_once(':')).map(|w| w.1).collect();
+    let Ok(entries) = fs::read_dir(intents) else { return BTreeSet::new() };
+    let inode = |entry: fs::DirEntry| Some(fs::metadata(entry.path().join("lock")).ok()?.ino());
+    let inodes = entries.filter_map(Result::ok).filter_map(inode);
+    inodes.filter(|inode| held.contains(inode.to_string().as_str())).collect()
+}
