@@ -59,24 +59,30 @@ async fn measure(bed: &mut Bed, hand: &Corner, own: &Corner) -> Result<(Rates, V
     let rate = |n: usize, time: Duration| n as f64 / time.as_secs_f64();
     for round in 0..ROUNDS {
         let name = |way: &str| format!("{way}-{round}");
-        let time = raw::submit(hand, &sender, &name("batch"), JOBS, JOBS).await?;
+        let time = told("raw", raw::submit(hand, &sender, &name("batch"), JOBS, JOBS).await)?;
         rates.raw.push(rate(JOBS, time));
         hand.queue.clear().await?;
 
-        let (time, calls) = engine::submit(own, &sender, &name("engine"), JOBS).await?;
+        let (time, calls) = told("engine", engine::submit(own, &sender, &name("engine"), JOBS).await)?;
         rates.engine.push(rate(JOBS, time));
         rates.calls.push(calls);
         own.queue.clear().await?;
 
-        let time = api::submit(bed, &name("api"), JOBS).await?;
+        let time = told("HTCJobs", api::submit(bed, &name("api"), JOBS).await)?;
         rates.api.push(rate(JOBS, time));
         api::clear(bed).await?;
 
-        let time = raw::submit(hand, &sender, &name("single"), SINGLE_CALLS, 1).await?;
+        let single = raw::submit(hand, &sender, &name("single"), SINGLE_CALLS, 1).await;
+        let time = told("one call a job", single)?;
         rates.single.push(rate(SINGLE_CALLS, time));
         hand.queue.clear().await?;
         eprintln!("  round {} of {ROUNDS}", round + 1);
     }
     let after = operator::memory(bed);
     Ok((rates, vec![idle.row("memory, idle", 0), after.row("memory, after the jobs", ROUNDS * JOBS)]))
+}
+
+/// What did not come about, before the reason.
+fn told<T>(way: &str, result: Result<T, String>) -> Result<T, String> {
+    result.map_err(|why| format!("{way}: {why}"))
 }

@@ -53,14 +53,12 @@ pub const END_EXPECTED: Duration = Duration::from_secs(5);
 /// this time.
 pub const RESULT_PATIENCE: Duration = Duration::from_secs(15);
 
-/// After this long without success the outputs of an ended job are given up.
-pub const RETRIEVE_PATIENCE: Duration = Duration::from_secs(86_400);
+/// Outputs that have not come home after so many calls that the pool answered are given up: with
+/// the pauses between them, that is a quarter of an hour.
+pub const FETCH_TRIES: u32 = 30;
 
 /// First and longest pause after failed submissions and tools.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
-/// Submissions of one attempt that may vanish or fail to spool before the attempt fails.
-pub const SUBMISSIONS_PER_ATTEMPT: u32 = 20;
 
 /// How long after its end a wish's tombstone still answers for it.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);

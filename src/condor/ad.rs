@@ -25,7 +25,6 @@ pub const PROJECTION: &[&str] = &[
     "JobStatus",
     "EnteredCurrentStatus",
     "StageInFinish",
-    "StageOutFinish",
     "NumShadowStarts",
     "JobCurrentStartDate",
     "CompletionDate",
@@ -56,8 +55,6 @@ pub struct Ad {
     pub since: Timestamp,
     /// Whether all input files arrived (`StageInFinish`): without it the job never ran.
     pub staged: bool,
-    /// Whether the outputs were fetched since the job ended.
-    pub fetched: bool,
     /// How often the pool has started it.
     pub starts: u32,
     /// Whether we have said that it may leave.
@@ -112,9 +109,13 @@ impl Ad {
         let key = text(KEY).parse().map_err(|e| format!("{KEY}: {e}"))?;
         let job = JobId { cluster: number("ClusterId")?, proc: number("ProcId")? };
         let entered = need("EnteredCurrentStatus")?;
+        // Old versions have 0 while the job runs.
+        let completed = int("CompletionDate").filter(|&at| at > 0);
         let state = match need("JobStatus")? {
             1 => State::Idle,
             2 | 6 => State::Running,
+            // Removed after it had ended by itself: the end counts.
+            3 if completed.is_some() => State::Completed(exit(ad)),
             3 => State::Removed { reason: text("RemoveReason") },
             4 => State::Completed(exit(ad)),
             5 => State::Held {
@@ -127,7 +128,7 @@ impl Ad {
         };
         let since = match state {
             State::Running => int("JobCurrentStartDate").unwrap_or(entered),
-            State::Completed(_) => int("CompletionDate").filter(|&at| at > 0).unwrap_or(entered),
+            State::Completed(_) => completed.unwrap_or(entered),
             _ => entered,
         };
         let folder = text("SUBMIT_Iwd");
@@ -137,7 +138,6 @@ impl Ad {
             state,
             since: Timestamp::from_second(since).map_err(|e| e.to_string())?,
             staged: int("StageInFinish").is_some(),
-            fetched: int("StageOutFinish").is_some_and(|at| at >= entered),
             starts: int("NumShadowStarts").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             acknowledged: ad.get(ACK).and_then(Value::as_bool).unwrap_or(false),
             folder: if folder.is_empty() { text("Iwd") } else { folder },
@@ -162,5 +162,87 @@ fn exit(ad: &Map<String, Value>) -> Exit {
     } else {
         // An ended job without an exit code must not pass for a success.
         Exit::Code(int("ExitCode").unwrap_or(255))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An ad as `condor_q -json` of 23.9.6 printed it, with some attributes changed.
+    fn ad(changes: Value) -> Result<Ad, String> {
+        let mut ad = json!({
+            "ClusterId": 58,
+            "CompletionDate": 1795237017,
+            "EnteredCurrentStatus": 1795237018,
+            "ExitBySignal": false,
+            "ExitCode": 0,
+            "HoldReason": null,
+            "HoldReasonCode": null,
+            "HTCOperatorKey": "0013742e-b431-4b57-9f39-bd77d8fda467/6/0/0",
+            "Iwd": "/var/spool/condor/58/0/cluster58.proc0.subproc0",
+            "JobCurrentStartDate": 1795237016,
+            "JobStatus": 4,
+            "NumShadowStarts": 1,
+            "ProcId": 0,
+            "StageInFinish": 1795237013,
+            "SUBMIT_Iwd": "/data/jobs/0013742e-b431-4b57-9f39-bd77d8fda467/6.0.0"
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            ad[name] = value.clone();
+        }
+        Ad::parse(ad.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_completed_job_tells_its_end_and_where_it_came_from() {
+        let ad = ad(json!({})).unwrap();
+        assert_eq!(ad.state, State::Completed(Exit::Code(0)));
+        assert_eq!((ad.job.to_string().as_str(), ad.key.index, ad.starts), ("58.0", 6, 1));
+        assert_eq!(ad.since.as_second(), 1795237017);
+        assert_eq!(ad.folder, "/data/jobs/0013742e-b431-4b57-9f39-bd77d8fda467/6.0.0");
+        assert!(ad.staged && !ad.acknowledged && ad.is_over());
+    }
+
+    #[test]
+    fn every_state_is_read_for_what_it_is() {
+        let state = |changes| ad(changes).unwrap().state;
+        assert_eq!(state(json!({"JobStatus": 1, "CompletionDate": 0})), State::Idle);
+        assert_eq!(state(json!({"JobStatus": 2})), State::Running);
+        assert_eq!(state(json!({"JobStatus": 7})), State::Suspended);
+        let held = json!({"JobStatus": 5, "HoldReasonCode": 12, "HoldReasonSubCode": 2, "HoldReason": "x"});
+        assert_eq!(state(held), State::Held { code: 12, subcode: 2, reason: "x".into() });
+        let signal = json!({"ExitBySignal": true, "ExitSignal": 9, "ExitCode": null});
+        assert_eq!(state(signal), State::Completed(Exit::Signal(9)));
+        assert_eq!(state(json!({"ExitCode": null})), State::Completed(Exit::Code(255)));
+    }
+
+    #[test]
+    fn a_job_removed_after_its_end_has_ended_and_one_removed_before_has_not() {
+        let why = json!({"JobStatus": 3, "RemoveReason": "via condor_rm (by user alice)"});
+        assert_eq!(ad(why.clone()).unwrap().state, State::Completed(Exit::Code(0)));
+        let before = ad(json!({"JobStatus": 3, "CompletionDate": 0, "RemoveReason": "r"})).unwrap();
+        assert_eq!(before.state, State::Removed { reason: "r".into() });
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_files_has_not_been_handed_over() {
+        let spooling = json!({"JobStatus": 5, "HoldReasonCode": 16, "StageInFinish": null});
+        assert!(ad(spooling).unwrap().is_spooling());
+        assert!(!ad(json!({"JobStatus": 5, "HoldReasonCode": 16})).unwrap().is_spooling());
+    }
+
+    #[test]
+    fn an_ad_without_what_we_need_is_no_ad() {
+        for bad in [
+            json!({"HTCOperatorKey": "x"}),
+            json!({"ClusterId": null}),
+            json!({"JobStatus": 99}),
+            json!({"EnteredCurrentStatus": null}),
+        ] {
+            assert!(ad(bad.clone()).is_err(), "{bad}");
+        }
     }
 }

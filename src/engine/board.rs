@@ -47,6 +47,8 @@ pub struct Entry {
     pub unproven_since: Option<Instant>,
     /// What waits to be submitted: ranges in order, not overlapping.
     pub waiting: Vec<Waiting>,
+    /// How many indices wait no more but have no job yet: their intent is being made durable.
+    pub intended: u64,
     /// The current job of each index that has one.
     pub jobs: BTreeMap<u32, Job>,
 }
@@ -70,6 +72,8 @@ pub struct Job {
     pub finished: Option<Finished>,
     /// Its files are home.
     pub home: bool,
+    /// Its files do not come home, however often they are fetched.
+    pub forsaken: bool,
     /// Its door has made its end known.
     pub published: bool,
     /// It is no longer in the queue, and that is right.
@@ -129,6 +133,7 @@ impl Job {
             report: None,
             finished: None,
             home: false,
+            forsaken: false,
             published: false,
             left: false,
             missing: 0,
@@ -142,7 +147,9 @@ impl Job {
 
     /// Whether files of it are still to be fetched.
     pub fn wants_files(&self) -> bool {
-        !self.home && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
+        !self.home
+            && !self.forsaken
+            && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
     }
 
     /// Whether its report is the last one of its latest start.
@@ -152,9 +159,9 @@ impl Job {
 }
 
 impl Entry {
-    /// How many indices wait.
+    /// How many indices wait, or are about to have a job.
     pub fn waiting_count(&self) -> u64 {
-        self.waiting.iter().map(|w| u64::from(w.last - w.first) + 1).sum()
+        self.intended + self.waiting.iter().map(|w| u64::from(w.last - w.first) + 1).sum::<u64>()
     }
 
     /// Puts an index back to those that wait.
@@ -227,6 +234,7 @@ mod tests {
             not_before: 0,
             unproven_since: None,
             waiting: waiting.to_vec(),
+            intended: 0,
             jobs: BTreeMap::new(),
         }
     }

@@ -214,3 +214,7 @@ fn lost(job: &Job, look: Look) -> End {
 fn at(look: Look) -> Timestamp {
     Timestamp::from_second(look.epoch).unwrap_or_else(|_| Timestamp::now())
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

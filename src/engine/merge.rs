@@ -199,7 +199,7 @@ fn follow(
 /// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
 /// none can come any more, nothing is left of it.
 fn leave(uid: &Uid, entry: &Entry, seen: bool, look: Look, chores: &mut Chores) {
-    let unsettled = entry.jobs.values().any(|job| job.intent.is_some());
+    let unsettled = entry.intended > 0 || entry.jobs.values().any(|job| job.intent.is_some());
     let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
     if seen {
         chores.remove_workload(uid);

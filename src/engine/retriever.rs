@@ -16,7 +16,7 @@ use super::tracker::backoff;
 use crate::condor::ad::KEY;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::limits::{IDLE_LOOK, TRANSFER_BATCH};
+use crate::limits::{FETCH_TRIES, IDLE_LOOK, TRANSFER_BATCH};
 use crate::store::database::StoreError;
 use crate::store::{inbox, jobs};
 use htc_core::workload::progress::Progress;
@@ -62,6 +62,13 @@ impl Inner {
         wanted
     }
 
+    fn forsake(&self, key: &JobKey) {
+        if let Some(job) = self.board().job_mut(key) {
+            job.forsaken = true;
+        }
+        self.look_bell.notify_one();
+    }
+
     fn is_home(&self, key: &JobKey, result: Option<Report>) -> Option<Home> {
         let board = self.board();
         let job = board.job(key)?;
@@ -92,7 +99,8 @@ async fn fetch(
     failures: &mut Failures,
 ) -> Result<(), StoreError> {
     let keys = quote::list(wanted.iter().map(|(key, _)| key));
-    let constraint = format!("member({KEY}, {keys}) && JobStatus == 4");
+    // Removed ones among them had ended before: their files are there too.
+    let constraint = format!("member({KEY}, {keys}) && (JobStatus == 3 || JobStatus == 4)");
     let called = act::transfer(&inner.pool, &constraint).await;
     crash_point!("outputs-fetched");
     let mut home = Vec::new();
@@ -109,6 +117,10 @@ async fn fetch(
                 *at = Instant::now() + backoff(*count);
                 let tool = called.as_ref().err().map(ToString::to_string);
                 tracing::warn!(%key, %why, tool, tries = *count, "failed to fetch the outputs of a job");
+                if called.is_ok() && *count >= FETCH_TRIES {
+                    tracing::error!(%key, "the outputs of a job are given up; it may leave the queue");
+                    inner.forsake(&key);
+                }
             }
         }
     }

@@ -211,6 +211,7 @@ impl Entry {
             not_before: *not_before,
             unproven_since: None,
             waiting,
+            intended: 0,
             jobs: BTreeMap::new(),
         }
     }

@@ -7,17 +7,17 @@
 mod harness;
 
 mod content;
-// mod crash;
+mod crash;
 mod deletion;
 mod failing;
-// mod half;
+mod half;
 mod line;
 mod many;
 mod names;
 mod options;
-// mod outage;
-// mod process;
-// mod reports;
-// mod restart;
-// mod rights;
-// mod schema;
+mod outage;
+mod process;
+mod reports;
+mod restart;
+mod rights;
+mod schema;

@@ -50,15 +50,15 @@ async fn a_window_holds_back_what_the_pool_shall_not_see_yet() {
         bed.kill().await;
         bed.start().await;
         let mut job = host("window", &(bed.gate("go") + "echo done"));
-        job.spec.queue = Some(7);
+        job.spec.queue = Some(5);
         let job = bed.apply(job).await;
         bed.until_queued(&job, 2, 3).await;
         let status = bed.status(&job).await;
-        assert_eq!((status.active, bed.queued(&job).await.len()), (Some(7), 3));
+        assert_eq!((status.active, bed.queued(&job).await.len()), (Some(5), 3));
         bed.open("go");
         bed.until_phase(&job, Phase::Succeeded).await;
         bed.until_queue_empty().await;
-        bed.assert_committed_once(&job, 7).await;
+        bed.assert_committed_once(&job, 5).await;
     })
     .await;
 }

@@ -16,6 +16,8 @@ use htc_operator::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::pool::Scripted;
+
 /// The instance of all these tests.
 pub const INSTANCE: &str = "test-instance";
 
@@ -89,6 +91,11 @@ pub struct Life {
 }
 
 impl Life {
+    /// A life in this pool, with its data beside the pool's own.
+    pub async fn on(scripted: &Scripted) -> Life {
+        Life::begin(options(&scripted.path().join("data")), scripted.pool()).await
+    }
+
     /// Opens the store and starts the workers.
     pub async fn begin(options: Options, pool: Pool) -> Life {
         make_folder(&options.data).unwrap_or_else(|why| panic!("{why}"));
@@ -155,6 +162,31 @@ impl Life {
     /// Waits until nothing is left of a workload.
     pub async fn is_gone(&self, name: &str) {
         self.until(name, "nothing is left", |view| view.want == Want::Tombstone).await;
+    }
+
+    /// Waits until a complete answer of this life has been taken in.
+    pub async fn is_ready(&self) {
+        let started = Instant::now();
+        while !self.engine.is_ready() {
+            assert!(started.elapsed() < PATIENCE, "the pool was not looked at");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until an index runs.
+    pub async fn runs(&self, name: &str, index: u32) {
+        let runs = |view: &View| {
+            view.jobs.iter().any(|job| job.index == index && matches!(job.progress, Progress::Running { .. }))
+        };
+        self.until(name, "it runs", runs).await;
+    }
+
+    /// Waits until an index is in the queue with its files.
+    pub async fn is_queued(&self, name: &str, index: u32) {
+        let queued = |view: &View| {
+            view.jobs.iter().any(|job| job.index == index && matches!(job.progress, Progress::Queued { .. }))
+        };
+        self.until(name, "it is queued", queued).await;
     }
 
     /// Ends the workers.

@@ -54,7 +54,10 @@ impl Inner {
         let (waiting, rows): (Vec<_>, Vec<_>) = {
             let mut board = self.board();
             for p in picked {
-                board.entries.get_mut(&p.key.uid).and_then(|entry| entry.take(p.key.index));
+                if let Some(entry) = board.entries.get_mut(&p.key.uid) {
+                    entry.take(p.key.index);
+                    entry.intended += 1;
+                }
             }
             let ranges =
                 uids.iter().filter_map(|uid| Some((uid.clone(), board.entries.get(uid)?.waiting.clone())));
@@ -82,6 +85,7 @@ impl Inner {
                 for (_, mut job) in rows {
                     job.intent = Some(*id);
                     if let Some(entry) = board.entries.get_mut(&job.key.uid) {
+                        entry.intended -= 1;
                         entry.jobs.insert(job.key.index, job);
                     }
                 }
@@ -89,6 +93,7 @@ impl Inner {
             Err(_) => {
                 for JobKey { uid, index, attempt, submission } in picked.iter().map(|p| &p.key) {
                     if let Some(entry) = board.entries.get_mut(uid) {
+                        entry.intended -= 1;
                         entry.put_back(*index, *attempt, *submission);
                     }
                 }

@@ -11,12 +11,11 @@ mod pool;
 mod sweep;
 
 pub use bed::{Bed, on_bed, with_operator};
-pub use cluster::Job;
-pub use http::Answer;
+pub use cluster::{Job, client};
 pub use jobs::{example, host, image};
 pub use operator::kubectl;
-pub use patience::{LONG, until, until_within};
-pub use pool::Ad;
+pub use patience::until;
+pub use pool::{AWAY, HERE};
 
 use std::path::PathBuf;
 

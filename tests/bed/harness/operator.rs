@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use super::bed::Bed;
 use super::cluster::Job;
 use super::kubeconfig;
-use super::patience::{LONG, until};
+use super::patience::LONG;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
 
@@ -60,14 +60,10 @@ impl Bed {
     /// Starts the operator.
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        self.process = Some(self.spawn_another());
-    }
-
-    /// Starts the operator with the settings of now, beside one that may run.
-    pub fn spawn_another(&self) -> Child {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(&["serve"]);
-        command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true).spawn().unwrap()
+        command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
+        self.process = Some(command.spawn().unwrap());
     }
 
     /// What the operator has written, in all its lives.
@@ -88,7 +84,7 @@ impl Bed {
     /// Waits for the end of the operator.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("it was started");
-        ended(&mut process).await
+        tokio::time::timeout(LONG, process.wait()).await.expect("the operator to end").unwrap()
     }
 
     /// Waits until the operator has come to its crash point.
@@ -147,14 +143,4 @@ impl Bed {
     fn gate_file(&self, name: &str) -> PathBuf {
         self.folder.join("gates").join(name)
     }
-}
-
-/// Waits for the end of a process.
-pub async fn ended(process: &mut Child) -> ExitStatus {
-    tokio::time::timeout(LONG, process.wait()).await.expect("the operator to end").unwrap()
-}
-
-/// Waits until a file is there.
-pub async fn until_file(path: &Path) {
-    until(&path.display().to_string(), async || path.exists().then_some(()).ok_or_else(String::new)).await;
 }

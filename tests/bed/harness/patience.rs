@@ -8,21 +8,12 @@ pub const LONG: Duration = Duration::from_secs(120);
 const BETWEEN: Duration = Duration::from_millis(100);
 
 /// Asks until the answer is `Ok`; the last refusal is the failure.
-pub async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Result<T, String>) -> T {
-    until_within(LONG, what, ask).await
-}
-
-/// The same with another patience.
-pub async fn until_within<T>(
-    patience: Duration,
-    what: &str,
-    mut ask: impl AsyncFnMut() -> Result<T, String>,
-) -> T {
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
     let began = Instant::now();
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(why) if began.elapsed() > patience => panic!("waited {patience:?} for {what}: {why}"),
+            Err(why) if began.elapsed() > LONG => panic!("waited {LONG:?} for {what}: {why}"),
             Err(_) => tokio::time::sleep(BETWEEN).await,
         }
     }

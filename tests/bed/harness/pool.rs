@@ -12,6 +12,11 @@ use super::patience::until;
 /// A job ad.
 pub type Ad = Map<String, Value>;
 
+/// [`Bed::pool_away`]: the tools find no collector.
+pub const AWAY: bool = true;
+/// [`Bed::pool_away`]: the tools find the pool of the bed.
+pub const HERE: bool = false;
+
 const ATTRIBUTES: &str = "HTCOperatorKey,HTCOperatorUid,ClusterId,ProcId,JobStatus,StageInFinish,\
                           NumShadowStarts,RequestMemory,JobPrio,BedFlavour,Requirements,JobBatchName";
 
@@ -38,6 +43,21 @@ async fn ads(name: &str, more: &[&str], constraint: &str) -> Vec<Ad> {
 }
 
 impl Bed {
+    /// Lets the pool be away for the operator, or be back: its tools have a configuration file of
+    /// their own, which can change while it runs.
+    pub fn pool_away(&mut self, away: bool) {
+        let file = self.folder.join("condor_config");
+        let text = match away {
+            true => "COLLECTOR_HOST = 127.0.0.1:1\nSCHEDD_HOST = nobody@nowhere\nLOG = /tmp\n",
+            false => "include : /etc/condor/condor_config\n",
+        };
+        // Whole or not at all: a tool may start at any moment.
+        let new = self.folder.join("condor_config.new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        self.set("HTC_CONDOR_CONFIG", file.to_str());
+    }
+
     fn ours(&self) -> String {
         format!("HTCOperatorInstance == \"{}\"", self.id)
     }

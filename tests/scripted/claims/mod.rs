@@ -2,10 +2,12 @@
 
 mod acting;
 mod calling;
+mod committing;
 mod constraints;
 mod crashes;
 mod descriptions;
 mod faults;
+mod outliving;
 mod submitting;
 mod transferring;
 
@@ -37,12 +39,14 @@ use claims;
 /// All tests. A new file adds its line here.
 pub fn all() -> Vec<Trial> {
     let files = [
+        committing::all(),
         acting::all(),
         calling::all(),
         constraints::all(),
         crashes::all(),
         descriptions::all(),
         faults::all(),
+        outliving::all(),
         submitting::all(),
         transferring::all(),
     ];

@@ -1,0 +1,185 @@
+//! What follows from what: each case is a job, an answer, and a verdict.
+
+use std::time::Duration;
+
+use htc_core::workload::names::JobKey;
+use rstest::rstest;
+
+use super::*;
+
+fn key() -> JobKey {
+    "u/0/0/0".parse().unwrap()
+}
+
+fn id() -> JobId {
+    JobId { cluster: 7, proc: 0 }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn ad(state: State) -> Ad {
+    let folder = String::new();
+    Ad { key: key(), job: id(), state, since: at(5), staged: true, starts: 1, acknowledged: false, folder }
+}
+
+fn unstaged_ad() -> Ad {
+    let state = State::Held { code: 16, subcode: 0, reason: String::new() };
+    Ad { staged: false, starts: 0, ..ad(state) }
+}
+
+fn job(progress: Progress, intent: Option<i64>) -> Job {
+    Job { starts: 1, ..Job::new(key(), "/f".into(), progress, intent) }
+}
+
+fn submitting() -> Job {
+    Job { starts: 0, ..job(Progress::Submitting { job: None }, Some(1)) }
+}
+
+fn queued() -> Job {
+    job(Progress::Queued { job: id() }, None)
+}
+
+fn intent(dead: Option<(Instant, ToolEnd)>) -> Intent {
+    Intent { created: 1_000, rows: 1, at_work: true, dead }
+}
+
+/// A look that started a minute after the tools of these tests died.
+fn look() -> (Instant, Look) {
+    let died = Instant::now();
+    (died, Look { started: died + Duration::from_secs(60), epoch: 1_060 })
+}
+
+fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
+    Report {
+        name: "x".into(),
+        namespace: "n".into(),
+        jobid: None,
+        retcode,
+        key: key(),
+        start,
+        seq: 1,
+        now: at(9),
+        phase,
+        init_containers: vec![],
+        containers: vec![],
+    }
+}
+
+#[rstest]
+#[case::after_success(ToolEnd::Well)]
+#[case::after_an_outage(ToolEnd::Outage)]
+#[case::after_a_restart(ToolEnd::Unknown)]
+fn absence_proves_nothing_until_it_was_asked_for_after_the_tool_was_dead(#[case] end: ToolEnd) {
+    let (died, look) = look();
+    let early = Look { started: died, ..look };
+    let judge_at = |intent: &Intent, look| judge(&submitting(), Some(intent), None, look);
+    assert_eq!(judge_at(&intent(None), look), Verdict::Nothing);
+    assert_eq!(judge_at(&intent(Some((died, end.clone()))), early), Verdict::Nothing);
+    assert_eq!(judge_at(&intent(Some((died, end))), look), Verdict::NeverRan);
+}
+
+#[test]
+fn a_refusal_ends_a_job_only_when_it_stood_alone() {
+    let (died, look) = look();
+    let alone = intent(Some((died, ToolEnd::Refused("no such command".into()))));
+    let Verdict::Ended(end) = judge(&submitting(), Some(&alone), None, look) else { panic!() };
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::SubmitRefused, "no such command"));
+    let batch = Intent { rows: 2, ..alone };
+    assert_eq!(judge(&submitting(), Some(&batch), None, look), Verdict::NeverRan);
+}
+
+#[test]
+fn absence_of_an_old_intent_is_not_trusted() {
+    let (died, look) = look();
+    let old = Intent { created: look.epoch - 10 * 86_400, ..intent(Some((died, ToolEnd::Unknown))) };
+    let Verdict::Ended(end) = judge(&submitting(), Some(&old), None, look) else { panic!() };
+    assert_eq!(end.outcome, Outcome::LostTrack);
+}
+
+#[test]
+fn an_ad_with_all_its_files_counts_even_while_the_tool_lives() {
+    let (_, look) = look();
+    let verdict = judge(&submitting(), Some(&intent(None)), Some(&ad(State::Idle)), look);
+    assert_eq!(verdict, Verdict::Living(Progress::Queued { job: id() }));
+}
+
+#[test]
+fn a_job_without_its_files_is_removed_only_when_nobody_sends_them_any_more() {
+    let (died, look) = look();
+    let judge_of = |dead, look| judge(&submitting(), Some(&intent(dead)), Some(&unstaged_ad()), look);
+    assert_eq!(judge_of(None, look), Verdict::Nothing);
+    assert_eq!(judge_of(Some((died, ToolEnd::Outage)), look), Verdict::Unstaged);
+    // After exit 0 the schedd is given a moment.
+    let soon = Look { started: died + Duration::from_secs(1), ..look };
+    assert_eq!(judge_of(Some((died, ToolEnd::Well)), soon), Verdict::Nothing);
+    assert_eq!(judge_of(Some((died, ToolEnd::Well)), look), Verdict::Unstaged);
+}
+
+#[test]
+fn a_job_that_was_removed_before_it_had_its_files_never_ran() {
+    let (died, look) = look();
+    let removed = Ad { state: State::Removed { reason: String::new() }, ..unstaged_ad() };
+    let dead = intent(Some((died, ToolEnd::Outage)));
+    assert_eq!(judge(&submitting(), Some(&dead), Some(&removed), look), Verdict::NeverRan);
+}
+
+#[test]
+fn a_settled_job_that_is_missing_twice_is_lost_and_never_submitted_again() {
+    let (_, look) = look();
+    assert_eq!(judge(&queued(), None, None, look), Verdict::Missing);
+    let twice = Job { missing: 1, ..queued() };
+    let Verdict::Ended(end) = judge(&twice, None, None, look) else { panic!() };
+    assert_eq!(end.outcome, Outcome::LostTrack);
+    let last = Some(report(1, Phase::Done, Some(0)).into());
+    let Verdict::Ended(end) = judge(&Job { report: last, ..twice }, None, None, look) else { panic!() };
+    assert_eq!(end.outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn an_answer_that_is_older_than_the_last_report_changes_nothing() {
+    let (_, look) = look();
+    let running = Progress::Running { job: id(), start: 2, since: at(1) };
+    let ahead = Job { starts: 2, ..job(running, None) };
+    assert_eq!(judge(&ahead, None, Some(&ad(State::Idle)), look), Verdict::Nothing);
+}
+
+#[test]
+fn a_report_of_a_new_start_is_news_and_one_of_an_evicted_start_is_not() {
+    let news = |job: &Job, start, phase| reported(job, &report(start, phase, None)).is_some();
+    assert!(!news(&queued(), 1, Phase::Running), "that start was evicted");
+    assert!(news(&queued(), 2, Phase::Running));
+    assert!(!news(&queued(), 2, Phase::Stopping), "what stops is not news");
+    assert!(!news(&submitting(), 1, Phase::Running), "only the ad settles a submission");
+}
+
+#[rstest]
+#[case(Exit::Code(0), Outcome::Succeeded)]
+#[case(Exit::Code(3), Outcome::ExitCode(3))]
+#[case(Exit::Signal(9), Outcome::Signal(9))]
+fn the_ad_alone_is_evidence(#[case] exit: Exit, #[case] outcome: Outcome) {
+    let finished = Finished { job: id(), exit, at: at(5), seen: Instant::now() };
+    let end = end(&finished, 1, None);
+    assert_eq!((end.outcome, end.at), (outcome, at(5)));
+    assert_eq!(end.message.is_empty(), outcome.succeeded());
+}
+
+#[test]
+fn the_report_says_what_the_exit_code_cannot_but_only_of_the_latest_start() {
+    let state = ContainerState::Terminated {
+        exit_code: 127,
+        signal: None,
+        reason: "ContainerCannotRun".into(),
+        message: "no such command".into(),
+        started_at: None,
+        finished_at: at(4),
+    };
+    let containers = vec![ContainerStatus { name: "main".into(), state }];
+    let told = Report { containers, ..report(1, Phase::Done, Some(127)) };
+    let finished = Finished { job: id(), exit: Exit::Code(127), at: at(5), seen: Instant::now() };
+    let explained = end(&finished, 1, Some(&told));
+    assert_eq!(explained.outcome, Outcome::CannotRun);
+    assert_eq!(explained.message, "container main: no such command");
+    assert_eq!(end(&finished, 2, Some(&told)).outcome, Outcome::ExitCode(127));
+}

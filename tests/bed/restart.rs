@@ -1,0 +1,87 @@
+//! The operator is killed and started again: nothing is lost and nothing is done twice.
+
+use htc_operator::htcjob::types::Phase;
+use std::fs;
+
+use crate::harness::{host, until, with_operator};
+
+/// What lets the pool take a job only when the test wants.
+const RELEASE: &str = "+BedFlavour = \"kept\"\nrequirements = MY.BedFlavour == \"go\"";
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn killed_while_jobs_are_idle_running_and_ending() {
+    with_operator(async |bed| {
+        let mut idle = host("idle", "echo idle");
+        idle.spec.htcopts = Some(RELEASE.into());
+        let idle = bed.apply(idle).await;
+        let mut running = host("running", &(bed.gate("run") + "echo running $1"));
+        running.spec.queue = Some(3);
+        let running = bed.apply(running).await;
+        let ending = bed.apply(host("ending", &(bed.gate("end") + "echo ending; exit 5"))).await;
+        let done = bed.apply(host("done", "echo done")).await;
+        bed.until_phase(&done, Phase::Succeeded).await;
+        bed.until_queued(&idle, 1, 1).await;
+        bed.until_queued(&running, 2, 3).await;
+        bed.until_queued(&ending, 2, 1).await;
+
+        bed.kill().await;
+        bed.open("end");
+        bed.until_queued(&ending, 4, 1).await;
+        bed.start().await;
+
+        let status = bed.until_phase(&ending, Phase::Failed).await;
+        assert!(status.message.as_ref().unwrap().contains("exit code 5"), "{:?}", status.message);
+        assert_eq!(bed.log_of(&ending).await, "ending\n");
+        assert_eq!(bed.status(&done).await.phase, Some(Phase::Succeeded));
+        bed.kill().await;
+        bed.start().await;
+        bed.open("run");
+        bed.edit(&idle, "BedFlavour", "\"go\"").await;
+        bed.until_phase(&running, Phase::Succeeded).await;
+        bed.until_phase(&idle, Phase::Succeeded).await;
+        assert_eq!(bed.logs(&running, Some(2)).await.unwrap(), b"running 2\n");
+        bed.until_queue_empty().await;
+        for (job, indices) in [(idle, 1), (running, 3), (ending, 1), (done, 1)] {
+            bed.assert_committed_once(&job, indices).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_lost_database_is_rebuilt_from_what_both_sides_say() {
+    with_operator(async |bed| {
+        let mut job = host("lost", &(bed.gate("go") + "echo kept"));
+        job.spec.queue = Some(2);
+        let job = bed.apply(job).await;
+        let done = bed.apply(host("done", "echo done")).await;
+        bed.until_phase(&done, Phase::Succeeded).await;
+        bed.until_queued(&job, 2, 2).await;
+        bed.until_phase(&job, Phase::Running).await;
+        bed.until_status(&done, "its job to leave", |s| s.completion_time.is_some()).await;
+        let ids = bed.status(&job).await.jobid;
+
+        bed.kill().await;
+        for name in ["htcjobs.db", "htcjobs.db-wal", "htcjobs.db-shm"] {
+            let removed = fs::remove_file(bed.data().join(name));
+            assert!(removed.is_ok() || name != "htcjobs.db", "{removed:?}");
+        }
+        bed.start().await;
+        until("the jobs to be adopted", async || match bed.metric("htc_jobs_adopted_total").await {
+            2 => Ok(()),
+            n => Err(format!("{n} adopted")),
+        })
+        .await;
+        bed.open("go");
+        let status = bed.until_phase(&job, Phase::Succeeded).await;
+        assert_eq!(status.jobid, ids);
+        assert_eq!(bed.logs(&job, Some(1)).await.unwrap(), b"kept\n");
+        assert_eq!(bed.status(&done).await.phase, Some(Phase::Succeeded));
+        bed.until_queue_empty().await;
+        bed.assert_committed_once(&job, 2).await;
+        bed.assert_committed_once(&done, 1).await;
+    })
+    .await;
+}
