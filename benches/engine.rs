@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::harness::until;
 use crate::queue::Corner;
+use crate::submit::CALLS;
 use crate::work::{key, workload};
 
 /// Wishes `n` workloads at once; how long it took until all were staged, and how many calls of
@@ -62,7 +63,7 @@ pub async fn submit(
     tasks.wait().await;
     wished?;
     let text = metrics.text();
-    let calls = text.lines().find_map(|line| line.strip_prefix("htc_submission_seconds_count "));
+    let calls = text.lines().find_map(|line| line.strip_prefix(CALLS)?.strip_prefix(' '));
     Ok((staged? - began, calls.and_then(|n| n.parse().ok()).unwrap_or(0)))
 }
 

@@ -52,6 +52,8 @@ fn main() -> ExitCode {
     }
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == name);
+    let level = std::env::var("HTC_LOG").unwrap_or_else(|_| "error".to_owned());
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut table = Table::default();
     runtime.block_on(harness::on_bed(async |bed: &mut Bed| {

@@ -74,10 +74,14 @@ impl Queue {
         while began.elapsed() < PATIENCE {
             let alive = tools_alive(intents);
             let one_ended = before.difference(&alive).next().is_some();
+            if alive != before {
+                tracing::debug!(after = ?began.elapsed(), instance = self.instance, ?alive, "tools at work");
+            }
             let pause = Duration::from_millis(if alive.is_empty() && seen > 0 { 100 } else { 1000 });
             if one_ended || asked.elapsed() > pause {
                 asked = Instant::now();
                 seen = self.staged().await?;
+                tracing::debug!(after = ?began.elapsed(), seen, one_ended, "asked");
                 if seen >= n {
                     return Ok(asked);
                 }

@@ -9,6 +9,9 @@ use crate::table::{Row, median};
 use crate::work::{JOBS, ROUNDS, SINGLE_CALLS};
 use crate::{Rows, api, engine, operator, raw};
 
+/// The metric that counts calls of `condor_submit`.
+pub const CALLS: &str = "htc_submission_seconds_count";
+
 /// Committed jobs per second, one value a round.
 #[derive(Default)]
 struct Rates {
@@ -18,6 +21,8 @@ struct Rates {
     api: Vec<f64>,
     /// Calls of `condor_submit` that the engine made for a round.
     calls: Vec<u64>,
+    /// The same of the operator.
+    api_calls: Vec<u64>,
 }
 
 /// The rows of this subject.
@@ -28,7 +33,7 @@ pub async fn rows(bed: &mut Bed) -> Rows {
     let cleared = [hand.clear().await, own.clear().await];
     let (rates, mut rows) = measured?;
     cleared.into_iter().collect::<Result<Vec<()>, _>>()?;
-    let Rates { raw, single, engine, api, calls } = rates;
+    let Rates { raw, single, engine, api, calls, api_calls } = rates;
     let (raw, raw_range) = median(raw);
     let (single, single_range) = median(single);
     let row = |name: &str, raw, ours: Vec<f64>, n, note: &dyn Fn(&str) -> String| {
@@ -41,7 +46,7 @@ pub async fn rows(bed: &mut Bed) -> Rows {
             format!("ours {range} in {calls:?} calls; raw {raw_range}: one condor_submit of the same rows")
         }),
         row("kubectl apply -> committed", raw, api, JOBS, &|range| {
-            format!("ours {range}; {JOBS} HTCJobs created at once; raw as above")
+            format!("ours {range} in {api_calls:?} calls; {JOBS} HTCJobs created at once; raw as above")
         }),
         row("wish -> committed, one call a job", single, engine, SINGLE_CALLS, &|_| {
             format!("raw {single_range}: one condor_submit for each of {SINGLE_CALLS} rows; ours as above")
@@ -68,8 +73,10 @@ async fn measure(bed: &mut Bed, hand: &Corner, own: &Corner) -> Result<(Rates, V
         rates.calls.push(calls);
         own.queue.clear().await?;
 
+        let before = bed.metric(CALLS).await;
         let time = told("HTCJobs", api::submit(bed, &name("api"), JOBS).await)?;
         rates.api.push(rate(JOBS, time));
+        rates.api_calls.push(bed.metric(CALLS).await - before);
         api::clear(bed).await?;
 
         let single = raw::submit(hand, &sender, &name("single"), SINGLE_CALLS, 1).await;

@@ -33,7 +33,8 @@ pub const KEPT_IN_QUEUE_SECONDS: u32 = 864_000;
 /// [`KEPT_IN_QUEUE_SECONDS`] (one day less, for clocks and downtimes).
 pub const INTENT_TRUSTED: Duration = Duration::from_secs(9 * 86_400);
 
-/// The schedd moves a job from "held, spooling" to idle a moment after the tool has ended well.
+/// The schedd moves a job from "held, spooling" to idle a moment after the last file has arrived,
+/// which may be after the tool's end.
 pub const STAGE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Shortest time between two queries. A query over few jobs costs 30 ms of CPU.

@@ -96,7 +96,7 @@ A shell with kubectl, the condor_* tools and htc-operator:
 Then, for example:
   kubectl apply -f $REPO/examples/queue.yaml && kubectl get htcjobs --watch
   condor_q                                # the same jobs as HTCondor sees them
-  htc-operator logs default/queue
+  htc-operator logs default/queue/3
   kubectl delete htcjob queue             # takes its HTCondor jobs along
   make -C $REPO down  # ends bed and operator, keeps the state
 C

@@ -22,7 +22,7 @@ C
     done
   } >"$ROOT/etc/containers/registries.conf.d/50-bed.conf"
   alive registry || spawn_in registry docker-registry serve "$REGISTRY/registry.yaml"
-  wait_for 20 port_used "$REGISTRY_PORT" || die "The image registry does not answer; see $LOG/registry.log"
+  wait_up registry 20 port_used "$REGISTRY_PORT"
 }
 
 build() {

@@ -92,7 +92,7 @@ start() {
     --service-cluster-ip-range 10.96.0.0/16 --enable-admission-plugins NodeRestriction --allow-privileged=true \
     --kubelet-client-certificate "$KEYS/kubelet-client.crt" --kubelet-client-key "$KEYS/kubelet-client.key" \
     --kubelet-preferred-address-types InternalIP,Hostname
-  wait_for 60 kubectl get --raw /readyz || die "kube-apiserver is not ready; see $LOG/kube-apiserver.log"
+  wait_up kube-apiserver 60 kubectl get --raw /readyz
   # Without the limits below the controllers make 20 calls a second: 500 pods would take 25 s.
   daemon kube-controller-manager "$KUBE/bin/kube-controller-manager" --kubeconfig "$KEYS/controller-manager.conf" \
     --leader-elect=false --secure-port 0 --kube-api-qps 1000 --kube-api-burst 2000 --use-service-account-credentials \

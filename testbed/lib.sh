@@ -112,6 +112,15 @@ wait_for() { # SECONDS CMD…: repeats CMD until it succeeds
   done
 }
 
+wait_up() { # NAME SECONDS CMD…: the same, for a process of ours: once it has ended there is nothing to wait for
+  local name=$1 end=$((SECONDS + $2))
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    alive "$name" && [ "$SECONDS" -lt "$end" ] || die "$name $(alive "$name" && echo "is not ready" || echo "has ended"); see $LOG/$name.log"
+    sleep 0.2
+  done
+}
+
 # --- the way in
 
 init() { pid_of init || die "The test bed is down: testbed/testbed up"; }

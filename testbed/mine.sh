@@ -56,8 +56,7 @@ run() {
   record operator $!
   trap 'stop operator TERM 20' EXIT
   trap 'exit 130' INT TERM
-  wait_for 60 curl --silent --fail "http://127.0.0.1:$HEALTH_PORT/readyz" ||
-    die "The operator is not ready; see $LOG/operator.log"
+  wait_up operator 60 curl --silent --fail "http://127.0.0.1:$HEALTH_PORT/readyz"
 }
 
 operator() { HTC_DATA_DIR=$DATA "$BED/bin/htc-operator" "$@"; }
@@ -74,7 +73,7 @@ how_to_play() {
 While the operator runs (HTC_USE_MINE=1 make up), in another shell:
   kubectl apply -f $REPO/examples/queue.yaml && kubectl get htcjobs --watch
   condor_q
-  HTC_DATA_DIR=$DATA $BED/bin/htc-operator logs $(kubectl config view --minify --output 'jsonpath={..namespace}' | grep . || echo default)/queue
+  HTC_DATA_DIR=$DATA $BED/bin/htc-operator logs $(kubectl config view --minify --output 'jsonpath={..namespace}' | grep . || echo default)/queue/3
   kubectl delete htcjob queue             # takes its HTCondor jobs along
 C
 }

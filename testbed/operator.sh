@@ -37,7 +37,7 @@ start() {
     echo "$version" >"$RUN/operator.version"
     spawn_in operator env -i "${env[@]}" setpriv --reuid "$USER_IN" --regid "$USER_IN" --init-groups -- "$BINARY" serve
   fi
-  wait_for 60 ready || die "The operator is not ready; see $LOG/operator.log"
+  wait_up operator 60 ready
 }
 
 status() {

@@ -8,6 +8,7 @@ stage() { stages "$@"; } # NAME CMD…
 # stages NAME CMD… [-- NAME CMD…]…: side by side, each with its own log; the first failure is named after all have ended.
 stages() {
   local -a names=() pids=() words=()
+  mkdir -p "$LOG/stages"
   local word failed='' began=$SECONDS last=$SECONDS i running
   for word in "$@" --; do
     if [ "$word" != -- ]; then
@@ -15,7 +16,7 @@ stages() {
       continue
     fi
     names+=("${words[0]}")
-    HTC_BED_STAGE=1 setsid "${words[@]:1}" >"$LOG/${words[0]}.log" 2>&1 </dev/null & # a session of its own: it ends as a whole
+    HTC_BED_STAGE=1 setsid "${words[@]:1}" >"$LOG/stages/${words[0]// /-}.log" 2>&1 </dev/null & # a session of its own: it ends as a whole
     pids+=($!)
     words=()
   done
@@ -42,8 +43,9 @@ stages() {
   done
   trap - INT TERM
   [ -z "$failed" ] || {
-    say "$(tail -n 15 "$LOG/$failed.log")"
-    die "\"$failed\" failed; the whole log is $LOG/$failed.log"
+    failed=${failed// /-}
+    say "$(tail -n 15 "$LOG/stages/$failed.log")"
+    die "\"$failed\" failed; the whole log is $LOG/stages/$failed.log"
   }
 }
 

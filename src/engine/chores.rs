@@ -108,8 +108,11 @@ impl Inner {
             crash_point!("removed");
         }
         for keys in chores.unstaged.chunks(KEYS_PER_CALL) {
-            // Decided by the schedd in one step: a job that has just got its files stays.
-            let waiting = format!("JobStatus == 5 && HoldReasonCode == {SPOOLING_INPUT}");
+            // Decided by the schedd in one step: a job that has just got its files stays, and it is
+            // released only a moment after that.
+            let waiting = format!(
+                "JobStatus == 5 && HoldReasonCode == {SPOOLING_INPUT} && StageInFinish =?= undefined"
+            );
             act::remove(&self.pool, &format!("{} && {waiting}", of_jobs(keys))).await?;
             self.metrics.unstaged.inc_by(keys.len() as u64);
             crash_point!("unstaged-removed");

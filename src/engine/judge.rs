@@ -8,7 +8,7 @@ use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report}
 use jiff::Timestamp;
 
 use super::board::{Finished, Intent, Job, ToolEnd};
-use crate::condor::ad::{Ad, Exit, State};
+use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
 use crate::limits::{INTENT_TRUSTED, STAGE_PATIENCE};
 
 /// What follows from a look at one job.
@@ -59,7 +59,8 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
         State::Removed { reason } => return Verdict::Ended(removed(reason, ad.since)),
         // The job itself has told us of a later start than this answer knows.
         _ if ad.starts < job.starts && job.intent.is_none() => return Verdict::Nothing,
-        State::Idle => Progress::Queued { job: id },
+        // All files are here, and the schedd is about to let it go.
+        State::Idle | State::Held { code: SPOOLING_INPUT, .. } => Progress::Queued { job: id },
         State::Running => Progress::Running { job: id, start: ad.starts.max(1), since: ad.since },
         State::Held { code, subcode, reason } => Progress::Held {
             job: id,
@@ -87,10 +88,10 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
 fn unstaged(ad: &Ad, intent: Option<&Intent>, look: Look) -> Verdict {
     match (&ad.state, intent.and_then(|intent| intent.dead.as_ref())) {
         (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::NeverRan,
-        (_, Some((since, end))) => {
-            // After exit 0 the schedd may need a moment; after a failure nobody sends the rest.
-            let patience = if *end == ToolEnd::Well { STAGE_PATIENCE } else { Default::default() };
-            if look.started.saturating_duration_since(*since) > patience {
+        (_, Some((since, _))) => {
+            // The last file may have arrived though the tool never said so, after exit 0, a crash of
+            // ours or a deadline alike: the schedd gets a moment to say it.
+            if look.started.saturating_duration_since(*since) > STAGE_PATIENCE {
                 Verdict::Unstaged
             } else {
                 Verdict::Nothing

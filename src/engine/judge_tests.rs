@@ -110,11 +110,12 @@ fn a_job_without_its_files_is_removed_only_when_nobody_sends_them_any_more() {
     let (died, look) = look();
     let judge_of = |dead, look| judge(&submitting(), Some(&intent(dead)), Some(&unstaged_ad()), look);
     assert_eq!(judge_of(None, look), Verdict::Nothing);
-    assert_eq!(judge_of(Some((died, ToolEnd::Outage)), look), Verdict::Unstaged);
-    // After exit 0 the schedd is given a moment.
+    // However the tool ended, the schedd is given a moment to say that the last file has arrived.
     let soon = Look { started: died + Duration::from_secs(1), ..look };
-    assert_eq!(judge_of(Some((died, ToolEnd::Well)), soon), Verdict::Nothing);
-    assert_eq!(judge_of(Some((died, ToolEnd::Well)), look), Verdict::Unstaged);
+    for end in [ToolEnd::Well, ToolEnd::Outage, ToolEnd::Unknown] {
+        assert_eq!(judge_of(Some((died, end.clone())), soon), Verdict::Nothing, "{end:?}");
+        assert_eq!(judge_of(Some((died, end.clone())), look), Verdict::Unstaged, "{end:?}");
+    }
 }
 
 #[test]

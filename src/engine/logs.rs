@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use htc_core::workload::names::Uid;
@@ -86,6 +86,8 @@ impl Engine {
         let plain = !container.contains('/');
         if plain && path.is_file() {
             Ok(Some(path))
+        } else if !Path::new(&job.folder).is_dir() {
+            Err(LogError::NoFiles { index, why: "its files are no longer here".to_owned() })
         } else {
             Err(LogError::NoContainer { index, container: container.to_owned() })
         }

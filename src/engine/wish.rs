@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
-use htc_core::workload::progress::{End, Progress};
+use htc_core::workload::progress::{End, JobId, Progress};
 use thiserror::Error;
 
 use super::board::{Entry, Job};
@@ -42,6 +42,8 @@ pub struct Wish {
 pub struct Settled {
     /// The index.
     pub index: u32,
+    /// The HTCondor job that it was.
+    pub job: Option<JobId>,
     /// How it ended.
     pub end: End,
 }
@@ -170,11 +172,11 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
     entry.unproven_since = seen_before.then(Instant::now);
-    for Settled { index, end } in settled {
+    for Settled { index, job: id, end } in settled {
         if entry.take(index).is_some() {
             let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
             let folder = inner.folder(&key);
-            let mut job = Job::new(key, folder, Progress::Ended { job: None, end }, None);
+            let mut job = Job::new(key, folder, Progress::Ended { job: id, end }, None);
             job.published = true;
             job.home = true;
             entry.jobs.insert(index, job);

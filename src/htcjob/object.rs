@@ -1,7 +1,7 @@
 //! One HTCJob as it was read, and what every step asks of it.
 
 use htc_core::workload::names::Uid;
-use htc_core::workload::progress::{End, Outcome};
+use htc_core::workload::progress::{End, JobId, Outcome};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -45,6 +45,13 @@ impl Seen {
         }
     }
 
+    /// How many copies it asks for, before anyone has looked whether it may.
+    pub fn indices(&self) -> u32 {
+        let spec = &self.object.spec;
+        let queue = spec.queue.or(spec.script.queue).and_then(|n| u32::try_from(n).ok());
+        queue.unwrap_or(1).max(1)
+    }
+
     /// Whether our finalizer keeps it.
     pub fn has_finalizer(&self) -> bool {
         self.object.finalizers().iter().any(|f| f == FINALIZER)
@@ -53,10 +60,15 @@ impl Seen {
     /// The ends that the status already tells: after the store was lost they must not run again.
     pub fn settled(&self) -> Vec<Settled> {
         let status = self.object.status.clone().unwrap_or_default();
+        // One id for each index in order, or we do not know which is whose.
+        let ids: Vec<Option<JobId>> = status.jobid.iter().map(|id| id.parse().ok()).collect();
+        let all = ids.len() == self.indices() as usize;
+        let id = |index: u32| ids.get(index as usize).copied().flatten().filter(|_| all);
         let ends = |text: &Option<String>, outcome: Outcome, message: &str| {
             let end = End { outcome, message: message.to_owned(), at: Timestamp::now() };
             let indices = text.as_deref().map(parse_intervals).unwrap_or_default();
-            indices.into_iter().map(move |index| Settled { index, end: end.clone() }).collect::<Vec<_>>()
+            let settled = |index| Settled { index, job: id(index), end: end.clone() };
+            indices.into_iter().map(settled).collect::<Vec<_>>()
         };
         let failure = status.message.as_deref().unwrap_or("ended before the operator's store was lost");
         let good = ends(&status.completed_indexes, Outcome::Succeeded, "");

@@ -57,8 +57,7 @@ pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result
 /// An object that can never run: its status says why, and only an edit can help.
 pub async fn refuse(job: &Seen, state: &DoorState, why: &str) -> Result<Action, ReconcileError> {
     let old = state.newest_status(job);
-    let indices = job.object.spec.queue.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1);
-    let new = status::refused(job.subject(indices), why, &old);
+    let new = status::refused(job.subject(job.indices()), why, &old);
     let wait = write_status(job, state, &old, new).await?;
     Ok(wait.map_or_else(Action::await_change, Action::requeue))
 }

@@ -6,7 +6,10 @@ mod committing;
 mod constraints;
 mod crashes;
 mod descriptions;
+mod ending;
 mod faults;
+mod leaving;
+mod looking;
 mod outliving;
 mod submitting;
 mod transferring;
@@ -40,12 +43,15 @@ use claims;
 pub fn all() -> Vec<Trial> {
     let files = [
         committing::all(),
+        ending::all(),
         acting::all(),
         calling::all(),
         constraints::all(),
         crashes::all(),
         descriptions::all(),
         faults::all(),
+        leaving::all(),
+        looking::all(),
         outliving::all(),
         submitting::all(),
         transferring::all(),
