@@ -14,18 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::harness::until;
-use crate::queue::Corner;
+use crate::queue::{Corner, Took};
 use crate::submit::CALLS;
 use crate::work::{key, workload};
 
 /// Wishes `n` workloads at once; how long it took until all were staged, and how many calls of
 /// `condor_submit` that were.
-pub async fn submit(
-    corner: &Corner,
-    sender: &Path,
-    round: &str,
-    n: usize,
-) -> Result<(Duration, u64), String> {
+pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Result<(Took, u64), String> {
     let data = corner.folder.join(round);
     make_folder(&data).map_err(|e| e.to_string())?;
     let options = Options {
@@ -64,7 +59,7 @@ pub async fn submit(
     wished?;
     let text = metrics.text();
     let calls = text.lines().find_map(|line| line.strip_prefix(CALLS)?.strip_prefix(' '));
-    Ok((staged? - began, calls.and_then(|n| n.parse().ok()).unwrap_or(0)))
+    Ok((staged?.since(began), calls.and_then(|n| n.parse().ok()).unwrap_or(0)))
 }
 
 fn wish(corner: &Corner, round: &str, n: usize) -> Wish {

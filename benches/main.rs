@@ -67,6 +67,9 @@ fn main() -> ExitCode {
                 }
             }
             operator::stop(bed).await;
+            if let Err(why) = queue::Corner::clear_all(bed).await {
+                table.add(name, Err(format!("something is left: {why}")));
+            }
         }
         if table.has_failed() {
             eprintln!("--- the end of the operator's log ---\n{}", operator::last_words(bed));

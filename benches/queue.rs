@@ -17,6 +17,16 @@ use crate::harness::Bed;
 /// Jobs that are not all there after this time will not come.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// When jobs were committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Committed {
+    /// The last tool had ended.
+    pub spooled: Instant,
+    /// All ads had `StageInFinish`: the moment before the first question that was answered so. The
+    /// schedd takes up to a second for this after the tool has ended.
+    pub staged: Instant,
+}
+
 /// An instance in the queue of the bed's schedd.
 pub struct Queue {
     /// The schedd.
@@ -35,6 +45,23 @@ pub struct Corner {
     _lock: File,
 }
 
+/// How long it took, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// Until the last tool had ended.
+    pub spooled: f64,
+    /// Until all ads had `StageInFinish`.
+    pub staged: f64,
+}
+
+impl Committed {
+    /// Counted from `began`.
+    pub fn since(self, began: Instant) -> Took {
+        let seconds = |at: Instant| (at - began).as_secs_f64();
+        Took { spooled: seconds(self.spooled), staged: seconds(self.staged) }
+    }
+}
+
 impl Corner {
     /// One beside that of the bed.
     pub fn beside(bed: &Bed, name: &str) -> Corner {
@@ -46,10 +73,18 @@ impl Corner {
         Corner { queue: Queue::of(instance), folder, _lock: lock }
     }
 
-    /// Nothing of it stays.
-    pub async fn clear(self) -> Result<(), String> {
-        self.queue.clear().await?;
-        fs::remove_dir_all(&self.folder).map_err(|e| e.to_string())
+    /// Nothing stays of those that were beside a bed, whatever became of their subject.
+    pub async fn clear_all(bed: &Bed) -> Result<(), String> {
+        let prefix = format!("{}-", bed.id);
+        let all = fs::read_dir(bed.folder.with_file_name("")).map_err(|e| e.to_string())?;
+        for folder in all.filter_map(Result::ok).map(|entry| entry.path()) {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(&prefix) {
+                Queue::of(name).clear().await?;
+                fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -66,16 +101,20 @@ impl Queue {
         Ok(staged.collect::<HashSet<_>>().len())
     }
 
-    /// When so many were staged: the moment before the first question that was answered so. Between
-    /// the ends of tools, whose locks are in `intents`, there is nothing to ask, and asking costs.
-    pub async fn until_staged(&self, n: usize, intents: &Path) -> Result<Instant, String> {
+    /// Waits until so many are staged. Between the ends of tools, whose locks are in `intents`, there
+    /// is nothing to ask, and asking costs.
+    pub async fn until_staged(&self, n: usize, intents: &Path) -> Result<Committed, String> {
         let began = Instant::now();
         let (mut before, mut asked, mut seen) = (BTreeSet::new(), began, 0);
+        let mut spooled = began;
         while began.elapsed() < PATIENCE {
             let alive = tools_alive(intents);
             let one_ended = before.difference(&alive).next().is_some();
             if alive != before {
                 tracing::debug!(after = ?began.elapsed(), instance = self.instance, ?alive, "tools at work");
+            }
+            if one_ended {
+                spooled = Instant::now();
             }
             let pause = Duration::from_millis(if alive.is_empty() && seen > 0 { 100 } else { 1000 });
             if one_ended || asked.elapsed() > pause {
@@ -83,7 +122,7 @@ impl Queue {
                 seen = self.staged().await?;
                 tracing::debug!(after = ?began.elapsed(), seen, one_ended, "asked");
                 if seen >= n {
-                    return Ok(asked);
+                    return Ok(Committed { spooled, staged: asked });
                 }
             }
             before = alive;
@@ -92,15 +131,15 @@ impl Queue {
         Err(format!("only {seen} of {n} ads were there after {PATIENCE:?}"))
     }
 
-    /// The same when all tools have ended.
-    pub async fn staged_by_now(&self, n: usize) -> Result<Instant, String> {
-        let began = Instant::now();
+    /// The same when all tools have ended just now.
+    pub async fn until_staged_now(&self, n: usize) -> Result<Committed, String> {
+        let spooled = Instant::now();
         let mut seen = 0;
-        while began.elapsed() < PATIENCE {
-            let asked = Instant::now();
+        while spooled.elapsed() < PATIENCE {
+            let staged = Instant::now();
             seen = self.staged().await?;
             if seen >= n {
-                return Ok(asked);
+                return Ok(Committed { spooled, staged });
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -1,7 +1,7 @@
 //! The alternative: `condor_submit` by hand, with the folders and the descriptions that ours have.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use htc_core::events;
 use htc_core::workload::spec::{self, Events, JobSpec};
@@ -10,7 +10,7 @@ use htc_operator::condor::submit::{Row, Terms, description};
 use htc_operator::engine::files::{make_folder, write_private};
 use htc_operator::limits::SUBMIT_DEADLINE;
 
-use crate::queue::Corner;
+use crate::queue::{Corner, Took};
 use crate::work::{key, workload};
 
 /// Submits `n` jobs, `at_once` in a call; how long it took until all were staged. Files are written
@@ -21,7 +21,7 @@ pub async fn submit(
     round: &str,
     n: usize,
     at_once: usize,
-) -> Result<Duration, String> {
+) -> Result<Took, String> {
     let rows: Vec<Row> = (0..n).map(|n| row(corner, round, n)).collect();
     let files: Vec<PathBuf> = rows
         .chunks(at_once)
@@ -39,8 +39,7 @@ pub async fn submit(
         let call = Call { tool: "condor_submit", arguments, pool, deadline: SUBMIT_DEADLINE };
         run(call).await.map_err(|e| e.to_string())?;
     }
-    let staged = corner.queue.staged_by_now(n).await?;
-    Ok(staged - began)
+    Ok(corner.queue.until_staged_now(n).await?.since(began))
 }
 
 fn row(corner: &Corner, round: &str, n: usize) -> Row {

@@ -1,10 +1,7 @@
 //! Submission: ours and by hand, in turns on one schedd; and what memory the operator takes for it.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use crate::harness::{Bed, bed_folder};
-use crate::queue::Corner;
+use crate::queue::{Corner, Took};
 use crate::table::{Row, median};
 use crate::work::{JOBS, ROUNDS, SINGLE_CALLS};
 use crate::{Rows, api, engine, operator, raw};
@@ -12,15 +9,15 @@ use crate::{Rows, api, engine, operator, raw};
 /// The metric that counts calls of `condor_submit`.
 pub const CALLS: &str = "htc_submission_seconds_count";
 
-/// Committed jobs per second, one value a round.
+/// How long the rounds of each way took.
 #[derive(Default)]
-struct Rates {
-    raw: Vec<f64>,
-    single: Vec<f64>,
-    engine: Vec<f64>,
-    api: Vec<f64>,
-    /// Calls of `condor_submit` that the engine made for a round.
-    calls: Vec<u64>,
+struct Times {
+    raw: Vec<Took>,
+    single: Vec<Took>,
+    engine: Vec<Took>,
+    api: Vec<Took>,
+    /// Calls of `condor_submit` that the engine made in its rounds.
+    engine_calls: Vec<u64>,
     /// The same of the operator.
     api_calls: Vec<u64>,
 }
@@ -29,67 +26,96 @@ struct Rates {
 pub async fn rows(bed: &mut Bed) -> Rows {
     let hand = Corner::beside(bed, "raw");
     let own = Corner::beside(bed, "engine");
-    let measured = measure(bed, &hand, &own).await;
-    let cleared = [hand.clear().await, own.clear().await];
-    let (rates, mut rows) = measured?;
-    cleared.into_iter().collect::<Result<Vec<()>, _>>()?;
-    let Rates { raw, single, engine, api, calls, api_calls } = rates;
-    let (raw, raw_range) = median(raw);
-    let (single, single_range) = median(single);
-    let row = |name: &str, raw, ours: Vec<f64>, n, note: &dyn Fn(&str) -> String| {
-        let (ours, range) = median(ours);
-        let (name, note) = (name.to_owned(), note(&range));
-        Row { name, unit: "jobs/s", raw: Some(raw), ours: Some(ours), n, note, failed: false }
-    };
-    let mut first = vec![
-        row("wish -> committed", raw, engine.clone(), JOBS, &|range| {
-            format!("ours {range} in {calls:?} calls; raw {raw_range}: one condor_submit of the same rows")
-        }),
-        row("kubectl apply -> committed", raw, api, JOBS, &|range| {
-            format!("ours {range} in {api_calls:?} calls; {JOBS} HTCJobs created at once; raw as above")
-        }),
-        row("wish -> committed, one call a job", single, engine, SINGLE_CALLS, &|_| {
-            format!("raw {single_range}: one condor_submit for each of {SINGLE_CALLS} rows; ours as above")
-        }),
-    ];
-    first.append(&mut rows);
-    Ok(first)
+    operator::start(bed).await;
+    let idle = operator::memory(bed).row("memory, idle", 0);
+    let mut rows = compare(&measure(bed, &hand, &own).await?);
+    rows.extend([idle, operator::memory(bed).row("memory, after the jobs", ROUNDS * JOBS)]);
+    Ok(rows)
 }
 
-async fn measure(bed: &mut Bed, hand: &Corner, own: &Corner) -> Result<(Rates, Vec<Row>), String> {
-    let sender: PathBuf = bed_folder().join("bin/htc-sender");
-    operator::start(bed).await;
-    let idle = operator::memory(bed);
-    let mut rates = Rates::default();
-    let rate = |n: usize, time: Duration| n as f64 / time.as_secs_f64();
+async fn measure(bed: &mut Bed, hand: &Corner, own: &Corner) -> Result<Times, String> {
+    let sender = bed_folder().join("bin/htc-sender");
+    let mut times = Times::default();
     for round in 0..ROUNDS {
         let name = |way: &str| format!("{way}-{round}");
-        let time = told("raw", raw::submit(hand, &sender, &name("batch"), JOBS, JOBS).await)?;
-        rates.raw.push(rate(JOBS, time));
+        let took = raw::submit(hand, &sender, &name("batch"), JOBS, JOBS).await;
+        times.raw.push(told("raw", took)?);
         hand.queue.clear().await?;
 
-        let (time, calls) = told("engine", engine::submit(own, &sender, &name("engine"), JOBS).await)?;
-        rates.engine.push(rate(JOBS, time));
-        rates.calls.push(calls);
+        let (took, calls) = told("engine", engine::submit(own, &sender, &name("engine"), JOBS).await)?;
+        times.engine.push(took);
+        times.engine_calls.push(calls);
         own.queue.clear().await?;
 
         let before = bed.metric(CALLS).await;
-        let time = told("HTCJobs", api::submit(bed, &name("api"), JOBS).await)?;
-        rates.api.push(rate(JOBS, time));
-        rates.api_calls.push(bed.metric(CALLS).await - before);
+        times.api.push(told("HTCJobs", api::submit(bed, &name("api"), JOBS).await)?);
+        times.api_calls.push(bed.metric(CALLS).await - before);
         api::clear(bed).await?;
 
-        let single = raw::submit(hand, &sender, &name("single"), SINGLE_CALLS, 1).await;
-        let time = told("one call a job", single)?;
-        rates.single.push(rate(SINGLE_CALLS, time));
+        let took = raw::submit(hand, &sender, &name("single"), SINGLE_CALLS, 1).await;
+        times.single.push(told("one call a job", took)?);
         hand.queue.clear().await?;
         eprintln!("  round {} of {ROUNDS}", round + 1);
     }
-    let after = operator::memory(bed);
-    Ok((rates, vec![idle.row("memory, idle", 0), after.row("memory, after the jobs", ROUNDS * JOBS)]))
+    Ok(times)
 }
 
 /// What did not come about, before the reason.
 fn told<T>(way: &str, result: Result<T, String>) -> Result<T, String> {
     result.map_err(|why| format!("{way}: {why}"))
+}
+
+fn compare(times: &Times) -> Vec<Row> {
+    let Times { raw, single, engine, api, engine_calls, api_calls } = times;
+    let rates = |n: usize, times: &[Took], end: fn(&Took) -> f64| {
+        median(times.iter().map(|took| n as f64 / end(took)).collect())
+    };
+    let staged: fn(&Took) -> f64 = |took| took.staged;
+    let spooled: fn(&Took) -> f64 = |took| took.spooled;
+    let row = |name: &str, by_hand: (usize, &[Took]), ours: &[Took], end, what: &str| {
+        let (n, by_hand) = by_hand;
+        let ((raw, raw_range), (ours, range)) = (rates(n, by_hand, end), rates(JOBS, ours, end));
+        let note = format!("raw {raw_range}, ours {range}; {what}");
+        Row {
+            name: name.to_owned(),
+            unit: "jobs/s",
+            raw: Some(raw),
+            ours: Some(ours),
+            n,
+            note,
+            failed: false,
+        }
+    };
+    let batch: (usize, &[Took]) = (JOBS, raw);
+    vec![
+        row(
+            "wish -> committed",
+            batch,
+            engine,
+            staged,
+            &format!("raw: one condor_submit of the same rows; ours in {engine_calls:?} calls"),
+        ),
+        row("wish -> end of the tool", batch, engine, spooled, "the same without the schedd's last second"),
+        row(
+            "kubectl apply -> committed",
+            batch,
+            api,
+            staged,
+            &format!("{JOBS} HTCJobs created at once; ours in {api_calls:?} calls"),
+        ),
+        row(
+            "kubectl apply -> end of the tool",
+            batch,
+            api,
+            spooled,
+            "the same without the schedd's last second",
+        ),
+        row(
+            "wish -> end of the tool, one call a job",
+            (SINGLE_CALLS, single),
+            engine,
+            spooled,
+            &format!("raw: a condor_submit for each of {SINGLE_CALLS} rows"),
+        ),
+    ]
 }

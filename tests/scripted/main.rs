@@ -27,6 +27,6 @@ fn main() -> ExitCode {
     }
     let mut arguments = libtest_mimic::Arguments::from_args();
     // They wait for processes most of their time.
-    arguments.test_threads.get_or_insert(8);
+    arguments.test_threads.get_or_insert(16);
     libtest_mimic::run(&arguments, claims::all()).exit_code()
 }

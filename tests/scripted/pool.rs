@@ -100,6 +100,11 @@ impl Scripted {
         self.journal().into_iter().filter(|e| e.event == Event::Committed).map(|e| e.key).collect()
     }
 
+    /// How many submissions were committed.
+    pub fn commits(&self) -> u64 {
+        self.state().commits
+    }
+
     /// The calls of a tool so far.
     pub fn calls(&self, tool: &str) -> Vec<CallRecord> {
         self.state().calls.into_iter().filter(|call| call.tool == tool).collect()

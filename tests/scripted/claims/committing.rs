@@ -11,6 +11,7 @@ super::claims![
     a_wish_becomes_one_job_for_each_index_and_their_ends,
     a_commit_without_an_id_is_found_and_made_good_by_the_next_submission,
     a_tool_that_hangs_after_its_commit_is_made_good_after_its_death,
+    a_tool_that_hangs_after_its_id_is_made_good_after_its_death,
     a_failure_before_the_commit_is_tried_again,
     an_outage_only_delays,
     jobs_whose_files_did_not_travel_are_submitted_again,
@@ -64,22 +65,28 @@ async fn a_commit_without_an_id_is_found_and_made_good_by_the_next_submission() 
 }
 
 async fn a_tool_that_hangs_after_its_commit_is_made_good_after_its_death() {
-    for print in [true, false] {
-        let scripted = Scripted::new();
-        scripted.auto_run(0);
-        scripted.fault("condor_submit", Fault::CommitThenHang { print });
-        let life = Life::on(&scripted).await;
-        life.open_door();
-        life.wish("a", 1).await;
-        scripted.eventually("the tool hangs", |state| !state.hanging.is_empty()).await;
-        scripted.calls_more("condor_q", 3).await;
-        assert_eq!(scripted.committed(), ["a/0/0/0"], "as long as the tool lives");
-        assert_eq!(scripted.pass_deadlines(), 1);
-        assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
-        assert_eq!(scripted.committed(), ["a/0/0/0", "a/0/0/1"]);
-        once(&scripted);
-        life.end().await;
-    }
+    hang(false).await;
+}
+
+async fn a_tool_that_hangs_after_its_id_is_made_good_after_its_death() {
+    hang(true).await;
+}
+
+async fn hang(print: bool) {
+    let scripted = Scripted::new();
+    scripted.auto_run(0);
+    scripted.fault("condor_submit", Fault::CommitThenHang { print });
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    scripted.eventually("the tool hangs", |state| !state.hanging.is_empty()).await;
+    scripted.calls_more("condor_q", 3).await;
+    assert_eq!(scripted.committed(), ["a/0/0/0"], "as long as the tool lives");
+    assert_eq!(scripted.pass_deadlines(), 1);
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    assert_eq!(scripted.committed(), ["a/0/0/0", "a/0/0/1"]);
+    once(&scripted);
+    life.end().await;
 }
 
 async fn a_failure_before_the_commit_is_tried_again() {

@@ -8,11 +8,14 @@ mod crashes;
 mod descriptions;
 mod ending;
 mod faults;
+mod forgetting;
 mod leaving;
 mod looking;
 mod outliving;
+mod reporting;
 mod submitting;
 mod transferring;
+mod window;
 
 use std::path::Path;
 
@@ -42,19 +45,23 @@ use claims;
 /// All tests. A new file adds its line here.
 pub fn all() -> Vec<Trial> {
     let files = [
+        // The slow ones first.
         committing::all(),
+        outliving::all(),
+        crashes::all(),
         ending::all(),
         acting::all(),
         calling::all(),
         constraints::all(),
-        crashes::all(),
         descriptions::all(),
         faults::all(),
+        forgetting::all(),
         leaving::all(),
         looking::all(),
-        outliving::all(),
+        reporting::all(),
         submitting::all(),
         transferring::all(),
+        window::all(),
     ];
     files.into_iter().flatten().collect()
 }

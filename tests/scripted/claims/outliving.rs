@@ -13,6 +13,7 @@ use crate::pool::{Event, Fault, Scripted};
 super::claims![
     what_a_tool_of_an_earlier_life_commits_later_is_adopted_and_not_submitted_again,
     what_a_tool_of_an_earlier_life_has_committed_is_left_alone_until_it_is_dead,
+    what_a_tool_of_an_earlier_life_has_told_the_id_of_is_left_alone_until_it_is_dead,
 ];
 
 /// Starts the engine in a process of its own that wishes one job.
@@ -50,24 +51,30 @@ async fn what_a_tool_of_an_earlier_life_commits_later_is_adopted_and_not_submitt
 }
 
 async fn what_a_tool_of_an_earlier_life_has_committed_is_left_alone_until_it_is_dead() {
-    for print in [true, false] {
-        let scripted = Scripted::new();
-        scripted.fault("condor_submit", Fault::CommitThenHang { print });
-        let first = operator(&scripted);
-        scripted.eventually("the tool hangs", |state| !state.hanging.is_empty()).await;
-        kill(first);
-        let life = Life::on(&scripted).await;
-        life.open_door();
-        life.is_ready().await;
-        scripted.calls_more("condor_q", 4).await;
-        let events: Vec<Event> = scripted.journal().into_iter().map(|entry| entry.event).collect();
-        assert_eq!(events, [Event::Committed], "as long as the tool lives");
-        scripted.auto_run(0);
-        assert_eq!(scripted.pass_deadlines(), 1);
-        assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
-        scripted.empties().await;
-        assert_eq!(scripted.committed(), ["a/0/0/0", "a/0/0/1"]);
-        once(&scripted);
-        life.end().await;
-    }
+    hang(false).await;
+}
+
+async fn what_a_tool_of_an_earlier_life_has_told_the_id_of_is_left_alone_until_it_is_dead() {
+    hang(true).await;
+}
+
+async fn hang(print: bool) {
+    let scripted = Scripted::new();
+    scripted.fault("condor_submit", Fault::CommitThenHang { print });
+    let first = operator(&scripted);
+    scripted.eventually("the tool hangs", |state| !state.hanging.is_empty()).await;
+    kill(first);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.is_ready().await;
+    scripted.calls_more("condor_q", 4).await;
+    let events: Vec<Event> = scripted.journal().into_iter().map(|entry| entry.event).collect();
+    assert_eq!(events, [Event::Committed], "as long as the tool lives");
+    scripted.auto_run(0);
+    assert_eq!(scripted.pass_deadlines(), 1);
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    scripted.empties().await;
+    assert_eq!(scripted.committed(), ["a/0/0/0", "a/0/0/1"]);
+    once(&scripted);
+    life.end().await;
 }

@@ -44,8 +44,8 @@ pub enum Fault {
         /// The exit code.
         code: u8,
     },
-    /// `condor_q`: a slow worker. It waits until a submission that began after it was committed,
-    /// and answers from before.
+    /// `condor_q`: a slow worker. It waits until a submission that is committed after it began has
+    /// come to its end, and answers from before.
     Lag,
     /// Before the call: the job with this key is gone without a trace.
     VanishJob(String),

@@ -1,6 +1,8 @@
 //! `condor_q`, `condor_history` and `condor_status`: what they say of jobs, byte for byte where it
 //! matters.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::constraint::Expression;
@@ -16,7 +18,10 @@ pub(super) fn queue(call: Call, options: &Options) -> Outcome {
     let Call { schedd, fault, before, .. } = call;
     let state = match (&fault, before.auto_run) {
         (Some(Fault::Lag), _) => {
-            wait_until(schedd, |state| state.commits > before.commits)?;
+            let submitted = |state: &State| state.commits > before.commits && !state.submits();
+            wait_until(schedd, submitted)?;
+            // Time for the caller of that tool to know its end.
+            std::thread::sleep(Duration::from_millis(100));
             before
         }
         (_, Some(code)) => schedd.change(|state| state.advance(code).map(|()| state.clone()))??,

@@ -105,6 +105,15 @@ impl State {
         self.calls.push(CallRecord { tool, arguments, at, pid: std::process::id() });
     }
 
+    /// Whether a `condor_submit` is at work.
+    pub fn submits(&self) -> bool {
+        let lives = |pid: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z"))
+        };
+        self.calls.iter().any(|call| call.tool == "condor_submit" && lives(call.pid))
+    }
+
     /// Notes what happened to a job.
     pub fn record(&mut self, ad: &Ad, event: Event) {
         self.journal.push(Entry { job: job::id(ad), key: job::text(ad, job::KEY).to_owned(), event });

@@ -1,0 +1,186 @@
+//! The store may be lost: what is in the queue is adopted, and nothing is committed twice.
+
+use htc_core::workload::progress::{End, Outcome};
+use htc_operator::engine::{Settled, Wish};
+use jiff::Timestamp;
+
+use super::crashes::once;
+use super::submit;
+use crate::life::{Life, outcomes, wish};
+use crate::pool::{Fault, Scripted};
+
+super::claims![
+    jobs_of_a_lost_store_are_adopted_by_their_ads,
+    jobs_that_ended_meanwhile_are_adopted_with_their_ends_and_files,
+    a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits,
+    what_never_got_its_files_is_not_adopted,
+    the_second_copy_in_a_lost_store_is_removed,
+    an_index_whose_end_is_known_outside_is_not_run_again,
+    nothing_of_a_deleted_workload_is_left_though_nobody_knows_it,
+    jobs_that_nobody_wishes_are_left_alone,
+];
+
+/// A wish by someone who made it before.
+fn again(name: &str, indices: u32) -> Wish {
+    Wish { seen_before: true, ..wish(name, indices) }
+}
+
+/// Ends a life and takes its store away.
+async fn lose_store(scripted: &Scripted, life: Life) {
+    life.end().await;
+    for name in ["htcjobs.db", "htcjobs.db-wal", "htcjobs.db-shm"] {
+        // The last connection has removed the others where it closed them.
+        let _ = std::fs::remove_file(scripted.path().join("data").join(name));
+    }
+    assert!(!scripted.path().join("data/htcjobs.db").exists());
+}
+
+/// The store was made long ago.
+fn age_store(scripted: &Scripted) {
+    let store = rusqlite::Connection::open(scripted.path().join("data/htcjobs.db")).unwrap();
+    assert_eq!(store.execute("UPDATE facts SET value = '1000000000' WHERE name = 'born'", []).unwrap(), 1);
+}
+
+async fn adopted(scripted: &Scripted, life: &Life, indices: u32) {
+    life.until("a", "all are adopted", |view| view.jobs.len() == indices as usize).await;
+    life.open_door();
+    scripted.auto_run(0);
+    assert_eq!(life.ends("a").await, vec![Outcome::Succeeded; indices as usize]);
+    scripted.empties().await;
+    once(scripted);
+    assert_eq!(scripted.commits(), 1);
+}
+
+async fn jobs_of_a_lost_store_are_adopted_by_their_ads() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.wish("a", 3).await;
+    life.is_queued("a", 2).await;
+    scripted.start_jobs();
+    lose_store(&scripted, life).await;
+    let life = Life::on(&scripted).await;
+    life.try_wish(again("a", 3)).await.unwrap();
+    adopted(&scripted, &life, 3).await;
+    life.end().await;
+}
+
+async fn jobs_that_ended_meanwhile_are_adopted_with_their_ends_and_files() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.wish("a", 2).await;
+    life.is_queued("a", 1).await;
+    lose_store(&scripted, life).await;
+    scripted.run_jobs(0);
+    let life = Life::on(&scripted).await;
+    life.try_wish(again("a", 2)).await.unwrap();
+    adopted(&scripted, &life, 2).await;
+    assert!(scripted.path().join("data/jobs/a/1.0.0/result.json").exists());
+    life.end().await;
+}
+
+async fn a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.wish("a", 2).await;
+    life.is_queued("a", 1).await;
+    lose_store(&scripted, life).await;
+    let life = Life::on(&scripted).await;
+    life.is_ready().await;
+    life.end().await;
+    age_store(&scripted);
+    let life = Life::on(&scripted).await;
+    life.is_ready().await;
+    life.try_wish(again("a", 2)).await.unwrap();
+    adopted(&scripted, &life, 2).await;
+    life.end().await;
+}
+
+async fn what_never_got_its_files_is_not_adopted() {
+    let scripted = Scripted::new();
+    scripted.fault("condor_submit", Fault::SpoolFails);
+    submit(&scripted, &["a/0/0/0"]).await.1.unwrap_err();
+    let life = Life::on(&scripted).await;
+    life.is_ready().await;
+    life.end().await;
+    age_store(&scripted);
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.try_wish(again("a", 1)).await.unwrap();
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    scripted.empties().await;
+    once(&scripted);
+    life.end().await;
+}
+
+async fn the_second_copy_in_a_lost_store_is_removed() {
+    let scripted = Scripted::new();
+    submit(&scripted, &["a/0/0/0"]).await.1.unwrap();
+    submit(&scripted, &["a/0/0/1"]).await.1.unwrap();
+    // The one that has started stays.
+    scripted.change(|state| state.start(1));
+    let life = Life::on(&scripted).await;
+    life.try_wish(again("a", 1)).await.unwrap();
+    scripted.eventually("the copy is gone", |state| state.queue.len() == 1).await;
+    assert_eq!(scripted.jobs()[0]["HTCOperatorKey"], "a/0/0/1");
+    life.open_door();
+    scripted.auto_run(0);
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    life.end().await;
+}
+
+async fn an_index_whose_end_is_known_outside_is_not_run_again() {
+    let scripted = Scripted::new();
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.is_ready().await;
+    life.end().await;
+    age_store(&scripted);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    let end = End { outcome: Outcome::ExitCode(3), message: "exit code 3".into(), at: Timestamp::UNIX_EPOCH };
+    let settled = vec![Settled { index: 1, job: None, end }];
+    life.try_wish(Wish { settled, ..again("a", 3) }).await.unwrap();
+    let expected = [Outcome::Succeeded, Outcome::ExitCode(3), Outcome::Succeeded];
+    assert_eq!(life.ends("a").await, expected);
+    scripted.empties().await;
+    assert_eq!(scripted.committed(), ["a/0/0/0", "a/2/0/0"]);
+    life.end().await;
+    let life = Life::on(&scripted).await;
+    assert_eq!(outcomes(&life.view("a")), expected.map(Some));
+    life.end().await;
+}
+
+async fn nothing_of_a_deleted_workload_is_left_though_nobody_knows_it() {
+    let scripted = Scripted::new();
+    submit(&scripted, &["a/0/0/0", "a/1/0/0"]).await.1.unwrap();
+    let life = Life::on(&scripted).await;
+    life.gone("a").await;
+    scripted.empties().await;
+    life.end().await;
+    // A tool of the life before may have been at work when the store was made.
+    age_wish(&scripted);
+    let life = Life::on(&scripted).await;
+    life.is_gone("a").await;
+    life.end().await;
+}
+
+/// The moment has come until which a tool of an earlier life could work.
+fn age_wish(scripted: &Scripted) {
+    let store = rusqlite::Connection::open(scripted.path().join("data/htcjobs.db")).unwrap();
+    assert_eq!(store.execute("UPDATE wishes SET not_before = not_before - 1000", []).unwrap(), 1);
+}
+
+async fn jobs_that_nobody_wishes_are_left_alone() {
+    let scripted = Scripted::new();
+    submit(&scripted, &["stranger/0/0/0"]).await.1.unwrap();
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.auto_run(0);
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    scripted.eventually("only the stranger is left", |state| state.queue.len() == 1).await;
+    assert_eq!(scripted.jobs()[0]["HTCOperatorKey"], "stranger/0/0/0");
+    life.end().await;
+}
