@@ -20,34 +20,7 @@ pub async fn submit(bed: &Bed, round: &str, n: usize) -> Result<Took, String> {
     let created = created.inspect(|_| tracing::debug!(after = ?began.elapsed(), "created"));
     let intents = bed.data().join("intents");
     let queue = Queue::of(bed.id.clone());
-    //TEMP
-    let (http, port) = (bed.http.clone(), bed.health_port);
-    let poll = tokio::spawn(async move {
-        for _ in 0..60 {
-            let t = http
-                .get(format!("http://127.0.0.1:{port}/metrics"))
-                .send()
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap();
-            let l: Vec<_> = t
-                .lines()
-                .filter(|l| {
-                    l.starts_with("htc_wishes_total")
-                        || l.starts_with("htc_submission_jobs_total")
-                        || l.starts_with("htc_jobs_committed_total")
-                        || l.starts_with("htc_status_writes")
-                        || l.starts_with("htc_submission_seconds_count")
-                })
-                .collect();
-            tracing::debug!(after=?began.elapsed(), "M {l:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    });
     let (created, staged) = tokio::join!(created, queue.until_staged(n, &intents));
-    poll.await.unwrap();
     created.map_err(|e| e.to_string())?;
     Ok(staged?.since(began))
 }

@@ -1,7 +1,7 @@
 //! The engine alone, in this process: from the wish to the schedd, without Kubernetes.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -17,6 +17,17 @@ use crate::harness::until;
 use crate::queue::{Corner, Took};
 use crate::submit::CALLS;
 use crate::work::{key, workload};
+
+/// All workers of this process.
+static WORKERS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits for the end of workers that were asked to stop: before, no job may be taken from the queue,
+/// or it would be submitted again.
+pub async fn all_ended() {
+    WORKERS.close();
+    WORKERS.wait().await;
+    WORKERS.reopen();
+}
 
 /// Wishes `n` workloads at once; how long it took until all were staged, and how many calls of
 /// `condor_submit` that were.
@@ -35,13 +46,15 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         poll: Duration::from_secs(2),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
+        lost_after: Duration::from_secs(3_600),
     };
     let keys = MasterKeys::parse("k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
     let metrics = Arc::new(Metrics::default());
     let engine = Engine::open(options, corner.queue.pool.clone(), keys, metrics.clone()).await;
     let engine = engine.map_err(|e| e.to_string())?;
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    engine.start(&tasks, &stop);
+    let stop = CancellationToken::new();
+    let _stop_anyway = stop.clone().drop_guard();
+    engine.start(&WORKERS, &stop, &CancellationToken::new());
     until("the engine to be ready", async || engine.is_ready().then_some(()).ok_or_else(String::new)).await;
 
     let began = Instant::now();
@@ -52,10 +65,8 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
     });
     let wished = try_join_all(wishes).await.map(drop);
     let staged = corner.queue.until_staged(n, &data.join("intents")).await;
-    // Before the jobs are taken from the queue, or they would be submitted again.
     stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    all_ended().await;
     wished?;
     let text = metrics.text();
     let calls = text.lines().find_map(|line| line.strip_prefix(CALLS)?.strip_prefix(' '));

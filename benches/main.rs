@@ -24,6 +24,7 @@ mod harness;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use futures::FutureExt;
@@ -57,18 +58,26 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut table = Table::default();
     runtime.block_on(harness::on_bed(async |bed: &mut Bed| {
+        let mut stopped = pin!(asked_to_stop());
         for (name, subject) in SUBJECTS.iter().filter(|(name, _)| is_wanted(name)) {
             eprintln!("measuring: {name}");
-            tokio::select! {
-                rows = guarded(subject(bed)) => table.add(name, rows),
-                () = asked_to_stop() => {
-                    table.add(name, Err("stopped by a signal".to_owned()));
-                    break;
+            let stop = tokio::select! {
+                rows = guarded(subject(bed)) => {
+                    table.add(name, rows);
+                    false
                 }
-            }
+                () = &mut stopped => {
+                    table.add(name, Err("stopped by a signal".to_owned()));
+                    true
+                }
+            };
             operator::stop(bed).await;
+            engine::all_ended().await;
             if let Err(why) = queue::Corner::clear_all(bed).await {
                 table.add(name, Err(format!("something is left: {why}")));
+            }
+            if stop {
+                break;
             }
         }
         if table.has_failed() {

@@ -116,7 +116,8 @@ impl Queue {
             if one_ended {
                 spooled = Instant::now();
             }
-            let pause = Duration::from_millis(if alive.is_empty() && seen > 0 { 100 } else { 1000 });
+            // Only in case the end of a tool was overlooked.
+            let pause = Duration::from_millis(if alive.is_empty() && seen > 0 { 100 } else { 5000 });
             if one_ended || asked.elapsed() > pause {
                 asked = Instant::now();
                 seen = self.staged().await?;
@@ -126,7 +127,7 @@ impl Queue {
                 }
             }
             before = alive;
-            sleep(Duration::from_millis(4)).await;
+            sleep(Duration::from_millis(10)).await;
         }
         Err(format!("only {seen} of {n} ads were there after {PATIENCE:?}"))
     }

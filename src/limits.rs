@@ -6,6 +6,9 @@ use std::time::Duration;
 /// A tool's answer is read up to here: 100,000 projected ads are about 70 MB.
 pub const TOOL_OUTPUT_MAX: u64 = 256 << 20;
 
+/// What a tool says on stderr is kept up to here: it becomes one line.
+pub const STDERR_KEPT: u64 = 64 << 10;
+
 /// `condor_q`: gives up by itself after 20 s when the schedd hangs; a large queue takes seconds.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -63,6 +66,30 @@ pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration:
 
 /// How long after its end a wish's tombstone still answers for it.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// The message of an end, in bytes: Kubernetes takes events with notes of up to 1 kB.
+pub const MESSAGE_MAX: usize = 900;
+
+/// A removal that was asked for is asked for again after this time.
+pub const REMOVAL_REPEAT: Duration = Duration::from_secs(10);
+
+/// While something is being removed, looks come as often as this.
+pub const REMOVAL_LOOK: Duration = Duration::from_millis(400);
+
+/// The rest after a query is bounded by this, however long the query took.
+pub const QUERY_REST_MAX: Duration = Duration::from_secs(5);
+
+/// So long after a store was made, a report of an unknown workload may be one of an earlier life.
+pub const YOUNG_STORE: Duration = Duration::from_secs(600);
+
+/// How often the door asks whether a deleted object's jobs are gone; mostly the bell is quicker.
+pub const GONE_LOOK: Duration = Duration::from_secs(2);
+
+/// An event that cannot be written in this time is not written.
+pub const EVENT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often the door looks for workloads whose objects have vanished.
+pub const VANISHED_LOOK: Duration = Duration::from_secs(60);
 
 /// A report has at most 64 KiB; the rest is for the envelope.
 pub const EVENT_BODY_MAX: usize = 128 << 10;

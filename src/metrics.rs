@@ -43,6 +43,8 @@ pub struct Metrics {
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
     pub reconcile_errors: Family<Kind, Counter>,
+    /// Calls that remove or release jobs, by result.
+    pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
     submissions: Family<Kind, Counter>,
     submission_seconds: Histogram,
@@ -62,6 +64,7 @@ impl Default for Metrics {
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
+            chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
             reports: add(r, "reports", "Reports of jobs, by what became of them"),
             status_writes: add(r, "status_writes", "Status writes, by result"),

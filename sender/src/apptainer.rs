@@ -134,12 +134,17 @@ fn mount(bind: &Bind) -> OsString {
     text
 }
 
+/// A complaint is cut here, in bytes: it becomes a message of a report.
+const COMPLAINT_MAX: usize = 1024;
+
 /// The sentence that tells why apptainer gave up: its `FATAL` lines, else the last ones.
 pub fn complaint(output: &str) -> String {
     let lines: Vec<_> = output.lines().map(str::trim).filter(|l| !l.is_empty() && !is_chatter(l)).collect();
     let fatal: Vec<_> = lines.iter().filter_map(|l| l.strip_prefix("FATAL:")).map(str::trim).collect();
     let said = if fatal.is_empty() { &lines[lines.len().saturating_sub(3)..] } else { &fatal[..] };
-    said.join("\n")
+    let mut said = said.join("\n");
+    said.truncate(said.floor_char_boundary(COMPLAINT_MAX));
+    said
 }
 
 fn is_chatter(line: &str) -> bool {

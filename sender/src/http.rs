@@ -77,10 +77,9 @@ impl Receiver {
             .send(&body);
         match answer.map(|answer| answer.status().as_u16()) {
             Ok(200..=299) => Ok(()),
-            Ok(code @ (408 | 425 | 429 | 500..)) => {
-                Err(Error::Later(format!("the receiver answered {code}")))
-            }
-            Ok(code) => Err(Error::Never(code)),
+            // The receiver has read it and will never take it. Anything else may be somebody on the way.
+            Ok(code @ (400 | 410 | 413)) => Err(Error::Never(code)),
+            Ok(code) => Err(Error::Later(format!("the receiver answered {code}"))),
             Err(error) => Err(Error::Later(error.to_string())),
         }
     }

@@ -16,6 +16,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Thousands of jobs may wait for one receiver that is down.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long the last report may take where none got through before.
+const NO_ROUTE: Duration = Duration::from_secs(2);
+
 /// The side that has something to report.
 pub struct Reporter {
     desk: Arc<Desk>,
@@ -35,6 +38,8 @@ struct Tray {
     busy: bool,
     /// The receiver wants none.
     closed: bool,
+    /// A report has been taken: there is a route.
+    delivered: bool,
     /// No later report will come: pauses are short.
     last: bool,
 }
@@ -68,8 +73,9 @@ impl Reporter {
 
     /// Waits until the last report is delivered; false when it was not.
     pub fn finish(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
         let mut tray = self.desk.lock();
+        // Where no report ever got through, this one will not either, and the slot is wanted.
+        let deadline = Instant::now() + if tray.delivered { limit } else { limit.min(NO_ROUTE) };
         tray.last = true;
         self.desk.bell.notify_all();
         while tray.busy || tray.report.is_some() {
@@ -135,6 +141,7 @@ impl Desk {
         let mut tray = self.lock();
         tray.busy = false;
         tray.closed = closed;
+        tray.delivered |= undelivered.is_none() && !closed;
         tray.report = if closed { None } else { tray.report.take().or(undelivered) };
         self.bell.notify_all();
     }

@@ -22,6 +22,8 @@ use crate::{job, outputs, process, signals};
 
 /// How long killed processes may take to go, and their last output to be written.
 const CLEARING: Duration = Duration::from_secs(5);
+/// The exit code of a job that was asked to end: that of a process that SIGTERM ended.
+const STOPPED: i32 = 128 + 15;
 /// How long the last report may take.
 const LAST_REPORT: Duration = Duration::from_secs(10);
 /// The same after a request to end: HTCondor waits for grace and 10 s, and part of that is spent.
@@ -226,6 +228,8 @@ impl<'a> Runtime<'a> {
         if let Err(error) = outputs::write_result(&scratch, &report) {
             say(error);
         }
+        // What was ended on request is no success, even if it took the request well.
+        let code = if code == 0 && !report.is_final() { STOPPED } else { code };
         let limit = if report.is_final() { LAST_REPORT } else { LAST_WORDS };
         if let Some(reporter) = reporter
             && !reporter.finish(limit)

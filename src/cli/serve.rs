@@ -1,6 +1,7 @@
 //! `htc-operator serve`: the wiring, from settings to doors, and the way down again.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = arguments.settings;
     let data = &settings.data.data_dir;
     make_folder(data).with_context(|| format!("failed to make the data folder {}", data.display()))?;
+    // It may have been made by somebody else: what is in it is for us alone.
+    std::fs::set_permissions(data, PermissionsExt::from_mode(0o700))
+        .with_context(|| format!("the data folder {} is not ours", data.display()))?;
     let _lock = lock(data)?;
     let keys = || MasterKeys::read(&settings.master_key_file);
     let metrics = Arc::new(Metrics::default());
@@ -62,12 +66,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let router = health(engine.clone(), door.clone(), metrics);
     http::serve_tcp("health", settings.health_listen, router, &doors, &stop_doors).await?;
     http::serve_unix(&control::socket(data), control::router(engine.clone()), &doors, &stop_doors)?;
-    engine.start(&tasks, &stop);
+    let broken = CancellationToken::new();
+    engine.start(&tasks, &stop, &broken);
     let (namespaces, token) = (settings.kubernetes.watch_namespace.clone(), stop_doors.clone());
     doors.spawn(async move { htcjob::run(door, &namespaces, token).await });
 
-    wait_for_signal().await?;
-    tracing::info!("asked to stop: first the doors close, then the workers end");
+    tokio::select! {
+        asked = wait_for_signal() => asked?,
+        () = broken.cancelled() => {}
+    }
+    tracing::info!("stopping: first the doors close, then the workers end");
     for (tasks, stop) in [(doors, stop_doors), (tasks, stop)] {
         stop.cancel();
         tasks.close();
@@ -75,6 +83,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             tracing::warn!("something did not end in time; the next start finds out where it was");
         }
     }
+    ensure!(!broken.is_cancelled(), "a part of the operator has failed; see the log; start it again");
     Ok(())
 }
 
@@ -113,6 +122,7 @@ fn options(settings: &Settings, instance: String) -> anyhow::Result<Options> {
         sender,
         events: url.map(|url| EventsOptions { url, source, ca }),
         poll: Duration::from_secs_f64(settings.pool.poll_seconds.clamp(0.1, 3600.0)),
+        lost_after: Duration::from_secs_f64(settings.pool.lost_after_seconds.max(0.0)),
         max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
         max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
     })

@@ -59,6 +59,8 @@ pub struct Ad {
     pub starts: u32,
     /// Whether we have said that it may leave.
     pub acknowledged: bool,
+    /// Whether it has been removed, whatever it did before.
+    pub removed: bool,
     /// The folder it was submitted from.
     pub folder: String,
 }
@@ -139,6 +141,7 @@ impl Ad {
             since: Timestamp::from_second(since).map_err(|e| e.to_string())?,
             staged: int("StageInFinish").is_some(),
             starts: int("NumShadowStarts").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+            removed: need("JobStatus")? == 3,
             acknowledged: ad.get(ACK).and_then(Value::as_bool).unwrap_or(false),
             folder: if folder.is_empty() { text("Iwd") } else { folder },
         })
@@ -147,6 +150,11 @@ impl Ad {
     /// Whether the job still waits for its files and so can never have run.
     pub fn is_spooling(&self) -> bool {
         !self.staged && matches!(self.state, State::Held { code: SPOOLING_INPUT, .. })
+    }
+
+    /// Whether nothing is left to be asked for: the schedd drops it within a minute.
+    pub fn is_leaving(&self) -> bool {
+        self.acknowledged && self.removed
     }
 
     /// Whether the job is over as far as HTCondor is concerned.

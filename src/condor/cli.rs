@@ -12,10 +12,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
 
 use super::pool::Pool;
-use crate::limits::TOOL_OUTPUT_MAX;
+use crate::limits::{STDERR_KEPT, TOOL_OUTPUT_MAX};
 
 /// A call of a tool.
 #[derive(Clone, Debug)]
@@ -90,6 +91,8 @@ pub struct Running {
     deadline: Duration,
     child: Child,
     stdout: BufReader<tokio::process::ChildStdout>,
+    /// Read from the start on: a tool that warns a lot must not wait for us.
+    stderr: JoinHandle<Vec<u8>>,
     ended: bool,
 }
 
@@ -113,7 +116,9 @@ impl Running {
             .process_group(0);
         let mut child = command.spawn().map_err(start)?;
         let stdout = child.stdout.take().ok_or_else(|| start(std::io::Error::other("no stdout")))?;
-        Ok(Running { tool, deadline: *deadline, child, stdout: BufReader::new(stdout), ended: false })
+        let stderr = tokio::spawn(drain(child.stderr.take()));
+        let stdout = BufReader::new(stdout);
+        Ok(Running { tool, deadline: *deadline, child, stdout, stderr, ended: false })
     }
 
     /// The next line of stdout as soon as it is there; empty at its end.
@@ -127,22 +132,15 @@ impl Running {
     /// Waits for the end; gives the rest of stdout.
     pub async fn finish(mut self) -> Result<Vec<u8>, CallError> {
         let tool = self.tool;
-        let mut stderr = self.child.stderr.take();
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let read_err = async {
-            match stderr.as_mut() {
-                Some(stderr) => stderr.take(TOOL_OUTPUT_MAX).read_to_end(&mut err).await,
-                None => Ok(0),
-            }
-        };
-        let limited = &mut (&mut self.stdout).take(TOOL_OUTPUT_MAX);
-        let (read, read_err) = tokio::join!(limited.read_to_end(&mut out), read_err);
+        let mut out = Vec::new();
+        let read = (&mut self.stdout).take(TOOL_OUTPUT_MAX).read_to_end(&mut out).await;
+        let err = (&mut self.stderr).await.unwrap_or_default();
         let status = self.child.wait().await;
         self.ended = true;
         let unreadable = |e: std::io::Error| CallError::Unreadable { tool, message: e.to_string() };
         let status = status.map_err(unreadable)?;
         if status.success() {
-            read.and(read_err).map_err(unreadable)?;
+            read.map_err(unreadable)?;
             return Ok(out);
         }
         // `timeout -s KILL` kills itself with the tool, or gives 137 when only the tool died.
@@ -172,6 +170,17 @@ impl Drop for Running {
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         }
     }
+}
+
+/// Reads to the end and keeps the beginning.
+async fn drain(stderr: Option<ChildStderr>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    if let Some(mut stderr) = stderr {
+        // What cannot be read is missing in a message, nothing more.
+        let _ = (&mut stderr).take(STDERR_KEPT).read_to_end(&mut kept).await;
+        let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+    }
+    kept
 }
 
 /// What a tool said, fit for one line of a log or a condition.

@@ -32,10 +32,10 @@ const ALLOWED: &[(&str, Kind)] = &[
     ("requirements", Kind::Expression),
 ];
 
-/// Attributes that are ours, or that HTCondor's own book-keeping lives on.
-const RESERVED: &[&str] = &["jobstatus", "leaveinqueue", "owner", "user", "iwd", "cmd"];
-/// How the names of our own attributes begin.
-const RESERVED_PREFIXES: &[&str] = &["htc", "chirphtc"];
+/// Attributes that may be set by `+Name` or `MY.Name`. Any other could be one that HTCondor's own
+/// book-keeping, files or credentials live on.
+const ATTRIBUTES: &[&str] =
+    &["AccountingGroup", "DESIRED_Sites", "JobFlavour", "MaxRuntime", "ProjectName", "WantOS"];
 
 /// Reads `htcopts`. An error names the line and the reason.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
@@ -92,15 +92,10 @@ fn check(kind: Kind, value: &str) -> Result<(), String> {
 }
 
 fn check_attribute(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("{name:?} is no attribute name"));
+    if ATTRIBUTES.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
+        return Ok(());
     }
-    let lower = name.to_ascii_lowercase();
-    if RESERVED_PREFIXES.iter().any(|p| lower.starts_with(p)) || RESERVED.contains(&lower.as_str()) {
-        return Err(format!("the attribute {name} is reserved"));
-    }
-    Ok(())
+    Err(format!("the attribute {name} may not be set; allowed are {}", ATTRIBUTES.join(", ")))
 }
 
 /// Quotes and brackets must close, so that nothing of ours that follows is swallowed.

@@ -1,10 +1,9 @@
 //! One question for all jobs: a projected `condor_q` over our instance.
 
-use htc_core::workload::names::Uid;
+use htc_core::workload::names::{JobKey, Uid};
 use serde_json::{Map, Value};
-use tracing::warn;
 
-use super::ad::{Ad, INSTANCE, PROJECTION, UID};
+use super::ad::{Ad, INSTANCE, KEY, PROJECTION, UID};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use super::quote;
@@ -28,12 +27,16 @@ fn parse(answer: &[u8]) -> Result<Vec<Ad>, CallError> {
     }
     let ads: Vec<Map<String, Value>> = serde_json::from_slice(answer)
         .map_err(|e| CallError::Unreadable { tool: TOOL, message: e.to_string() })?;
-    Ok(ads
-        .iter()
-        .filter_map(|ad| {
-            Ad::parse(ad).inspect_err(|why| warn!(why, ad = ?ad, "skipped a job ad that cannot be read")).ok()
-        })
-        .collect())
+    // An ad without a key of ours is a stranger with our instance id. One of ours that cannot be
+    // read must not pass for absent: then the whole answer is none.
+    let ours = ads.iter().filter(|ad| ad.get(KEY).and_then(Value::as_str).is_some_and(is_key));
+    ours.map(Ad::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|message| CallError::Unreadable { tool: TOOL, message })
+}
+
+fn is_key(text: &str) -> bool {
+    text.parse::<JobKey>().is_ok()
 }
 
 /// The constraint for all jobs of some workloads.

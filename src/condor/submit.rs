@@ -72,10 +72,12 @@ impl Terms {
         if !requirements.is_empty() {
             commands.insert("requirements".to_owned(), requirements.join(" && "));
         }
-        let mut outputs = vec![RESULT_FILE.to_owned(), "work".to_owned()];
+        let mut outputs = vec!["work".to_owned()];
         for name in containers {
             outputs.extend([format!("log.{name}"), format!("log.{name}.prev")]);
         }
+        // Last, so that it is proof of the others.
+        outputs.push(RESULT_FILE.to_owned());
         commands.insert("transfer_output_files".to_owned(), outputs.join(","));
         commands.insert("job_max_vacate_time".to_owned(), (grace_seconds + GRACE_MARGIN_SECONDS).to_string());
         commands
@@ -186,7 +188,6 @@ pub fn is_outage(error: &CallError) -> bool {
     const SIGNS: &[&str] = &[
         "Can't find address",
         "Failed to connect",
-        "Failed to commit job submission",
         "Failed to spool",
         "spoolJobFiles",
         "SECMAN",
@@ -197,7 +198,12 @@ pub fn is_outage(error: &CallError) -> bool {
     ];
     match error {
         CallError::Start { .. } | CallError::Deadline { .. } | CallError::Unreadable { .. } => true,
-        CallError::Failed { message, .. } => SIGNS.iter().any(|sign| message.contains(sign)),
+        CallError::Failed { message, .. } => {
+            // With a reason of its own behind it, the schedd answered and said no.
+            let no_reason = message.matches("ERROR:").count() < 2;
+            let commit = message.contains("Failed to commit job submission") && no_reason;
+            commit || SIGNS.iter().any(|sign| message.contains(sign))
+        }
     }
 }
 

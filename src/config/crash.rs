@@ -13,6 +13,7 @@ macro_rules! crash_point {
 
 /// All crash points, in the order in which the life of a job passes them.
 pub const POINTS: &[&str] = &[
+    "finalizer-set",
     "wish-durable",
     "intent-durable",
     "submit-files-written",
@@ -30,7 +31,9 @@ pub const POINTS: &[&str] = &[
     "status-written",
     "published-durable",
     "acknowledged",
+    "workload-acknowledged",
     "removed",
+    "copies-removed",
     "gone-durable",
     "finalizer-removed",
     "store-before-commit",

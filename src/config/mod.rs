@@ -69,6 +69,10 @@ pub struct PoolSettings {
     #[arg(long, env = "HTC_POLL_SECONDS", default_value_t = 2.0)]
     pub poll_seconds: f64,
 
+    /// Seconds that a job may be missing in complete answers of the pool before it counts as lost.
+    #[arg(long, env = "HTC_LOST_AFTER_SECONDS", default_value_t = 60.0)]
+    pub lost_after_seconds: f64,
+
     /// Jobs in one call of condor_submit.
     #[arg(long, env = "HTC_MAX_JOBS_PER_SUBMISSION", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -137,7 +141,6 @@ const KEPT_FOR_TOOLS: &[&str] = &[
     "BEARER_TOKEN_FILE",
     "X509_USER_PROXY",
     "X509_CERT_DIR",
-    "HTC_SCRIPTED_STATE",
 ];
 
 /// What of our own environment HTCondor's tools get.

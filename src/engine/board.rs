@@ -24,6 +24,8 @@ pub struct Board {
     pub merged: bool,
     /// Why the pool does not answer, if it does not.
     pub trouble: Option<String>,
+    /// Why the last submission failed, if it did.
+    pub submit_trouble: Option<String>,
 }
 
 /// A workload.
@@ -49,6 +51,10 @@ pub struct Entry {
     pub waiting: Vec<Waiting>,
     /// How many indices wait no more but have no job yet: their intent is being made durable.
     pub intended: u64,
+    /// When something of it was last submitted: the others come first then.
+    pub served: Option<Instant>,
+    /// When its removal was last asked for.
+    pub removal_asked: Option<Instant>,
     /// The current job of each index that has one.
     pub jobs: BTreeMap<u32, Job>,
 }
@@ -78,8 +84,8 @@ pub struct Job {
     pub published: bool,
     /// It is no longer in the queue, and that is right.
     pub left: bool,
-    /// How many complete answers in a row did not have it though they should.
-    pub missing: u32,
+    /// Since when complete answers do not have it though they should.
+    pub missing: Option<Instant>,
 }
 
 /// What an ad in state 4 says.
@@ -136,7 +142,7 @@ impl Job {
             forsaken: false,
             published: false,
             left: false,
-            missing: 0,
+            missing: None,
         }
     }
 
@@ -235,6 +241,8 @@ mod tests {
             unproven_since: None,
             waiting: waiting.to_vec(),
             intended: 0,
+            served: None,
+            removal_asked: None,
             jobs: BTreeMap::new(),
         }
     }

@@ -19,6 +19,8 @@ use crate::store::{jobs, wishes};
 pub enum Change {
     /// A job that an earlier life submitted becomes the job of its index.
     Adopt(Box<Job>),
+    /// An earlier life committed a job with this key that never ran: its index waits for the next.
+    Used(JobKey),
     /// It is in the queue with all its files, in this state.
     Settle(JobKey, Progress),
     /// It is over by its ad; how it ended may be known at once.
@@ -40,15 +42,18 @@ impl Inner {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let waiting = self.change_waiting(&changes);
         let ending = changes.iter().any(|c| matches!(c, Change::End(..) | Change::Finish(..)));
-        let (durable, names) = (changes.clone(), self.names(&changes));
-        self.store
-            .call(move |t| {
+        let kept = {
+            // Under one lock with the request, so that ranges reach the disk in the board's order.
+            let mut board = self.board();
+            let waiting = change_waiting(&mut board, &changes);
+            let (durable, names) = (changes.clone(), names(&board, &changes));
+            self.store.call(move |t| {
                 durable.iter().zip(&names).try_for_each(|(change, name)| change.keep(t, name))?;
                 waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))
             })
-            .await?;
+        };
+        kept.await?;
         if ending {
             crash_point!("end-durable");
         }
@@ -62,35 +67,6 @@ impl Inner {
         changed.sort();
         changed.dedup();
         Ok(changed)
-    }
-
-    /// The ranges of what waits change on the board before they are durable: only the submitter
-    /// reads them, and it passes over an index that has a job.
-    fn change_waiting(&self, changes: &[Change]) -> Vec<(Uid, Vec<Waiting>)> {
-        let mut board = self.board();
-        let mut touched: Vec<Uid> = Vec::new();
-        for change in changes {
-            let key = change.key();
-            let Some(entry) = board.entries.get_mut(&key.uid) else { continue };
-            match change {
-                Change::Adopt(_) => drop(entry.take(key.index)),
-                Change::Void { again: true, .. } => {
-                    entry.put_back(key.index, key.attempt, key.submission + 1);
-                }
-                _ => continue,
-            }
-            touched.push(key.uid.clone());
-        }
-        touched.sort();
-        touched.dedup();
-        let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
-        touched.into_iter().filter_map(ranges).collect()
-    }
-
-    fn names(&self, changes: &[Change]) -> Vec<String> {
-        let board = self.board();
-        let name = |change: &Change| board.entries.get(&change.key().uid).map(|e| e.name.clone());
-        changes.iter().map(|change| name(change).unwrap_or_default()).collect()
     }
 
     /// Gives the job's description when the schedd has it now: it holds secrets, and is not needed
@@ -109,7 +85,7 @@ impl Inner {
             self.submit_bell.notify_one();
             return None;
         }
-        let job = board.job_mut(&key)?;
+        let job = board.job_mut(&key).filter(|job| job.end().is_none())?;
         let unsettled = job.intent.take().is_some();
         match change {
             Change::Settle(_, progress) => job.progress = progress,
@@ -118,12 +94,13 @@ impl Inner {
                 job.finished = Some(finished);
                 job.progress = match end {
                     Some(end) => self.ended(Some(id), end),
-                    None => Progress::Queued { job: id },
+                    None if unsettled => Progress::Queued { job: id },
+                    None => job.progress.clone(),
                 };
                 self.fetch_bell.notify_one();
             }
             Change::End(_, end) => job.progress = self.ended(job.progress.job(), end),
-            Change::Adopt(_) | Change::Void { .. } => {}
+            Change::Adopt(_) | Change::Used(_) | Change::Void { .. } => {}
         }
         let committed = unsettled && job.progress.job().is_some();
         committed.then(|| {
@@ -138,12 +115,42 @@ impl Inner {
     }
 }
 
+/// The ranges of what waits change on the board before they are durable: only the submitter
+/// reads them, and it passes over an index that has a job.
+fn change_waiting(board: &mut Board, changes: &[Change]) -> Vec<(Uid, Vec<Waiting>)> {
+    let mut touched: Vec<Uid> = Vec::new();
+    for change in changes {
+        let key = change.key();
+        let Some(entry) = board.entries.get_mut(&key.uid) else { continue };
+        match change {
+            Change::Adopt(_) => drop(entry.take(key.index)),
+            Change::Used(_) if entry.take(key.index).is_some() => {
+                entry.put_back(key.index, key.attempt, key.submission + 1);
+            }
+            Change::Void { again: true, .. } => {
+                entry.put_back(key.index, key.attempt, key.submission + 1);
+            }
+            _ => continue,
+        }
+        touched.push(key.uid.clone());
+    }
+    touched.sort();
+    touched.dedup();
+    let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
+    touched.into_iter().filter_map(ranges).collect()
+}
+
+fn names(board: &Board, changes: &[Change]) -> Vec<String> {
+    let name = |change: &Change| board.entries.get(&change.key().uid).map(|e| e.name.clone());
+    changes.iter().map(|change| name(change).unwrap_or_default()).collect()
+}
+
 impl Change {
     /// The job that changes.
     pub fn key(&self) -> &JobKey {
         match self {
             Change::Adopt(job) => &job.key,
-            Change::Settle(key, _) | Change::Finish(key, ..) | Change::End(key, _) => key,
+            Change::Used(key) | Change::Settle(key, _) | Change::Finish(key, ..) | Change::End(key, _) => key,
             Change::Void { key, .. } => key,
         }
     }
@@ -152,12 +159,13 @@ impl Change {
     fn keep(&self, t: &Transaction<'_>, name: &str) -> Result<(), StoreError> {
         match self {
             Change::Adopt(job) => jobs::insert(t, &stored_job(name, job)),
+            Change::Used(_) => Ok(()),
             Change::Settle(key, progress) => progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id)),
             Change::Finish(key, finished, end) => {
                 jobs::settle(t, key, finished.job)?;
-                end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end, false))
+                end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end))
             }
-            Change::End(key, end) => jobs::end(t, key, end, false),
+            Change::End(key, end) => jobs::end(t, key, end),
             Change::Void { key, .. } => jobs::delete(t, key),
         }
     }

@@ -53,6 +53,9 @@ impl Chores {
 
     /// An ad that is not the current job of its index.
     pub fn stray(&mut self, ad: &Ad) {
+        if ad.is_leaving() {
+            return;
+        }
         if ad.is_over() {
             self.acknowledge(ad);
         } else if ad.is_spooling() {
@@ -77,6 +80,7 @@ impl Chores {
     pub fn buried(&mut self, board: &Board, orphans: &[Ad]) {
         for ad in orphans {
             match board.entries.get(&ad.key.uid).map(|entry| entry.want) {
+                Some(Want::Tombstone) if ad.is_leaving() => {}
                 Some(Want::Tombstone) => self.remove_workload(&ad.key.uid),
                 _ => tracing::debug!(key = %ad.key, job = %ad.job, "a job of ours that nobody wishes"),
             }
@@ -93,45 +97,67 @@ impl Chores {
 }
 
 impl Inner {
-    /// Does the chores. What fails is asked for again by the next look.
-    pub(super) async fn do_chores(&self, mut chores: Chores) -> Result<(), CallError> {
+    /// Does the chores, each by itself: one that the schedd refuses holds back no other. What fails
+    /// is asked for again by a later look.
+    pub(super) async fn do_chores(&self, mut chores: Chores) {
         if chores.is_empty() {
-            return Ok(());
+            return;
         }
         chores.workloads.sort();
         chores.workloads.dedup();
         for uids in chores.workloads.chunks(KEYS_PER_CALL) {
-            // In this order a removed job leaves within a second.
-            let constraint = query::of_workloads(uids);
-            act::acknowledge(&self.pool, &constraint).await?;
-            act::remove(&self.pool, &format!("{constraint} && JobStatus != 3")).await?;
-            crash_point!("removed");
+            self.note("remove workloads", self.remove_workloads(uids).await);
         }
         for keys in chores.unstaged.chunks(KEYS_PER_CALL) {
-            // Decided by the schedd in one step: a job that has just got its files stays, and it is
-            // released only a moment after that.
-            let waiting = format!(
-                "JobStatus == 5 && HoldReasonCode == {SPOOLING_INPUT} && StageInFinish =?= undefined"
-            );
-            act::remove(&self.pool, &format!("{} && {waiting}", of_jobs(keys))).await?;
-            self.metrics.unstaged.inc_by(keys.len() as u64);
-            crash_point!("unstaged-removed");
+            self.note("remove jobs without their files", self.remove_unstaged(keys).await);
         }
         for keys in chores.remove.chunks(KEYS_PER_CALL) {
             self.metrics.copies.inc_by(keys.len() as u64);
-            act::remove(&self.pool, &of_jobs(keys)).await?;
+            self.note("remove jobs", act::remove(&self.pool, &of_jobs(keys)).await);
+            crash_point!("copies-removed");
         }
         for keys in chores.acknowledge.chunks(KEYS_PER_CALL) {
-            let constraint = format!("{} && (JobStatus == 3 || JobStatus == 4)", of_jobs(keys));
-            act::acknowledge(&self.pool, &constraint).await?;
-            crash_point!("acknowledged");
-            act::remove(&self.pool, &format!("{constraint} && JobStatus == 4 && {ACK} =?= true")).await?;
+            self.note("release ended jobs", self.release(keys).await);
         }
         for uid in chores.bury {
             self.bury(&uid).await;
         }
-        self.look_bell.notify_one();
+    }
+
+    fn note(&self, what: &str, result: Result<(), CallError>) {
+        let label = result.as_ref().map_or_else(|why| why.kind(), |()| "ok");
+        self.metrics.chores.get_or_create(&label.into()).inc();
+        if let Err(why) = result {
+            tracing::warn!(%why, "failed to {what}; it is tried again");
+        }
+    }
+
+    async fn remove_workloads(&self, uids: &[Uid]) -> Result<(), CallError> {
+        // In this order a removed job leaves within a second.
+        let constraint = query::of_workloads(uids);
+        act::acknowledge(&self.pool, &constraint).await?;
+        crash_point!("workload-acknowledged");
+        act::remove(&self.pool, &format!("{constraint} && JobStatus != 3")).await?;
+        crash_point!("removed");
         Ok(())
+    }
+
+    async fn remove_unstaged(&self, keys: &[JobKey]) -> Result<(), CallError> {
+        // Decided by the schedd in one step: a job that has just got its files stays, and it is
+        // released only a moment after that.
+        let waiting =
+            format!("JobStatus == 5 && HoldReasonCode == {SPOOLING_INPUT} && StageInFinish =?= undefined");
+        act::remove(&self.pool, &format!("{} && {waiting}", of_jobs(keys))).await?;
+        self.metrics.unstaged.inc_by(keys.len() as u64);
+        crash_point!("unstaged-removed");
+        Ok(())
+    }
+
+    async fn release(&self, keys: &[JobKey]) -> Result<(), CallError> {
+        let constraint = format!("{} && (JobStatus == 3 || JobStatus == 4)", of_jobs(keys));
+        act::acknowledge(&self.pool, &constraint).await?;
+        crash_point!("acknowledged");
+        act::remove(&self.pool, &format!("{constraint} && JobStatus == 4 && {ACK} =?= true")).await
     }
 
     async fn bury(&self, uid: &Uid) {

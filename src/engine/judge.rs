@@ -1,7 +1,7 @@
 //! Judges one job by evidence: what we believe, what HTCondor's answer says, what the job said.
 //! Pure functions of values.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::board::{Finished, Intent, Job, ToolEnd};
 use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
-use crate::limits::{INTENT_TRUSTED, STAGE_PATIENCE};
+use crate::limits::{INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE};
 
 /// What follows from a look at one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Look {
     pub started: Instant,
     /// The same, epoch seconds.
     pub epoch: i64,
+    /// How long a job may be missing before it is lost.
+    pub lost_after: Duration,
 }
 
 /// Judges a job whose end is not known by a complete answer.
@@ -103,12 +105,14 @@ fn unstaged(ad: &Ad, intent: Option<&Intent>, look: Look) -> Verdict {
 
 /// No ad: proof only when the question was asked after the tool was dead.
 fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
-    let Some(intent) = intent else { return Verdict::NeverRan };
+    let Some(intent) = intent else { return Verdict::Nothing };
     let Some((since, end)) = &intent.dead else { return Verdict::Nothing };
     if *since >= look.started {
         return Verdict::Nothing;
     }
-    if look.epoch - intent.created > INTENT_TRUSTED.as_secs().cast_signed() {
+    // The tool prints an id after the commit: the job was there, and somebody took it out by force.
+    let committed = job.progress.job().is_some();
+    if committed || look.epoch - intent.created > INTENT_TRUSTED.as_secs().cast_signed() {
         return Verdict::Ended(lost(job, look));
     }
     match end {
@@ -122,7 +126,9 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
 
 /// It was in the queue and is gone without our leave.
 fn missing(job: &Job, look: Look) -> Verdict {
-    if job.missing == 0 {
+    // One wrong answer, of a schedd that has just lost its queue for a moment, ends nothing.
+    let since = job.missing.unwrap_or(look.started);
+    if look.started.saturating_duration_since(since) < look.lost_after {
         return Verdict::Missing;
     }
     match job.final_report() {
@@ -146,7 +152,16 @@ pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
             (Outcome::Signal(signal), format!("signal {signal} ended the job's first process on the worker"))
         }
     };
-    End { outcome, message, at: finished.at }
+    End { outcome, message: shortened(message), at: finished.at }
+}
+
+/// Conditions and events take a sentence, not a log.
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE_MAX {
+        text.truncate(text.floor_char_boundary(MESSAGE_MAX));
+        text.push('…');
+    }
+    text
 }
 
 /// The end by the job's own last words, when HTCondor has forgotten the job.

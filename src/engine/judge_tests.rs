@@ -21,7 +21,17 @@ fn at(second: i64) -> Timestamp {
 
 fn ad(state: State) -> Ad {
     let folder = String::new();
-    Ad { key: key(), job: id(), state, since: at(5), staged: true, starts: 1, acknowledged: false, folder }
+    Ad {
+        key: key(),
+        job: id(),
+        state,
+        since: at(5),
+        staged: true,
+        starts: 1,
+        acknowledged: false,
+        removed: false,
+        folder,
+    }
 }
 
 fn unstaged_ad() -> Ad {
@@ -48,7 +58,10 @@ fn intent(dead: Option<(Instant, ToolEnd)>) -> Intent {
 /// A look that started a minute after the tools of these tests died.
 fn look() -> (Instant, Look) {
     let died = Instant::now();
-    (died, Look { started: died + Duration::from_secs(60), epoch: 1_060 })
+    (
+        died,
+        Look { started: died + Duration::from_secs(60), epoch: 1_060, lost_after: Duration::from_secs(60) },
+    )
 }
 
 fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
@@ -78,6 +91,15 @@ fn absence_proves_nothing_until_it_was_asked_for_after_the_tool_was_dead(#[case]
     assert_eq!(judge_at(&intent(None), look), Verdict::Nothing);
     assert_eq!(judge_at(&intent(Some((died, end.clone()))), early), Verdict::Nothing);
     assert_eq!(judge_at(&intent(Some((died, end))), look), Verdict::NeverRan);
+}
+
+#[test]
+fn a_printed_id_proves_the_commit_so_absence_is_no_leave_to_submit_again() {
+    let (died, look) = look();
+    let printed = Job { progress: Progress::Submitting { job: Some(id()) }, ..submitting() };
+    let dead = intent(Some((died, ToolEnd::Unknown)));
+    let Verdict::Ended(end) = judge(&printed, Some(&dead), None, look) else { panic!() };
+    assert_eq!(end.outcome, Outcome::LostTrack);
 }
 
 #[test]
@@ -127,10 +149,12 @@ fn a_job_that_was_removed_before_it_had_its_files_never_ran() {
 }
 
 #[test]
-fn a_settled_job_that_is_missing_twice_is_lost_and_never_submitted_again() {
+fn a_settled_job_that_stays_missing_is_lost_and_never_submitted_again() {
     let (_, look) = look();
     assert_eq!(judge(&queued(), None, None, look), Verdict::Missing);
-    let twice = Job { missing: 1, ..queued() };
+    let soon = Job { missing: Some(look.started - Duration::from_secs(59)), ..queued() };
+    assert_eq!(judge(&soon, None, None, look), Verdict::Missing);
+    let twice = Job { missing: Some(look.started - Duration::from_secs(60)), ..queued() };
     let Verdict::Ended(end) = judge(&twice, None, None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
     let last = Some(report(1, Phase::Done, Some(0)).into());

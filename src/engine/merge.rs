@@ -15,7 +15,7 @@ use super::files;
 use super::judge::{self, Look, Verdict, judge};
 use crate::condor::ad::Ad;
 use crate::crash_point;
-use crate::limits::RESULT_PATIENCE;
+use crate::limits::{REMOVAL_REPEAT, RESULT_PATIENCE};
 use crate::store::database::StoreError;
 use crate::store::intents;
 use crate::store::wishes::Want;
@@ -46,12 +46,16 @@ impl Inner {
     /// What an earlier life submitted has been adopted by now: the rest may be submitted.
     fn allow_submissions(&self, look: Look) {
         let mut board = self.board();
-        board.merged = true;
+        let first = !std::mem::replace(&mut board.merged, true);
         for entry in board.entries.values_mut() {
             entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
         }
         drop(board);
         self.submit_bell.notify_one();
+        if first {
+            // Doors have held back what they could not know yet.
+            self.ring_all();
+        }
     }
 
     /// Intents of an earlier life: their tool is dead when their lock is free. Only an answer that
@@ -140,7 +144,7 @@ fn look_at(
         match ad {
             None => job.left = true,
             Some(ad) if !ad.is_over() => chores.late(ad),
-            Some(ad) if leaves => chores.acknowledge(ad),
+            Some(ad) if leaves && !ad.is_leaving() => chores.acknowledge(ad),
             Some(_) => {}
         }
         return Verdict::Nothing;
@@ -156,7 +160,7 @@ fn look_at(
     let verdict = judge(job, ad);
     if let Some(ad) = ad {
         job.starts = job.starts.max(ad.starts);
-        job.missing = 0;
+        job.missing = None;
     }
     verdict
 }
@@ -173,8 +177,7 @@ fn follow(
     match verdict {
         Verdict::Nothing => None,
         Verdict::Missing => {
-            job.missing += 1;
-            chores.look_again = true;
+            job.missing.get_or_insert_with(Instant::now);
             None
         }
         Verdict::Living(progress) => Some(Change::Settle(key, progress)),
@@ -198,18 +201,22 @@ fn follow(
 
 /// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
 /// none can come any more, nothing is left of it.
-fn leave(uid: &Uid, entry: &Entry, seen: bool, look: Look, chores: &mut Chores) {
+fn leave(uid: &Uid, entry: &mut Entry, seen: bool, look: Look, chores: &mut Chores) {
     let unsettled = entry.intended > 0 || entry.jobs.values().any(|job| job.intent.is_some());
     let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
     if seen {
-        chores.remove_workload(uid);
+        // Jobs may take their grace to go: it is enough to ask now and then.
+        if entry.removal_asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT) {
+            entry.removal_asked = Some(Instant::now());
+            chores.remove_workload(uid);
+        }
     } else if !unsettled && asked_after && look.epoch >= entry.not_before {
         chores.bury(uid);
     }
 }
 
 /// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
-/// copies the one that has started stays, else the older.
+/// copies the one that has started stays, else the older. Keys of those that never ran are used up.
 fn adopt(entry: &Entry, mut ads: Vec<Ad>, chores: &mut Chores) -> Option<Change> {
     if entry.want != Want::Run {
         return None;
@@ -217,8 +224,15 @@ fn adopt(entry: &Entry, mut ads: Vec<Ad>, chores: &mut Chores) -> Option<Change>
     ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
     let ad = ads.first().filter(|ad| ad.staged).cloned();
     ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| chores.stray(ad));
-    let ad = ad?;
+    let Some(ad) = ad else { return used(entry, &ads) };
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
     let progress = Progress::Queued { job: ad.job };
     Some(Change::Adopt(Box::new(Job::new(ad.key, ad.folder, progress, None))))
+}
+
+/// Two jobs with one key could not be told apart: not in an answer, and not in a constraint.
+fn used(entry: &Entry, ads: &[Ad]) -> Option<Change> {
+    let key = ads.iter().map(|ad| &ad.key).max()?;
+    let next = entry.waiting.iter().find(|w| (w.first..=w.last).contains(&key.index))?;
+    ((next.attempt, next.submission) <= (key.attempt, key.submission)).then(|| Change::Used(key.clone()))
 }

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use htc_core::workload::names::Uid;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,8 @@ pub struct Options {
     pub events: Option<EventsOptions>,
     /// Seconds between two looks at the pool while work is under way.
     pub poll: Duration,
+    /// How long a job may be missing in the queue before it is lost.
+    pub lost_after: Duration,
     /// Jobs in one call of `condor_submit`.
     pub max_jobs_per_submission: usize,
     /// Jobs in the queue at the same time.
@@ -118,21 +121,27 @@ impl Engine {
         })))
     }
 
-    /// Starts the workers; they end when `stop` is cancelled.
-    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        let worker = |name: &'static str, work: futures::future::BoxFuture<'static, ()>| {
-            let stop = stop.clone();
+    /// Starts the workers; they end when `stop` is cancelled. One that ends before, or panics,
+    /// cancels `broken`: without it the operator would only look alive.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken, broken: &CancellationToken) {
+        let worker = |name: &'static str, work: BoxFuture<'static, ()>| {
+            let (stop, broken) = (stop.clone(), broken.clone());
             tasks.spawn(async move {
+                let work = tokio::spawn(work);
+                let abort = work.abort_handle();
                 tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = work => tracing::error!(name, "a worker has ended by itself"),
+                    // The submitter ends by itself, after the submission that is under way.
+                    () = stop.cancelled(), if name != "submitter" => abort.abort(),
+                    _ = work => if !stop.is_cancelled() {
+                        tracing::error!(name, "a worker has ended by itself");
+                        broken.cancel();
+                    },
                 }
             });
         };
         worker("tracker", Box::pin(tracker::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
-        // The submitter ends between two submissions: a tool at work would be killed else.
-        tasks.spawn(submit::work(self.0.clone(), stop.clone()));
+        worker("submitter", Box::pin(submit::work(self.0.clone(), stop.clone())));
     }
 
     /// Whether a complete answer of this life has been taken in: before, absence means nothing.

@@ -7,7 +7,8 @@ use htc_core::workload::report::Report;
 use super::Engine;
 use super::judge;
 use crate::crash_point;
-use crate::store::database::StoreError;
+use crate::limits::YOUNG_STORE;
+use crate::store::database::{StoreError, now};
 use crate::store::inbox;
 
 /// What became of a report.
@@ -31,7 +32,14 @@ impl Engine {
             let board = inner.board();
             match board.job(&report.key) {
                 Some(job) => job.report.as_ref().map(|known| known.order()),
-                None if board.merged => return Ok(Taken::Unknown),
+                // Its workload is known and has another job for this index, or is gone.
+                None if board.merged && board.entries.contains_key(&report.key.uid) => {
+                    return Ok(Taken::Unknown);
+                }
+                // After the loss of the store its object may not have been wished again yet.
+                None if board.merged && now() - inner.born > YOUNG_STORE.as_secs().cast_signed() => {
+                    return Ok(Taken::Unknown);
+                }
                 None => return Ok(Taken::NotReady),
             }
         };
@@ -51,7 +59,10 @@ impl Engine {
                 job.progress = progress;
             }
             job.starts = job.starts.max(report.start);
-            job.report = Some(Arc::new(report));
+            // Another one may have overtaken it on its way to the disk.
+            if job.report.as_ref().is_none_or(|known| known.order() < report.order()) {
+                job.report = Some(Arc::new(report));
+            }
             job.intent.is_some()
         };
         // A job that speaks is committed, and one that has said its last word is about to end: the

@@ -1,11 +1,12 @@
 //! Brings the outputs of ended jobs home, many in one call, and reads each job's result.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use htc_core::workload::names::JobKey;
+use htc_core::workload::progress::{End, Progress};
 use htc_core::workload::report::{RESULT_FILE, Report};
 use tokio::time::timeout;
 
@@ -19,7 +20,6 @@ use crate::crash_point;
 use crate::limits::{FETCH_TRIES, IDLE_LOOK, TRANSFER_BATCH};
 use crate::store::database::StoreError;
 use crate::store::{inbox, jobs};
-use htc_core::workload::progress::Progress;
 
 /// Failures of one job's transfer, and when to try again.
 type Failures = HashMap<JobKey, (u32, Instant)>;
@@ -69,17 +69,29 @@ impl Inner {
         self.look_bell.notify_one();
     }
 
-    fn is_home(&self, key: &JobKey, result: Option<Report>) -> Option<Home> {
+    fn failed_to_fetch(&self, key: JobKey, why: &str, failures: &mut Failures) {
+        let (count, at) = failures.entry(key.clone()).or_insert((0, Instant::now()));
+        *count += 1;
+        *at = Instant::now() + backoff(*count);
+        tracing::warn!(%key, why, tries = *count, "failed to fetch the outputs of a job");
+        // While the pool is away nothing is known of them.
+        if *count >= FETCH_TRIES && self.board().trouble.is_none() {
+            tracing::error!(%key, "the outputs of a job are given up; it may leave the queue");
+            self.forsake(&key);
+        }
+    }
+
+    fn is_home(&self, key: &JobKey, result: Report) -> Option<Home> {
         let board = self.board();
         let job = board.job(key)?;
-        let result = result.filter(|r| r.key == *key && r.start >= job.starts);
+        let result = Some(result).filter(|r| r.start >= job.starts);
         let report = job.final_report().map(|r| (**r).clone()).or(result);
         let end = match (&job.progress, &job.finished) {
             (Progress::Ended { end, .. }, _) => end.clone(),
             (_, Some(finished)) => judge::end(finished, job.starts, report.as_ref()),
             (_, None) => return None,
         };
-        Some(Home { key: key.clone(), news: job.end().is_none(), end, report })
+        Some(Home { key: key.clone(), end, report })
     }
 }
 
@@ -87,9 +99,7 @@ impl Inner {
 #[derive(Clone)]
 struct Home {
     key: JobKey,
-    /// Whether its end becomes known only now.
-    news: bool,
-    end: htc_core::workload::progress::End,
+    end: End,
     report: Option<Report>,
 }
 
@@ -98,39 +108,45 @@ async fn fetch(
     wanted: Vec<(JobKey, String)>,
     failures: &mut Failures,
 ) -> Result<(), StoreError> {
+    for (_, folder) in &wanted {
+        // What an interrupted call left is no proof; mostly there is nothing.
+        let _ = tokio::fs::remove_file(result_file(folder)).await;
+    }
     let keys = quote::list(wanted.iter().map(|(key, _)| key));
     // Removed ones among them had ended before: their files are there too.
     let constraint = format!("member({KEY}, {keys}) && (JobStatus == 3 || JobStatus == 4)");
-    let called = act::transfer(&inner.pool, &constraint).await;
+    let called = act::transfer(&inner.pool, &constraint).await.map_err(|why| why.to_string());
     crash_point!("outputs-fetched");
     let mut home = Vec::new();
     for (key, folder) in wanted {
-        // The exit code proves nothing either way: the file that the sender writes last does.
-        match read_result(Path::new(&folder)).await {
+        // Exit code 0 is given to a call that found no job too, and a file may be there without the
+        // others: it takes both.
+        let proof = match &called {
+            Ok(()) => read_result(&folder, &key).await,
+            Err(why) => Err(why.clone()),
+        };
+        match proof {
             Ok(result) => {
                 failures.remove(&key);
                 home.extend(inner.is_home(&key, result));
             }
-            Err(why) => {
-                let (count, at) = failures.entry(key.clone()).or_insert((0, Instant::now()));
-                *count += 1;
-                *at = Instant::now() + backoff(*count);
-                let tool = called.as_ref().err().map(ToString::to_string);
-                tracing::warn!(%key, %why, tool, tries = *count, "failed to fetch the outputs of a job");
-                if called.is_ok() && *count >= FETCH_TRIES {
-                    tracing::error!(%key, "the outputs of a job are given up; it may leave the queue");
-                    inner.forsake(&key);
-                }
-            }
+            Err(why) => inner.failed_to_fetch(key, &why, failures),
         }
     }
-    keep(inner, home).await
+    if home.is_empty() { Ok(()) } else { keep(inner, home).await }
 }
 
-/// The last report of a job whose files are home; an unreadable one is as good as none.
-async fn read_result(folder: &Path) -> std::io::Result<Option<Report>> {
-    let bytes = tokio::fs::read(folder.join(RESULT_FILE)).await?;
-    Ok(serde_json::from_slice(&bytes).ok())
+fn result_file(folder: &str) -> PathBuf {
+    Path::new(folder).join(RESULT_FILE)
+}
+
+/// The last report of a job whose files are home.
+async fn read_result(folder: &str, key: &JobKey) -> Result<Report, String> {
+    let path = result_file(folder);
+    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let bytes = tokio::fs::read(&path).await.map_err(|why| failed(&why))?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|why| failed(&why))?;
+    if report.key == *key { Ok(report) } else { Err(failed(&"is of another job")) }
 }
 
 async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
@@ -140,18 +156,19 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
         .call(move |t| {
             durable.iter().try_for_each(|home| {
                 home.report.iter().try_for_each(|report| inbox::put(t, report).map(drop))?;
-                jobs::end(t, &home.key, &home.end, true)
+                jobs::end(t, &home.key, &home.end)?;
+                jobs::home(t, &home.key)
             })
         })
         .await?;
     crash_point!("outputs-durable");
-    for Home { key, news, end, report } in home {
-        if news {
-            inner.metrics.ended(end.outcome);
-        }
+    for Home { key, end, report } in home {
         if let Some(job) = inner.board().job_mut(&key) {
             job.home = true;
-            job.progress = Progress::Ended { job: job.progress.job(), end };
+            if job.end().is_none() {
+                inner.metrics.ended(end.outcome);
+                job.progress = Progress::Ended { job: job.progress.job(), end };
+            }
             if let Some(report) = report {
                 job.report = Some(Arc::new(report));
             }

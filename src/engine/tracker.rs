@@ -8,42 +8,60 @@ use tokio::time::{sleep, timeout};
 
 use super::Inner;
 use super::judge::Look;
+use crate::condor::ad::Ad;
+use crate::condor::cli::CallError;
 use crate::condor::query;
-use crate::limits::{BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR};
-use crate::store::database::now;
+use crate::limits::{
+    BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR, QUERY_REST_MAX, REMOVAL_LOOK,
+    REMOVAL_REPEAT,
+};
+use crate::store::database::{StoreError, now};
+use crate::store::wishes::Want;
 
-/// Works until it is dropped.
+/// Works until it is dropped, or until the store is closed.
 pub async fn work(inner: Arc<Inner>) {
     let mut failures: u32 = 0;
     loop {
         let began = Instant::now();
-        match look(&inner).await {
-            Ok(()) => failures = 0,
+        let answer = ask(&inner, began).await;
+        // However loud the bell, queries take only their share of the time.
+        let rest = (began.elapsed() * QUERY_REST_FACTOR).clamp(QUERY_GAP, QUERY_REST_MAX);
+        match answer {
+            Ok(ads) => match take_in(&inner, ads, began).await {
+                Ok(()) => failures = 0,
+                Err(StoreError::Closed) => return,
+                Err(why) => {
+                    failures += 1;
+                    tracing::error!(%why, "failed to keep what the pool answered; it is asked again");
+                }
+            },
             Err(why) => {
                 failures += 1;
-                inner.trouble(why);
+                inner.trouble(why.to_string());
             }
         }
-        // However loud the bell, queries take only their share of the time.
-        sleep(QUERY_GAP.max(began.elapsed() * QUERY_REST_FACTOR)).await;
-        let rest = if failures > 0 { backoff(failures) } else { inner.time_to_next_look() };
+        sleep(rest).await;
+        let pause = if failures > 0 { backoff(failures) } else { inner.time_to_next_look() };
         // That the time is over is as good a reason to look as the bell.
-        let _ = timeout(rest, inner.look_bell.notified()).await;
+        let _ = timeout(pause, inner.look_bell.notified()).await;
     }
 }
 
-async fn look(inner: &Inner) -> Result<(), String> {
-    let look = Look { started: Instant::now(), epoch: now() };
+async fn ask(inner: &Inner, began: Instant) -> Result<Vec<Ad>, CallError> {
     let ads = query::all(&inner.pool, &inner.options.instance).await;
-    inner.metrics.look(look.started.elapsed(), ads.as_ref().err().map(|e| e.kind()));
-    let ads = ads.map_err(|e| e.to_string())?;
+    inner.metrics.look(began.elapsed(), ads.as_ref().err().map(|e| e.kind()));
+    ads
+}
+
+async fn take_in(inner: &Inner, ads: Vec<Ad>, began: Instant) -> Result<(), StoreError> {
+    let asked = i64::try_from(began.elapsed().as_secs()).unwrap_or(0);
+    let look = Look { started: began, epoch: now() - asked, lost_after: inner.options.lost_after };
     inner.no_trouble();
-    let chores = inner.merge(ads, look).await.map_err(|e| e.to_string())?;
-    let again = chores.look_again;
-    inner.do_chores(chores).await.map_err(|e| e.to_string())?;
-    if again {
+    let chores = inner.merge(ads, look).await?;
+    if chores.look_again {
         inner.look_bell.notify_one();
     }
+    inner.do_chores(chores).await;
     Ok(())
 }
 
@@ -66,10 +84,14 @@ impl Inner {
             };
             job.end().is_none() && job.finished.is_none() && job.final_report().is_some_and(|r| fresh(r))
         });
-        match (ends_now, board.is_busy()) {
-            (true, _) => Duration::ZERO,
-            (false, true) => self.options.poll,
-            (false, false) => IDLE_LOOK,
+        let leaves_now = board.entries.values().any(|entry| {
+            entry.want == Want::Gone && entry.removal_asked.is_some_and(|at| at.elapsed() < REMOVAL_REPEAT)
+        });
+        match (ends_now, leaves_now, board.is_busy()) {
+            (true, ..) => Duration::ZERO,
+            (false, true, _) => REMOVAL_LOOK,
+            (false, false, true) => self.options.poll,
+            (false, false, false) => IDLE_LOOK,
         }
     }
 
@@ -90,7 +112,7 @@ impl Inner {
         }
     }
 
-    fn ring_all(&self) {
+    pub(super) fn ring_all(&self) {
         let uids: Vec<_> = self.board().entries.keys().cloned().collect();
         self.ring(uids);
     }

@@ -14,6 +14,8 @@ use crate::store::wishes::Want;
 pub struct View {
     /// What is wished of it; a tombstone says that nothing is left.
     pub want: Want,
+    /// How many indices it has; none in a tombstone.
+    pub indices: u32,
     /// How many indices wait to be submitted.
     pub waiting: u64,
     /// The indices that have a job, in order.
@@ -45,9 +47,10 @@ impl Engine {
         };
         Some(View {
             want: entry.want,
+            indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
             jobs: entry.jobs.iter().map(job).collect(),
-            trouble: board.trouble.clone(),
+            trouble: board.trouble.clone().or_else(|| board.submit_trouble.clone()),
         })
     }
 

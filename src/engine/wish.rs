@@ -178,7 +178,6 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
             let folder = inner.folder(&key);
             let mut job = Job::new(key, folder, Progress::Ended { job: id, end }, None);
             job.published = true;
-            job.home = true;
             entry.jobs.insert(index, job);
         }
     }
@@ -214,6 +213,8 @@ impl Entry {
             unproven_since: None,
             waiting,
             intended: 0,
+            served: None,
+            removal_asked: None,
             jobs: BTreeMap::new(),
         }
     }

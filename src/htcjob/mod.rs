@@ -9,6 +9,7 @@ pub mod status;
 mod steps;
 pub mod translate;
 pub mod types;
+mod vanished;
 mod write;
 
 pub use object::FINALIZER;

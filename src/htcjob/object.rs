@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::error::ReconcileError;
-use super::status::{Subject, parse_intervals};
-use super::types::HTCJob;
+use super::status::{INVALID_SPEC, Subject, parse_intervals};
+use super::types::{HTCJob, Phase};
 use crate::engine::Settled;
 
 /// Keeps an HTCJob until nothing of it is left in the pool.
@@ -52,6 +52,13 @@ impl Seen {
         queue.unwrap_or(1).max(1)
     }
 
+    /// Whether its status says that it was refused: that stays, whatever we would accept today.
+    pub fn was_refused(&self) -> bool {
+        let Some(status) = &self.object.status else { return false };
+        let about_this = status.uniqid.as_deref() == Some(self.uid.as_str());
+        about_this && status.phase == Some(Phase::Failed) && status.reason.as_deref() == Some(INVALID_SPEC)
+    }
+
     /// Whether our finalizer keeps it.
     pub fn has_finalizer(&self) -> bool {
         self.object.finalizers().iter().any(|f| f == FINALIZER)
@@ -60,6 +67,9 @@ impl Seen {
     /// The ends that the status already tells: after the store was lost they must not run again.
     pub fn settled(&self) -> Vec<Settled> {
         let status = self.object.status.clone().unwrap_or_default();
+        if status.uniqid.as_deref() != Some(self.uid.as_str()) {
+            return Vec::new(); // It is the status of an earlier object of this name.
+        }
         // One id for each index in order, or we do not know which is whose.
         let ids: Vec<Option<JobId>> = status.jobid.iter().map(|id| id.parse().ok()).collect();
         let all = ids.len() == self.indices() as usize;
@@ -70,7 +80,7 @@ impl Seen {
             let settled = |index| Settled { index, job: id(index), end: end.clone() };
             indices.into_iter().map(settled).collect::<Vec<_>>()
         };
-        let failure = status.message.as_deref().unwrap_or("ended before the operator's store was lost");
+        let failure = "it had failed before the operator's store was lost";
         let good = ends(&status.completed_indexes, Outcome::Succeeded, "");
         let bad = ends(&status.failed_indexes, Outcome::LostTrack, failure);
         [good, bad].concat()

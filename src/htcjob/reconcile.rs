@@ -21,13 +21,14 @@ use super::DOOR;
 use super::error::ReconcileError;
 use super::object::Seen;
 use super::state::DoorState;
-use super::steps::{accept, leave, refuse};
+use super::steps::{accept, follow, leave, refuse};
 use super::translate::translate;
 use super::types::{HTCJob, HTCJobSpec, Script};
+use super::vanished;
 use crate::engine::Engine;
 use crate::limits::RECONCILE_BACKOFF;
 
-type Guarded = DeserializeGuard<HTCJob>;
+pub(super) type Guarded = DeserializeGuard<HTCJob>;
 
 /// Watches these namespaces, or all when none is named, until `stop` is cancelled.
 pub async fn run(state: Arc<DoorState>, namespaces: &[String], stop: CancellationToken) {
@@ -50,7 +51,10 @@ async fn control(api: Api<Guarded>, place: Option<&str>, state: Arc<DoorState>, 
     let place = place.map(str::to_owned);
     let is_here = move |object: &ObjectRef<Guarded>| place.is_none() || object.namespace == place;
     let changed = changed_objects(state.engine.clone()).filter(move |object| ready(is_here(object)));
-    Controller::new(api, watcher::Config::default())
+    let controller = Controller::new(api.clone(), watcher::Config::default());
+    let sweep = vanished::sweep(state.clone(), api, controller.store());
+    let sweep = tokio::spawn(stop.clone().run_until_cancelled_owned(sweep));
+    controller
         .reconcile_on(changed)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, on_error, state)
@@ -62,6 +66,7 @@ async fn control(api: Api<Guarded>, place: Option<&str>, state: Arc<DoorState>, 
             }
         })
         .await;
+    sweep.abort();
 }
 
 /// Waits until HTCJobs can be listed: without the CRD there is nothing to watch, and that nothing
@@ -112,6 +117,10 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
     let job = Seen::of(object)?;
     let action = if job.object.metadata.deletion_timestamp.is_some() {
         leave(&job, &state).await?
+    } else if state.engine.view(&job.uid).is_some() {
+        follow(&job, &state).await?
+    } else if job.was_refused() {
+        Action::await_change()
     } else if let Some(why) = problem {
         refuse(&job, &state, &why).await?
     } else {
@@ -120,7 +129,7 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
             Err(why) => refuse(&job, &state, &why.to_string()).await?,
         }
     };
-    state.memory(&job.uid, |memory| memory.failures = 0);
+    state.succeeded(&job.uid);
     Ok(action)
 }
 

@@ -78,6 +78,13 @@ impl DoorState {
         written.or_else(|| job.object.status.clone()).unwrap_or_default()
     }
 
+    /// The object was reconciled.
+    pub(super) fn succeeded(&self, uid: &Uid) {
+        if let Some(memory) = self.memory.lock().expect("nobody panics with it").get_mut(uid) {
+            memory.failures = 0;
+        }
+    }
+
     /// The object is gone.
     pub(super) fn forget(&self, uid: &Uid) {
         self.memory.lock().expect("nobody panics with it").remove(uid);

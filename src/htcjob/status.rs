@@ -11,6 +11,9 @@ use super::types::{HTCJobStatus, Phase};
 use crate::engine::View;
 use crate::limits::JOB_IDS_LISTED;
 
+/// The reason of an object that was refused.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+
 /// What a status is made from, besides the view.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -85,7 +88,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
 /// The status of an HTCJob that was refused: it has failed before it began.
 pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobStatus {
     let Subject { uid, generation, indices, deleting, now } = subject;
-    let failed = ("Failed", true, "InvalidSpec".to_owned(), why.to_owned());
+    let failed = ("Failed", true, INVALID_SPEC.to_owned(), why.to_owned());
     HTCJobStatus {
         active: Some(0),
         succeeded: Some(0),
@@ -99,7 +102,7 @@ pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobSta
         observed_generation: generation,
         start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
         completion_time: Some(old.completion_time.clone().unwrap_or(Time(now))),
-        reason: Some("InvalidSpec".to_owned()),
+        reason: Some(INVALID_SPEC.to_owned()),
         message: Some(why.to_owned()),
         ..HTCJobStatus::default()
     }

@@ -21,7 +21,7 @@ fn ended(proc: u32, outcome: Outcome) -> Progress {
 fn view(progress: Vec<Progress>, waiting: u64) -> View {
     let jobs = progress.into_iter().enumerate();
     let jobs = jobs.map(|(n, progress)| JobView { index: n as u32, progress, report: None }).collect();
-    View { want: Want::Run, waiting, jobs, trouble: None }
+    View { want: Want::Run, indices: 0, waiting, jobs, trouble: None }
 }
 
 fn of(view: &View, indices: u32) -> HTCJobStatus {

@@ -1,7 +1,5 @@
 //! What happens to an HTCJob: accepted, refused, or left.
 
-use std::time::Duration;
-
 use htc_core::workload::Workload;
 use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::controller::Action;
@@ -14,40 +12,48 @@ use super::object::{FINALIZER, Seen};
 use super::state::DoorState;
 use super::status;
 use super::types::{HTCJob, HTCJobStatus, Phase};
-use super::write::write_status;
+use super::write::{Written, write_status};
 use crate::crash_point;
 use crate::engine::{Want, Wish};
-use crate::limits::STATUS_GAP;
+use crate::limits::GONE_LOOK;
 
-/// A valid object: finalizer, wish, status.
+/// A valid object that we do not know: finalizer, then wish, then as every other.
 pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result<Action, ReconcileError> {
     // An object that had our finalizer before we knew it was known to an earlier store.
     let seen_before = job.has_finalizer();
     if !seen_before {
         set_finalizer(job, state, true).await?;
+        crash_point!("finalizer-set");
     }
-    let indices = workload.indices;
-    if state.engine.view(&job.uid).is_none() {
-        let wish = Wish {
-            uid: job.uid.clone(),
-            door: DOOR,
-            namespace: job.namespace.clone(),
-            name: job.name.clone(),
-            workload,
-            seen_before,
-            settled: job.settled(),
-        };
-        state.engine.run(wish).await?;
-    }
+    let wish = Wish {
+        uid: job.uid.clone(),
+        door: DOOR,
+        namespace: job.namespace.clone(),
+        name: job.name.clone(),
+        workload,
+        seen_before,
+        settled: if seen_before { job.settled() } else { Vec::new() },
+    };
+    state.engine.run(wish).await?;
+    follow(job, state).await
+}
+
+/// An object whose wish is known: its status says what the board says. What was accepted counts,
+/// not what we would accept today.
+pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileError> {
     let Some(view) = state.engine.view(&job.uid) else { return Ok(Action::await_change()) };
-    // Before the first complete answer of this life we know less than the status already says.
-    if !state.engine.is_ready() && seen_before {
-        return Ok(Action::requeue(STATUS_GAP));
+    // Before the first complete answer of this life we may know less than the status already says;
+    // the bell rings when it is there.
+    let told = job.object.status.as_ref().is_some_and(|status| status.phase.is_some());
+    if view.want != Want::Run || (told && !state.engine.is_ready()) {
+        return Ok(Action::await_change());
     }
     let old = state.newest_status(job);
-    let new = status::status(job.subject(indices), &view, &old);
-    if let Some(wait) = write_status(job, state, &old, new).await? {
-        return Ok(Action::requeue(wait));
+    let new = status::status(job.subject(view.indices), &view, &old);
+    match write_status(job, state, &old, new).await? {
+        Written::Vanished => return Ok(Action::await_change()),
+        Written::Later(wait) => return Ok(Action::requeue(wait)),
+        Written::Same => {}
     }
     let ended: Vec<u32> = view.jobs.iter().filter(|j| j.progress.end().is_some()).map(|j| j.index).collect();
     state.engine.published(&job.uid, &ended).await?;
@@ -58,13 +64,19 @@ pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result
 pub async fn refuse(job: &Seen, state: &DoorState, why: &str) -> Result<Action, ReconcileError> {
     let old = state.newest_status(job);
     let new = status::refused(job.subject(job.indices()), why, &old);
-    let wait = write_status(job, state, &old, new).await?;
-    Ok(wait.map_or_else(Action::await_change, Action::requeue))
+    Ok(match write_status(job, state, &old, new).await? {
+        Written::Later(wait) => Action::requeue(wait),
+        Written::Same | Written::Vanished => Action::await_change(),
+    })
 }
 
 /// A deleted object: its jobs go first, then the finalizer.
 pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileError> {
     if !job.has_finalizer() {
+        // Somebody took it off: the object goes at once, and its jobs follow.
+        if state.engine.view(&job.uid).is_some() {
+            state.engine.gone(&job.uid, DOOR).await?;
+        }
         state.forget(&job.uid);
         return Ok(Action::await_change());
     }
@@ -83,9 +95,9 @@ pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileErr
         message: view.and_then(|view| view.trouble),
         ..old.clone()
     };
-    let wait = write_status(job, state, &old, new).await?;
+    let written = write_status(job, state, &old, new).await?;
     // The bell of a workload without a name cannot name its object: look again anyway.
-    Ok(Action::requeue(wait.unwrap_or(Duration::from_secs(2))))
+    Ok(Action::requeue(if let Written::Later(wait) = written { wait } else { GONE_LOOK }))
 }
 
 /// Adds or takes away our finalizer, on exactly the object that we saw.

@@ -33,6 +33,9 @@ pub enum StoreError {
     /// A statement or the commit failed; nothing of the request was kept.
     #[error("the database refused: {0}")]
     Refused(#[from] rusqlite::Error),
+    /// The transaction could not be brought to the disk; nothing of the request was kept.
+    #[error("failed to commit: {0}")]
+    Commit(String),
     /// A row does not hold what it should.
     #[error("the database holds something unreadable: {0}")]
     Unreadable(String),
@@ -69,24 +72,29 @@ impl Database {
     }
 
     /// Runs `work` in the writer's next transaction. When this returns `Ok`, it is on disk.
-    pub async fn call<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ///
+    /// The request takes its place in the queue at once, not when it is awaited: callers that make
+    /// it under a lock reach the disk in the order of that lock.
+    pub fn call<T, W>(&self, work: W) -> impl Future<Output = Result<T, StoreError>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         let (answer, receive) = oneshot::channel();
         let job: Work = Box::new(move |transaction| {
             let result = in_savepoint(transaction, work);
             Box::new(move |committed: Result<(), String>| {
                 let result = match committed {
                     Ok(()) => result,
-                    Err(why) => Err(StoreError::Unreadable(format!("the commit failed: {why}"))),
+                    Err(why) => Err(StoreError::Commit(why)),
                 };
                 // A caller that stopped waiting does not want to know.
                 let _ = answer.send(result);
             })
         });
-        self.queue.send(job).map_err(|_| StoreError::Closed)?;
-        receive.await.map_err(|_| StoreError::Closed)?
+        // When the writer is gone, so is `answer`.
+        let _ = self.queue.send(job);
+        async move { receive.await.map_err(|_| StoreError::Closed)? }
     }
 }
 

@@ -71,10 +71,20 @@ pub fn settle(t: &Transaction<'_>, key: &JobKey, job: JobId) -> Result<(), Store
     update(t, key, "jobId = ?5, intent = NULL", job.to_string())
 }
 
-/// The job's end is known.
-pub fn end(t: &Transaction<'_>, key: &JobKey, end: &End, home: bool) -> Result<(), StoreError> {
-    update(t, key, "ending = ?5, intent = NULL", json(end)?)?;
-    update(t, key, "status = ?5", status(Some(end), home))
+/// The job's end is known. One that was known before stays.
+pub fn end(t: &Transaction<'_>, key: &JobKey, end: &End) -> Result<(), StoreError> {
+    let mut statement = t.prepare_cached(&format!(
+        "UPDATE htcjobs SET ending = ?5, status = ?6, intent = NULL WHERE {THIS} AND ending IS NULL"
+    ))?;
+    let JobKey { uid, index, attempt, submission } = key;
+    let status = status(Some(end), false);
+    statement.execute(params![uid.as_str(), index, attempt, submission, json(end)?, status])?;
+    Ok(())
+}
+
+/// The job's files are home.
+pub fn home(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
+    update(t, key, "status = status % 10 + ?5", HOME)
 }
 
 /// The door has made the end known.

@@ -50,7 +50,7 @@ crash_points! { while_a_job_is_deleted:
     after_letting_the_object_go = "finalizer-removed",
 }
 
-/// `half.rs` has it: it needs a tool that dies between commit and files.
+/// `tool.rs` has it: it needs a tool that dies between commit and files.
 const ELSEWHERE: &str = "unstaged-removed";
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use htc_core::workload::progress::Progress;
 use htc_core::workload::report::{Phase, Report};
 use htc_operator::condor::pool::Pool;
-use htc_operator::engine::{View, Want, WishError};
+use htc_operator::engine::{View, Want, Wish, WishError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ pub struct Plan {
     pub data: PathBuf,
     /// Workloads: UID and number of copies.
     pub workloads: Vec<(String, u32)>,
+    /// It has wished them before, in a store that was lost.
+    pub again: bool,
     /// When it wishes them gone.
     pub gone: Option<When>,
 }
@@ -58,7 +60,8 @@ async fn live(plan: &Plan) -> bool {
     let life = Life::begin(options(&plan.data), Pool { environment, ..Pool::default() }).await;
     life.open_door();
     for (name, indices) in &plan.workloads {
-        match life.try_wish(wish(name, *indices)).await {
+        let wish = Wish { seen_before: plan.again, ..wish(name, *indices) };
+        match life.try_wish(wish).await {
             Ok(()) => {}
             Err(WishError::Deleted(_)) if plan.gone.is_some() => {}
             Err(why) => panic!("{why}"),

@@ -35,6 +35,7 @@ pub fn options(data: &Path) -> Options {
         sender: "/bin/true".into(),
         events: None,
         poll: Duration::from_millis(100),
+        lost_after: Duration::from_secs(1),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
     }
@@ -88,6 +89,7 @@ pub struct Life {
     pub engine: Engine,
     tasks: TaskTracker,
     stop: CancellationToken,
+    broken: CancellationToken,
 }
 
 impl Life {
@@ -103,9 +105,10 @@ impl Life {
         let keys = keys.unwrap_or_else(|why| panic!("{why}"));
         let engine = Engine::open(options, pool, keys, Arc::new(Metrics::default())).await;
         let engine = engine.unwrap_or_else(|why| panic!("{why}"));
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        engine.start(&tasks, &stop);
-        Life { engine, tasks, stop }
+        let tasks = TaskTracker::new();
+        let (stop, broken) = (CancellationToken::new(), CancellationToken::new());
+        engine.start(&tasks, &stop, &broken);
+        Life { engine, tasks, stop, broken }
     }
 
     /// Opens a door: it takes every end as soon as it is known.
@@ -194,6 +197,7 @@ impl Life {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        assert!(!self.broken.is_cancelled(), "a worker ended by itself");
     }
 }
 

@@ -7,6 +7,7 @@ mod life;
 #[allow(dead_code, reason = "some verbs are for tests of the engine")]
 mod pool;
 mod tools;
+mod waiting;
 
 #[allow(clippy::unwrap_used, reason = "these are tests")]
 mod claims;

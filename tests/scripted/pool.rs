@@ -3,13 +3,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use htc_operator::condor::pool::Pool;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::life::PATIENCE;
 pub use crate::tools::faults::{Fault, Outage, Planned};
 pub use crate::tools::job::Ending;
 use crate::tools::job::{self, id, int};
@@ -229,27 +228,6 @@ impl Scripted {
         };
         let pids = hanging.into_iter().filter(is_ours).filter_map(|pid| Pid::from_raw(pid.cast_signed()));
         pids.filter(|pid| kill_process(*pid, Signal::KILL).is_ok()).count()
-    }
-
-    /// Waits until so many more calls of a tool have begun.
-    pub async fn calls_more(&self, tool: &str, more: usize) {
-        let count = |state: &State| state.calls.iter().filter(|call| call.tool == tool).count();
-        let target = count(&self.state()) + more;
-        self.eventually(&format!("{more} more calls of {tool}"), |state| count(state) >= target).await;
-    }
-
-    /// Waits until the queue is empty.
-    pub async fn empties(&self) {
-        self.eventually("the queue is empty", |state| state.queue.is_empty()).await;
-    }
-
-    /// Looks until something is so; fails the test when it does not come to that.
-    pub async fn eventually(&self, what: &str, is_so: impl Fn(&State) -> bool) {
-        let started = Instant::now();
-        while !is_so(&self.state()) {
-            assert!(started.elapsed() < PATIENCE, "did not happen: {what}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 }
 

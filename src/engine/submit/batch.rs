@@ -23,7 +23,8 @@ pub struct Picked {
 }
 
 /// Up to `limit` jobs whose descriptions have the same set of commands. Each workload that waits
-/// gets the same share, the oldest first, so that a large one does not hold back the small.
+/// gets the same share, and the shape of the one that was served longest ago comes first, so that
+/// a large one does not hold back the small.
 pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
     let mut waiting: Vec<(&Uid, &Entry, &Arc<Workload>)> = board
         .entries
@@ -31,7 +32,7 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
         .filter(|(_, e)| may_be_submitted(e, now))
         .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
         .collect();
-    waiting.sort_by_key(|(uid, entry, _)| (entry.not_before, *uid));
+    waiting.sort_by_key(|(uid, entry, _)| (entry.served, entry.not_before, *uid));
     let shape = |workload: &Workload| Terms::from(workload).shape();
     let Some(first) = waiting.first().map(|(_, _, workload)| shape(workload)) else { return Vec::new() };
     waiting.retain(|(_, _, workload)| shape(workload) == first);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use htc_core::events;
-use htc_core::workload::names::JobKey;
+use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{JobId, Progress};
 use htc_core::workload::spec::{self, Events, JobSpec};
 use thiserror::Error;
@@ -15,10 +15,11 @@ use super::batch::Picked;
 use crate::condor::submit::{self, Row, Submission, Terms};
 use crate::crash_point;
 use crate::engine::Inner;
-use crate::engine::board::{Intent, Job, ToolEnd};
+use crate::engine::board::{Board, Intent, Job, ToolEnd};
 use crate::engine::files::{lock_intent, make_folder, write_private};
 use crate::engine::wish::stored_job;
 use crate::store::database::{StoreError, now};
+use crate::store::wishes::Want;
 use crate::store::{intents, jobs, wishes};
 
 /// Why a submission could not even be tried.
@@ -36,7 +37,7 @@ impl Inner {
     /// Submits these jobs together; says how the tool ended. Whether they were committed is for
     /// the tracker to find out.
     pub(super) async fn submit(&self, picked: Vec<Picked>) -> Result<ToolEnd, SubmitError> {
-        let id = self.intend(&picked).await?;
+        let (id, picked) = self.intend(picked).await?;
         crash_point!("intent-durable");
         let end = self.call(id, &picked).await;
         if let Some(intent) = self.board().intents.get_mut(&id) {
@@ -47,59 +48,58 @@ impl Inner {
         end
     }
 
-    /// Makes the intent durable: from here on the keys are taken.
-    async fn intend(&self, picked: &[Picked]) -> Result<i64, StoreError> {
-        let mut uids: Vec<_> = picked.iter().map(|p| p.key.uid.clone()).collect();
-        uids.dedup();
-        let (waiting, rows): (Vec<_>, Vec<_>) = {
+    /// Makes the intent durable: from here on the keys are taken. Gives those that are still wanted.
+    async fn intend(&self, picked: Vec<Picked>) -> Result<(i64, Vec<Picked>), StoreError> {
+        let (kept, picked, rows) = {
+            // Under one lock with the request, so that ranges reach the disk in the board's order.
             let mut board = self.board();
-            for p in picked {
-                if let Some(entry) = board.entries.get_mut(&p.key.uid) {
-                    entry.take(p.key.index);
-                    entry.intended += 1;
+            let picked = take(&mut board, picked);
+            let mut uids: Vec<_> = picked.iter().map(|p| p.key.uid.clone()).collect();
+            uids.sort();
+            uids.dedup();
+            let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
+            let waiting: Vec<_> = uids.into_iter().filter_map(ranges).collect();
+            let rows: Vec<(String, Job)> = picked.iter().map(|p| (p.name.clone(), self.new_job(p))).collect();
+            let durable = rows.clone();
+            let kept = self.store.call(move |t| {
+                let id = intents::create(t)?;
+                waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))?;
+                for (name, job) in &durable {
+                    jobs::insert(t, &jobs::StoredJob { intent: Some(id), ..stored_job(name, job) })?;
                 }
-            }
-            let ranges =
-                uids.iter().filter_map(|uid| Some((uid.clone(), board.entries.get(uid)?.waiting.clone())));
-            let job = |p: &Picked| {
-                let progress = Progress::Submitting { job: None };
-                (p.name.clone(), Job::new(p.key.clone(), self.folder(&p.key), progress, None))
-            };
-            (ranges.collect(), picked.iter().map(job).collect())
+                Ok(id)
+            });
+            (kept, picked, rows)
         };
-        let durable = rows.clone();
-        let kept = self.store.call(move |t| {
-            let id = intents::create(t)?;
-            waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))?;
-            for (name, job) in &durable {
-                jobs::insert(t, &jobs::StoredJob { intent: Some(id), ..stored_job(name, job) })?;
-            }
-            Ok(id)
-        });
         let kept = kept.await;
+        self.believe_intent(&kept, rows);
+        kept.map(|id| (id, picked))
+    }
+
+    fn new_job(&self, picked: &Picked) -> Job {
+        let progress = Progress::Submitting { job: None };
+        Job::new(picked.key.clone(), self.folder(&picked.key), progress, None)
+    }
+
+    fn believe_intent(&self, kept: &Result<i64, StoreError>, rows: Vec<(String, Job)>) {
         let mut board = self.board();
-        match &kept {
-            Ok(id) => {
-                let intent = Intent { created: now(), rows: picked.len(), at_work: true, dead: None };
-                board.intents.insert(*id, intent);
-                for (_, mut job) in rows {
+        if let Ok(id) = kept {
+            let intent = Intent { created: now(), rows: rows.len(), at_work: true, dead: None };
+            board.intents.insert(*id, intent);
+        }
+        for (_, mut job) in rows {
+            let JobKey { index, attempt, submission, .. } = job.key;
+            let Some(entry) = board.entries.get_mut(&job.key.uid) else { continue };
+            entry.intended -= 1;
+            match kept {
+                Ok(id) => {
+                    entry.served = Some(Instant::now());
                     job.intent = Some(*id);
-                    if let Some(entry) = board.entries.get_mut(&job.key.uid) {
-                        entry.intended -= 1;
-                        entry.jobs.insert(job.key.index, job);
-                    }
+                    entry.jobs.insert(index, job);
                 }
-            }
-            Err(_) => {
-                for JobKey { uid, index, attempt, submission } in picked.iter().map(|p| &p.key) {
-                    if let Some(entry) = board.entries.get_mut(uid) {
-                        entry.intended -= 1;
-                        entry.put_back(*index, *attempt, *submission);
-                    }
-                }
+                Err(_) => entry.put_back(index, attempt, submission),
             }
         }
-        kept
     }
 
     /// Writes the files, starts the tool and follows it to its end.
@@ -124,9 +124,13 @@ impl Inner {
         crash_point!("submit-tool-ended");
         self.metrics.submission(picked.len(), started.elapsed(), end.as_ref().err().map(|e| e.kind()));
         Ok(match end {
-            Ok(()) => ToolEnd::Well,
+            Ok(()) => {
+                self.board().submit_trouble = None;
+                ToolEnd::Well
+            }
             Err(why) if submit::is_outage(&why) => {
                 tracing::warn!(%why, jobs = picked.len(), "a submission failed; its jobs are looked for");
+                self.board().submit_trouble = Some(why.to_string());
                 ToolEnd::Outage
             }
             Err(why) => {
@@ -204,4 +208,15 @@ impl Inner {
             terms: Terms::from(&**workload),
         }
     }
+}
+
+/// Takes the picked indices out of what waits; those that are not wanted any more are left out.
+fn take(board: &mut Board, picked: Vec<Picked>) -> Vec<Picked> {
+    let mut wanted = |p: &Picked| {
+        let entry = board.entries.get_mut(&p.key.uid).filter(|entry| entry.want == Want::Run)?;
+        entry.take(p.key.index)?;
+        entry.intended += 1;
+        Some(())
+    };
+    picked.into_iter().filter(|p| wanted(p).is_some()).collect()
 }

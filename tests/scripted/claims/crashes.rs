@@ -11,6 +11,7 @@ use htc_core::workload::names::JobKey;
 use htc_operator::config::crash::POINTS;
 use libtest_mimic::Trial;
 
+use super::submit;
 use crate::harness::{Plan, When};
 use crate::pool::{Event, Fault, Scripted};
 
@@ -55,7 +56,10 @@ const ENDING: &[&str] = &[
 ];
 
 /// Points of a workload that shall be gone.
-const LEAVING: &[&str] = &["removed", "gone-durable"];
+const LEAVING: &[&str] = &["workload-acknowledged", "removed", "gone-durable"];
+
+/// Points of second copies.
+const COPIES: &[&str] = &["copies-removed"];
 
 /// Points of jobs whose files did not arrive.
 const UNSTAGED: &[&str] = &["submit-tool-ended", "unstaged-removed", "settle-durable:3", "settle-durable:4"];
@@ -66,19 +70,25 @@ struct Scene {
     points: &'static [&'static [&'static str]],
     gone: Option<When>,
     fault: Option<Fault>,
+    /// Copies of the first job that an earlier life left in the queue.
+    copies: &'static [&'static str],
 }
 
+const PLAIN: Scene =
+    Scene { name: "run", points: &[SUBMITTING, ENDING], gone: None, fault: None, copies: &[] };
+
 const SCENES: &[Scene] = &[
-    Scene { name: "run", points: &[SUBMITTING, ENDING], gone: None, fault: None },
-    Scene { name: "unstaged", points: &[UNSTAGED], gone: None, fault: Some(Fault::SpoolFails) },
+    Scene { name: "unstaged", points: &[UNSTAGED], fault: Some(Fault::SpoolFails), ..PLAIN },
+    PLAIN,
+    Scene { name: "copies", points: &[COPIES], copies: &["a/0/0/7", "a/0/0/8"], ..PLAIN },
     Scene {
         name: "gone_while_submitting",
         points: &[SUBMITTING, LEAVING],
         gone: Some(When::Submitting),
-        fault: None,
+        ..PLAIN
     },
-    Scene { name: "gone_while_running", points: &[LEAVING], gone: Some(When::Running), fault: None },
-    Scene { name: "gone_after_the_end", points: &[LEAVING], gone: Some(When::Ended), fault: None },
+    Scene { name: "gone_while_running", points: &[LEAVING], gone: Some(When::Running), ..PLAIN },
+    Scene { name: "gone_after_the_end", points: &[LEAVING], gone: Some(When::Ended), ..PLAIN },
 ];
 
 /// One trial for each point of each scene.
@@ -106,12 +116,19 @@ fn every_crash_point_is_tried() {
 
 fn crash(scene: &Scene, point: &str) {
     let scripted = Scripted::new();
+    for copy in scene.copies {
+        super::finish(async { submit(&scripted, &[copy]).await.1.unwrap() });
+    }
     scripted.auto_run(0);
     if let Some(fault) = &scene.fault {
         scripted.fault("condor_submit", fault.clone());
     }
-    let workloads = vec![("a".to_owned(), 3), ("b".to_owned(), 1)];
-    let plan = Plan { data: scripted.path().join("data"), workloads, gone: scene.gone };
+    let again = !scene.copies.is_empty();
+    let workloads = match again {
+        true => vec![("a".to_owned(), 1)],
+        false => vec![("a".to_owned(), 3), ("b".to_owned(), 1)],
+    };
+    let plan = Plan { data: scripted.path().join("data"), workloads, again, gone: scene.gone };
 
     let first = harness(&scripted, &plan, Some(point));
     let said = String::from_utf8_lossy(&first.stderr);
@@ -122,7 +139,9 @@ fn crash(scene: &Scene, point: &str) {
     let second = harness(&scripted, &plan, None);
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(second.status.success(), "after {point}: {said} {:#?}", scripted.journal());
-    once(&scripted);
+    if scene.copies.is_empty() {
+        once(&scripted);
+    }
     assert!(scripted.jobs().is_empty(), "{:?}", scripted.jobs());
     match scene.gone {
         None => all_have_run(&scripted, &plan, &String::from_utf8_lossy(&second.stdout)),
@@ -162,10 +181,13 @@ fn all_have_run(scripted: &Scripted, plan: &Plan, said: &str) {
     for entry in scripted.journal() {
         if entry.event == Event::Ended(0) {
             let key: JobKey = entry.key.parse().unwrap();
+            *ended.entry(key.uid.to_string()).or_default() += 1;
+            if plan.again {
+                continue;
+            }
             let folder = format!("jobs/{}/{}.{}.{}", key.uid, key.index, key.attempt, key.submission);
             let file = |name: &str| plan.data.join(Path::new(&folder)).join(name);
             assert!(file("result.json").is_file() && file("work/out.txt").is_file(), "{folder}");
-            *ended.entry(key.uid.to_string()).or_default() += 1;
         }
     }
     assert_eq!(ended.into_iter().collect::<Vec<_>>(), plan.workloads);
