@@ -81,10 +81,10 @@ impl Inner {
         }
     }
 
-    fn is_home(&self, key: &JobKey, result: Report) -> Option<Home> {
+    fn is_home(&self, key: &JobKey, result: Option<Report>) -> Option<Home> {
         let board = self.board();
         let job = board.job(key)?;
-        let result = Some(result).filter(|r| r.start >= job.starts);
+        let result = result.filter(|r| r.key == *key && r.start >= job.starts);
         let report = job.final_report().map(|r| (**r).clone()).or(result);
         let end = match (&job.progress, &job.finished) {
             (Progress::Ended { end, .. }, _) => end.clone(),
@@ -122,7 +122,7 @@ async fn fetch(
         // Exit code 0 is given to a call that found no job too, and a file may be there without the
         // others: it takes both.
         let proof = match &called {
-            Ok(()) => read_result(&folder, &key).await,
+            Ok(()) => read_result(&folder).await,
             Err(why) => Err(why.clone()),
         };
         match proof {
@@ -140,13 +140,12 @@ fn result_file(folder: &str) -> PathBuf {
     Path::new(folder).join(RESULT_FILE)
 }
 
-/// The last report of a job whose files are home.
-async fn read_result(folder: &str, key: &JobKey) -> Result<Report, String> {
+/// The last report of a job whose files are home. A sender that was killed has left the file
+/// empty: that it came is proof all the same, and the ad tells how the job ended.
+async fn read_result(folder: &str) -> Result<Option<Report>, String> {
     let path = result_file(folder);
-    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    let bytes = tokio::fs::read(&path).await.map_err(|why| failed(&why))?;
-    let report: Report = serde_json::from_slice(&bytes).map_err(|why| failed(&why))?;
-    if report.key == *key { Ok(report) } else { Err(failed(&"is of another job")) }
+    let bytes = tokio::fs::read(&path).await.map_err(|why| format!("{}: {why}", path.display()))?;
+    Ok(serde_json::from_slice(&bytes).ok())
 }
 
 async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {

@@ -36,7 +36,7 @@ async fn lose_store(scripted: &Scripted, life: Life) {
 }
 
 /// The store was made long ago.
-fn age_store(scripted: &Scripted) {
+pub fn age_store(scripted: &Scripted) {
     let store = rusqlite::Connection::open(scripted.path().join("data/htcjobs.db")).unwrap();
     assert_eq!(store.execute("UPDATE facts SET value = '1000000000' WHERE name = 'born'", []).unwrap(), 1);
 }

@@ -75,7 +75,7 @@ async fn options_and_containers_reach_the_ad() {
     let ad = scripted.job("u/0/0/0").unwrap();
     assert_eq!(ad["RequestMemory"], "2 GB");
     assert_eq!(ad["JobFlavour"], "espresso");
-    assert_eq!(ad["TransferOutput"], "result.json,work,log.main,log.main.prev");
+    assert_eq!(ad["TransferOutput"], "work,log.main,log.main.prev,result.json");
     assert_eq!(ad["JobBatchName"], "default/test");
     assert_eq!(ad["JobMaxVacateTime"], 40);
 }
