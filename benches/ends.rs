@@ -18,14 +18,18 @@ const JOBS: usize = 20;
 const SCRIPT: &str = "sleep 1.3\ndate +%s.%N\n";
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The rows of this subject.
-pub async fn rows(bed: &mut Bed) -> Rows {
+/// The row of jobs that report.
+pub async fn routed(bed: &mut Bed) -> Rows {
+    row(bed, "end -> status, with a route", "route").await.map(|row| vec![row])
+}
+
+/// The row of jobs that do not report.
+pub async fn unrouted(bed: &mut Bed) -> Rows {
     let route = bed.settings.get("HTC_EVENTS_URL").cloned();
-    let with = row(bed, "end -> status, with a route", "route").await?;
     bed.set("HTC_EVENTS_URL", None);
-    let without = row(bed, "end -> status, without a route", "no-route").await;
+    let row = row(bed, "end -> status, without a route", "no-route").await;
     bed.set("HTC_EVENTS_URL", route.as_deref());
-    Ok(vec![with, without?])
+    row.map(|row| vec![row])
 }
 
 async fn row(bed: &mut Bed, name: &str, prefix: &str) -> Result<Row, String> {

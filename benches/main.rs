@@ -2,7 +2,7 @@
 //! It runs inside the pool's root as the submitting user, with the released binaries of `$HTC_BED/bin`.
 //!
 //! A row fails only when what it counts is not there; how long something took is for people to judge.
-//! Subjects can be named: `make bench ARGS=submit`.
+//! Subjects can be named: `testbed/bench.sh submit routed`.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 
@@ -42,7 +42,8 @@ type Subject = for<'a> fn(&'a mut Bed) -> LocalBoxFuture<'a, Rows>;
 const SUBJECTS: &[(&str, Subject)] = &[
     ("sender", |_| Box::pin(async { sender::rows() })),
     ("submit", |bed| Box::pin(submit::rows(bed))),
-    ("ends", |bed| Box::pin(ends::rows(bed))),
+    ("routed", |bed| Box::pin(ends::routed(bed))),
+    ("unrouted", |bed| Box::pin(ends::unrouted(bed))),
 ];
 
 fn main() -> ExitCode {
@@ -83,9 +84,10 @@ fn main() -> ExitCode {
         if table.has_failed() {
             eprintln!("--- the end of the operator's log ---\n{}", operator::last_words(bed));
         }
+        // Before the harness clears up, which may fail.
+        table.print();
+        table.write();
     }));
-    table.print();
-    table.write();
     if table.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

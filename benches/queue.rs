@@ -10,6 +10,7 @@ use htc_operator::condor::ad::INSTANCE;
 use htc_operator::condor::pool::Pool;
 use htc_operator::condor::{act, query, quote};
 use htc_operator::config::tool_environment;
+use htc_operator::engine::files::remove_folder;
 use tokio::time::sleep;
 
 use crate::harness::Bed;
@@ -26,6 +27,9 @@ pub struct Committed {
     /// schedd takes up to a second for this after the tool has ended.
     pub staged: Instant,
 }
+
+/// The corners that there may be.
+const NAMES: [&str; 2] = ["raw", "engine"];
 
 /// An instance in the queue of the bed's schedd.
 pub struct Queue {
@@ -65,6 +69,7 @@ impl Committed {
 impl Corner {
     /// One beside that of the bed.
     pub fn beside(bed: &Bed, name: &str) -> Corner {
+        assert!(NAMES.contains(&name), "it would not be cleared");
         let instance = format!("{}-{name}", bed.id);
         let folder = bed.folder.with_file_name(&instance);
         fs::create_dir_all(&folder).unwrap();
@@ -75,14 +80,11 @@ impl Corner {
 
     /// Nothing stays of those that were beside a bed, whatever became of their subject.
     pub async fn clear_all(bed: &Bed) -> Result<(), String> {
-        let prefix = format!("{}-", bed.id);
-        let all = fs::read_dir(bed.folder.with_file_name("")).map_err(|e| e.to_string())?;
-        for folder in all.filter_map(Result::ok).map(|entry| entry.path()) {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(&prefix) {
-                Queue::of(name).clear().await?;
-                fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
-            }
+        for name in NAMES {
+            let instance = format!("{}-{name}", bed.id);
+            let folder = bed.folder.with_file_name(&instance);
+            Queue::of(instance).clear().await?;
+            remove_folder(&folder).map_err(|e| e.to_string())?;
         }
         Ok(())
     }

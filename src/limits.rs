@@ -85,6 +85,9 @@ pub const YOUNG_STORE: Duration = Duration::from_secs(600);
 /// How often the door asks whether a deleted object's jobs are gone; mostly the bell is quicker.
 pub const GONE_LOOK: Duration = Duration::from_secs(2);
 
+/// The watch brings a changed object within this time.
+pub const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
+
 /// An event that cannot be written in this time is not written.
 pub const EVENT_DEADLINE: Duration = Duration::from_secs(10);
 

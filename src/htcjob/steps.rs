@@ -15,14 +15,16 @@ use super::types::{HTCJob, HTCJobStatus, Phase};
 use super::write::{Written, write_status};
 use crate::crash_point;
 use crate::engine::{Want, Wish};
-use crate::limits::GONE_LOOK;
+use crate::limits::{CONFLICT_PAUSE, GONE_LOOK};
 
 /// A valid object that we do not know: finalizer, then wish, then as every other.
 pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result<Action, ReconcileError> {
     // An object that had our finalizer before we knew it was known to an earlier store.
     let seen_before = job.has_finalizer();
     if !seen_before {
-        set_finalizer(job, state, true).await?;
+        if !set_finalizer(job, state, true).await? {
+            return Ok(Action::requeue(CONFLICT_PAUSE));
+        }
         crash_point!("finalizer-set");
     }
     let wish = Wish {
@@ -83,7 +85,9 @@ pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileErr
     state.engine.gone(&job.uid, DOOR).await?;
     let view = state.engine.view(&job.uid);
     if view.as_ref().is_some_and(|view| view.want == Want::Tombstone) {
-        set_finalizer(job, state, false).await?;
+        if !set_finalizer(job, state, false).await? {
+            return Ok(Action::requeue(CONFLICT_PAUSE));
+        }
         crash_point!("finalizer-removed");
         state.forget(&job.uid);
         return Ok(Action::await_change());
@@ -100,8 +104,9 @@ pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileErr
     Ok(Action::requeue(if let Written::Later(wait) = written { wait } else { GONE_LOOK }))
 }
 
-/// Adds or takes away our finalizer, on exactly the object that we saw.
-async fn set_finalizer(job: &Seen, state: &DoorState, present: bool) -> Result<(), ReconcileError> {
+/// Adds or takes away our finalizer, on exactly the object that we saw; false when it has changed
+/// since, as by our own status, and the watch is about to bring it.
+async fn set_finalizer(job: &Seen, state: &DoorState, present: bool) -> Result<bool, ReconcileError> {
     let others = job.object.finalizers().iter().filter(|f| *f != FINALIZER).cloned();
     let finalizers: Vec<String> = others.chain(present.then(|| FINALIZER.to_owned())).collect();
     let patch = json!({ "metadata": {
@@ -111,7 +116,8 @@ async fn set_finalizer(job: &Seen, state: &DoorState, present: bool) -> Result<(
     }});
     let api: Api<PartialObjectMeta<HTCJob>> = Api::namespaced(state.client.clone(), &job.namespace);
     match api.patch_metadata(&job.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Err(kube::Error::Api(e)) if e.code == 404 && !present => Ok(()),
-        other => other.map(drop).map_err(ReconcileError::Finalizer),
+        Err(kube::Error::Api(e)) if e.code == 404 && !present => Ok(true),
+        Err(kube::Error::Api(e)) if e.code == 409 => Ok(false),
+        other => other.map(|_| true).map_err(ReconcileError::Finalizer),
     }
 }

@@ -3,7 +3,7 @@
 use htc_operator::config::crash::POINTS;
 use htc_operator::htcjob::types::Phase;
 
-use crate::harness::{Bed, host, on_bed};
+use crate::harness::{Bed, host, on_bed, until};
 
 /// One test for each crash point, so that each has its name and they run side by side.
 macro_rules! crash_points {
@@ -22,6 +22,7 @@ macro_rules! crash_points {
 }
 
 crash_points! { while_jobs_run:
+    after_the_finalizer = "finalizer-set",
     after_the_wish = "wish-durable",
     after_the_intent = "intent-durable",
     after_the_files_of_a_submission = "submit-files-written",
@@ -45,22 +46,25 @@ crash_points! { while_jobs_run:
 }
 
 crash_points! { while_a_job_is_deleted:
+    after_acknowledging = "workload-acknowledged",
     after_removing = "removed",
     after_burying = "gone-durable",
     after_letting_the_object_go = "finalizer-removed",
 }
 
+crash_points! { while_there_is_a_copy:
+    after_removing = "copies-removed",
+}
+
 /// `tool.rs` has it: it needs a tool that dies between commit and files.
-const ELSEWHERE: &str = "unstaged-removed";
+const ELSEWHERE: &[&str] = &["unstaged-removed"];
 
 #[test]
 fn every_crash_point_has_a_test() {
-    let mut covered: Vec<&str> = [while_jobs_run::COVERED, while_a_job_is_deleted::COVERED, &[ELSEWHERE]]
-        .concat()
-        .iter()
-        .map(|point| point.split(':').next().unwrap())
-        .collect();
-    covered.dedup();
+    use {while_a_job_is_deleted as deleted, while_jobs_run as run, while_there_is_a_copy as copy};
+
+    let all = [run::COVERED, deleted::COVERED, copy::COVERED, ELSEWHERE].concat();
+    let covered: Vec<&str> = all.iter().map(|point| point.split(':').next().unwrap()).collect();
     let missing: Vec<_> = POINTS.iter().filter(|point| !covered.contains(point)).collect();
     assert!(missing.is_empty(), "no test aborts at {missing:?}");
 }
@@ -100,6 +104,31 @@ async fn while_a_job_is_deleted(point: &str) {
         bed.until_queue_empty().await;
         bed.assert_committed_once(&job, 1).await;
         assert!(!bed.data().join("jobs").join(&job.uid).exists());
+    })
+    .await;
+}
+
+async fn while_there_is_a_copy(point: &str) {
+    on_bed(async |bed: &mut Bed| {
+        bed.set("HTC_CRASH_POINT", Some(point));
+        bed.start().await;
+        let job = bed.apply(host("copied", &(bed.gate("go") + "echo first"))).await;
+        bed.until_queued(&job, 2, 1).await;
+        bed.submit_by_hand(&job, &format!("{}/0/0/9", job.uid)).await;
+        bed.crashed().await;
+
+        bed.set("HTC_CRASH_POINT", None);
+        bed.start().await;
+        until("the copy to go", async || match bed.queued(&job).await {
+            one if one.len() == 1 => Ok(()),
+            more => Err(format!("{more:?}")),
+        })
+        .await;
+        bed.open("go");
+        bed.until_phase(&job, Phase::Succeeded).await;
+        assert_eq!(bed.log_of(&job).await, "first\n");
+        bed.until_queue_empty().await;
+        bed.assert_committed_once(&job, 1).await;
     })
     .await;
 }

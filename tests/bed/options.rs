@@ -13,12 +13,12 @@ async fn commands_and_attributes_reach_the_ad() {
     with_operator(async |bed| {
         let mut job = host("terms", "true");
         job.spec.htcopts =
-            Some("request_memory = 123\npriority = 7\n+BedFlavour = \"a, b # c\"\nrequirements = MY.Never =?= true\n".into());
+            Some("request_memory = 123\npriority = 7\n+JobFlavour = \"a, b # c\"\nrequirements = MY.Never =?= true\n".into());
         let job = bed.apply(job).await;
         bed.until_queued(&job, 1, 1).await;
         let ad = bed.queued(&job).await.remove(0);
         assert_eq!((&ad["RequestMemory"], &ad["JobPrio"]), (&json!(123), &json!(7)));
-        assert_eq!(ad["BedFlavour"], "a, b # c");
+        assert_eq!(ad["JobFlavour"], "a, b # c");
         assert_eq!(ad["JobBatchName"], json!(format!("{}/terms", bed.namespace)));
         let requirements = ad["Requirements"].as_str().unwrap();
         assert!(requirements.contains("MY.Never"), "{requirements}");
@@ -36,6 +36,11 @@ async fn a_command_that_is_not_allowed_is_refused_with_its_line_and_nothing_is_s
         let message = refused(bed, &job).await;
         assert!(message.starts_with("spec.htcopts: line 2 "), "{message}");
         assert!(message.contains("executable"), "{message}");
+        let mut ours = host("ours", "true");
+        ours.spec.htcopts = Some("+HTCAck = true".into());
+        let ours = bed.apply(ours).await;
+        let message = refused(bed, &ours).await;
+        assert!(message.starts_with("spec.htcopts: line 1 ") && message.contains("HTCAck"), "{message}");
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::fs;
 use crate::harness::{host, until, with_operator};
 
 /// What lets the pool take a job only when the test wants.
-const RELEASE: &str = "+BedFlavour = \"kept\"\nrequirements = MY.BedFlavour == \"go\"";
+const RELEASE: &str = "+JobFlavour = \"kept\"\nrequirements = MY.JobFlavour == \"go\"";
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -37,7 +37,7 @@ async fn killed_while_jobs_are_idle_running_and_ending() {
         bed.kill().await;
         bed.start().await;
         bed.open("run");
-        bed.edit(&idle, "BedFlavour", "\"go\"").await;
+        bed.edit(&idle, "JobFlavour", "\"go\"").await;
         bed.until_phase(&running, Phase::Succeeded).await;
         bed.until_phase(&idle, Phase::Succeeded).await;
         assert_eq!(bed.logs(&running, Some(2)).await.unwrap(), b"running 2\n");

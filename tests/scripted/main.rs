@@ -28,6 +28,6 @@ fn main() -> ExitCode {
     }
     let mut arguments = libtest_mimic::Arguments::from_args();
     // They wait for processes most of their time.
-    arguments.test_threads.get_or_insert(16);
+    arguments.test_threads.get_or_insert(32);
     libtest_mimic::run(&arguments, claims::all()).exit_code()
 }

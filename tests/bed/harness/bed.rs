@@ -92,7 +92,7 @@ impl Bed {
         let key_file = folder.join("master.key");
         fs::write(&key_file, format!("{KEY_ID}:{}\n", STANDARD.encode(MASTER_KEY))).unwrap();
         fs::set_permissions(&key_file, Permissions::from_mode(0o600)).unwrap();
-        let other_namespace = format!("{id}-b");
+        let other_namespace = format!("{id}{}", sweep::OTHER);
         cluster::make_namespace(&client, &id).await;
         cluster::make_namespace(&client, &other_namespace).await;
         let sender =

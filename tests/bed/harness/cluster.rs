@@ -36,6 +36,13 @@ pub async fn make_namespace(client: &Client, name: &str) {
     Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
 }
 
+/// The names of the namespaces that tests have made.
+pub async fn test_namespaces(client: &Client) -> Vec<String> {
+    let ours = ListParams::default().labels("htc.cern.ch/test=bed");
+    let list = Api::<Namespace>::all(client.clone()).list_metadata(&ours).await.unwrap();
+    list.items.iter().map(ResourceExt::name_any).collect()
+}
+
 /// Removes a namespace with all its HTCJobs, whose finalizers nobody serves any more.
 pub async fn remove_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
     let jobs: Api<HTCJob> = Api::namespaced(client.clone(), name);

@@ -18,7 +18,7 @@ pub const AWAY: bool = true;
 pub const HERE: bool = false;
 
 const ATTRIBUTES: &str = "HTCOperatorKey,HTCOperatorUid,ClusterId,ProcId,JobStatus,StageInFinish,\
-                          NumShadowStarts,RequestMemory,JobPrio,BedFlavour,Requirements,JobBatchName";
+                          NumShadowStarts,RequestMemory,JobPrio,JobFlavour,Requirements,JobBatchName";
 
 /// Runs a tool of HTCondor's; gives what it wrote, or what it complained of.
 pub async fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
@@ -78,7 +78,8 @@ impl Bed {
         until(&format!("{count} jobs of {} in state {status}", job.name), async || {
             let ads = self.queued(job).await;
             let found = ads.iter().filter(|ad| ad["JobStatus"] == status).count();
-            if found == count { Ok(()) } else { Err(format!("{found}: {ads:?}")) }
+            let message = self.status(job).await.message;
+            if found == count { Ok(()) } else { Err(format!("{found}: {ads:?}; status: {message:?}")) }
         })
         .await;
     }
@@ -99,6 +100,18 @@ impl Bed {
             tool("condor_qedit", &["-constraint", &constraint, attribute, value]).await
         })
         .await;
+    }
+
+    /// Submits a job that nobody wished, with a key of an HTCJob.
+    pub async fn submit_by_hand(&self, job: &Job, key: &str) {
+        let file = self.folder.join("by-hand");
+        let text = format!(
+            "executable = /bin/sleep\narguments = 1000\nMY.HTCOperatorInstance = \"{}\"\n\
+             MY.HTCOperatorUid = \"{}\"\nMY.HTCOperatorKey = \"{key}\"\nqueue\n",
+            self.id, job.uid
+        );
+        std::fs::write(&file, text).unwrap();
+        tool("condor_submit", &[file.to_str().unwrap()]).await.unwrap();
     }
 
     /// The oracle: each index was committed with all its files exactly once, whatever happened.
@@ -123,13 +136,14 @@ impl Bed {
     }
 }
 
-/// Takes everything of an instance out of the queue.
+/// Takes everything of an instance out of the queue; an error says what is still there.
 pub async fn remove_all(instance: &str) -> Result<(), String> {
     let constraint = format!("HTCOperatorInstance == \"{instance}\"");
     let left = tool("condor_q", &["-allusers", "-af", "ClusterId", "-constraint", &constraint]).await?;
-    if !left.trim().is_empty() {
-        tool("condor_qedit", &["-constraint", &constraint, "HTCAck", "true"]).await?;
-        tool("condor_rm", &["-constraint", &constraint]).await?;
+    if left.trim().is_empty() {
+        return Ok(());
     }
-    Ok(())
+    tool("condor_qedit", &["-constraint", &constraint, "HTCAck", "true"]).await?;
+    tool("condor_rm", &["-constraint", &constraint]).await?;
+    Err(format!("clusters {left}"))
 }

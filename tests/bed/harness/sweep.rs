@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use kube::Client;
 use tokio::sync::OnceCell;
 
+use super::patience::until;
 use super::{bed_folder, cluster, pool};
+
+/// What the name of the second namespace ends with.
+pub const OTHER: &str = "-b";
 
 /// Holds the folder of each test.
 pub fn folder() -> PathBuf {
@@ -29,8 +33,9 @@ pub fn assert_alone() {
 
 /// Takes an instance's jobs out of the queue and its namespaces away.
 pub async fn clear(client: &Client, id: &str) -> Result<(), String> {
-    pool::remove_all(id).await?;
-    for namespace in [id.to_owned(), format!("{id}-b")] {
+    // Jobs that leave by themselves in this moment make the tools fail.
+    until("the queue to be cleared", async || pool::remove_all(id).await).await;
+    for namespace in [id.to_owned(), format!("{id}{OTHER}")] {
         match cluster::remove_namespace(client, &namespace).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             other => other.map_err(|e| e.to_string())?,
@@ -43,11 +48,23 @@ pub async fn clear(client: &Client, id: &str) -> Result<(), String> {
 pub async fn leftovers(client: &Client) {
     static DONE: OnceCell<()> = OnceCell::const_new();
     DONE.get_or_init(|| async {
-        let Ok(folders) = fs::read_dir(folder()) else { return };
-        for folder in folders.map(|entry| entry.unwrap().path()).filter(|f| !f.join("kept").exists()) {
-            let Some(_lock) = lock(&folder) else { continue };
-            clear(client, &folder.file_name().unwrap().to_string_lossy()).await.unwrap();
-            fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir_all(folder()).unwrap();
+        let mut ids = cluster::test_namespaces(client).await;
+        ids.iter_mut().for_each(|id| id.truncate(id.trim_end_matches(OTHER).len()));
+        let folders = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
+        ids.extend(folders.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let folder = folder().join(&id);
+            let lock = lock(&folder);
+            if folder.exists() && lock.is_none() {
+                continue;
+            }
+            clear(client, &id).await.unwrap();
+            if folder.exists() && !folder.join("kept").exists() {
+                fs::remove_dir_all(&folder).unwrap();
+            }
         }
     })
     .await;

@@ -16,7 +16,7 @@ use crate::harness::{Plan, When};
 use crate::pool::{Event, Fault, Scripted};
 
 /// Points of the HTCJob door; its own tests die there.
-const ELSEWHERE: &[&str] = &["status-written", "finalizer-removed"];
+const ELSEWHERE: &[&str] = &["finalizer-set", "status-written", "finalizer-removed"];
 
 /// Points that a submission passes, and what may pass before and after it.
 const SUBMITTING: &[&str] = &[
