@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::{FusedFuture, OptionFuture};
 use htc_operator::condor::ad::INSTANCE;
 use htc_operator::condor::pool::Pool;
 use htc_operator::condor::{act, query, quote};
@@ -108,28 +110,31 @@ impl Queue {
     pub async fn until_staged(&self, n: usize, intents: &Path) -> Result<Committed, String> {
         let began = Instant::now();
         let (mut before, mut asked, mut seen) = (BTreeSet::new(), began, 0);
-        let mut spooled = began;
+        let (mut spooled, mut news) = (began, false);
+        let mut question = OptionFuture::from(None);
         while began.elapsed() < PATIENCE {
             let alive = tools_alive(intents);
-            let one_ended = before.difference(&alive).next().is_some();
             if alive != before {
                 tracing::debug!(after = ?began.elapsed(), instance = self.instance, ?alive, "tools at work");
             }
-            if one_ended {
-                spooled = Instant::now();
+            if before.difference(&alive).next().is_some() {
+                (spooled, news) = (Instant::now(), true);
             }
-            // Only in case the end of a tool was overlooked.
+            // The long one is only in case that the end of a tool was overlooked.
             let pause = Duration::from_millis(if alive.is_empty() && seen > 0 { 100 } else { 5000 });
-            if one_ended || asked.elapsed() > pause {
-                asked = Instant::now();
-                seen = self.staged().await?;
-                tracing::debug!(after = ?began.elapsed(), seen, one_ended, "asked");
-                if seen >= n {
-                    return Ok(Committed { spooled, staged: asked });
-                }
+            if question.is_terminated() && (news || asked.elapsed() > pause) {
+                (asked, news) = (Instant::now(), false);
+                question = Some(Box::pin(self.staged()).fuse()).into();
             }
             before = alive;
-            sleep(Duration::from_millis(10)).await;
+            tokio::select! {
+                Some(answer) = &mut question => seen = answer?,
+                () = sleep(Duration::from_millis(10)) => continue,
+            }
+            tracing::debug!(after = ?began.elapsed(), seen, "asked");
+            if seen >= n {
+                return Ok(Committed { spooled, staged: asked });
+            }
         }
         Err(format!("only {seen} of {n} ads were there after {PATIENCE:?}"))
     }

@@ -73,8 +73,16 @@ pub const MESSAGE_MAX: usize = 900;
 /// A removal that was asked for is asked for again after this time.
 pub const REMOVAL_REPEAT: Duration = Duration::from_secs(10);
 
-/// While something is being removed, looks come as often as this.
-pub const REMOVAL_LOOK: Duration = Duration::from_millis(400);
+/// While something is being removed or settles, looks come as often as this.
+pub const QUICK_LOOK: Duration = Duration::from_millis(300);
+
+/// The schedd takes about a second from the end of a `condor_submit` to `StageInFinish`.
+pub const SETTLING: Duration = Duration::from_secs(3);
+
+/// Wishes that come within this time of a submission's end are a burst: they wait for one another
+/// until none has come for the second time, and not longer than the third. A lonely one does not.
+pub const BURST: (Duration, Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_millis(50), Duration::from_millis(250));
 
 /// The rest after a query is bounded by this, however long the query took.
 pub const QUERY_REST_MAX: Duration = Duration::from_secs(5);

@@ -106,6 +106,7 @@ impl Engine {
     ) -> Result<Engine, StoreError> {
         let store = Database::open(&options.data.join("htcjobs.db"))?;
         let (board, born) = start::load(&store).await?;
+        start::tidy(&options.data.join("intents"), &board);
         Ok(Engine(Arc::new(Inner {
             options,
             pool,

@@ -11,7 +11,6 @@ use htc_core::workload::report::{RESULT_FILE, Report};
 use tokio::time::timeout;
 
 use super::Inner;
-use super::board::Job;
 use super::judge;
 use super::tracker::backoff;
 use crate::condor::ad::KEY;
@@ -33,7 +32,8 @@ pub async fn work(inner: Arc<Inner>) {
             let next = failures.values().map(|(_, at)| at.saturating_duration_since(Instant::now())).min();
             let rest = next.unwrap_or(IDLE_LOOK).max(Duration::from_millis(100));
             let _ = timeout(rest, inner.fetch_bell.notified()).await;
-            failures.retain(|key, _| inner.board().job(key).is_some_and(Job::wants_files));
+            failures
+                .retain(|key, _| inner.board().job(key).is_some_and(|job| job.wants_files() && !job.left));
             continue;
         }
         if let Err(why) = fetch(&inner, wanted, &mut failures).await {

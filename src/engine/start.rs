@@ -1,10 +1,12 @@
 //! Rebuilds the board from the store.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use htc_core::workload::progress::Progress;
 
 use super::board::{Board, Entry, Intent, Job};
+use super::files;
 use crate::limits::TOMBSTONE_KEPT;
 use crate::store::database::{Database, StoreError, now};
 use crate::store::jobs::StoredJob;
@@ -40,6 +42,19 @@ pub async fn load(store: &Database) -> Result<(Board, i64), StoreError> {
         }
     }
     Ok((board, born))
+}
+
+/// Removes what a crash left of submissions that are settled.
+pub fn tidy(intents: &Path, board: &Board) {
+    let Ok(folders) = std::fs::read_dir(intents) else { return };
+    for folder in folders.flatten() {
+        let id = folder.file_name().to_str().and_then(|name| name.parse().ok());
+        if id.is_some_and(|id: i64| !board.intents.contains_key(&id))
+            && let Err(why) = files::remove_folder(&folder.path())
+        {
+            tracing::warn!(%why, folder = %folder.path().display(), "failed to remove the rest of a submission");
+        }
+    }
 }
 
 fn job(stored: StoredJob) -> Job {

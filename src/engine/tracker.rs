@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
+use super::board::ToolEnd;
 use super::judge::Look;
 use crate::condor::ad::Ad;
 use crate::condor::cli::CallError;
 use crate::condor::query;
 use crate::limits::{
-    BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR, QUERY_REST_MAX, REMOVAL_LOOK,
-    REMOVAL_REPEAT,
+    BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR, QUERY_REST_MAX, QUICK_LOOK,
+    REMOVAL_REPEAT, SETTLING,
 };
 use crate::store::database::{StoreError, now};
 use crate::store::wishes::Want;
@@ -87,9 +88,15 @@ impl Inner {
         let leaves_now = board.entries.values().any(|entry| {
             entry.want == Want::Gone && entry.removal_asked.is_some_and(|at| at.elapsed() < REMOVAL_REPEAT)
         });
-        match (ends_now, leaves_now, board.is_busy()) {
+        let settles_now = board.intents.values().any(|intent| {
+            intent
+                .dead
+                .as_ref()
+                .is_some_and(|(since, end)| *end == ToolEnd::Well && since.elapsed() < SETTLING)
+        });
+        match (ends_now, leaves_now || settles_now, board.is_busy()) {
             (true, ..) => Duration::ZERO,
-            (false, true, _) => REMOVAL_LOOK,
+            (false, true, _) => QUICK_LOOK,
             (false, false, true) => self.options.poll,
             (false, false, false) => IDLE_LOOK,
         }

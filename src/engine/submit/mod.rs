@@ -4,7 +4,7 @@ mod batch;
 mod intent;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -12,14 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use super::board::ToolEnd;
 use super::tracker::backoff;
-use crate::limits::IDLE_LOOK;
+use crate::limits::{BURST, IDLE_LOOK};
 use crate::store::database::now;
 
 /// Works until `stop` is cancelled; a submission that is under way is brought to its end.
 pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
     let mut limit = inner.options.max_jobs_per_submission;
     let mut failures = 0;
+    let mut last = None;
     while !stop.is_cancelled() {
+        inner.gather(last).await;
         let picked = inner.pick(limit);
         if picked.is_empty() {
             let wait = timeout(inner.time_to_next_wish(), inner.submit_bell.notified());
@@ -27,7 +29,9 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
             continue;
         }
         let size = picked.len();
-        match inner.submit(picked).await {
+        let result = inner.submit(picked).await;
+        last = Some(Instant::now());
+        match result {
             Ok(ToolEnd::Well) => {
                 failures = 0;
                 // A batch that was refused is tried in halves; what is taken lets them grow again.
@@ -55,6 +59,16 @@ impl Inner {
         }
         let room = self.options.max_jobs_in_queue.saturating_sub(board.live());
         batch::choose(&board, now(), limit.min(room))
+    }
+
+    /// In a burst, gives those that are just coming the time to come along.
+    async fn gather(&self, last: Option<Instant>) {
+        let (burst, quiet, longest) = BURST;
+        if last.is_none_or(|at| at.elapsed() > burst) {
+            return;
+        }
+        let began = Instant::now();
+        while began.elapsed() < longest && timeout(quiet, self.submit_bell.notified()).await.is_ok() {}
     }
 
     /// A wish may have to wait for its time.
