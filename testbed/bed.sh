@@ -3,6 +3,8 @@
 
 requirements() { # operator, where that is to be built too
   [ "$(id -u)" = 0 ] || die "The test bed makes namespaces and mounts: run it as root."
+  # Jobs have a /tmp and a /var/tmp of their own, in which nothing of the bed would be seen.
+  case $(readlink -m "$BED")/ in /tmp/* | /var/tmp/*) die "HTC_BED must not be below /tmp or /var/tmp." ;; esac
   command -v apt-get >/dev/null && [ -e /etc/debian_version ] ||
     die "The test bed is built from Debian packages: it needs a Debian machine."
   [ "$(cat "$KUBE/bin/version" 2>/dev/null)" = "$KUBE_VERSION" ] ||
