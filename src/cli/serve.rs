@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     std::fs::set_permissions(data, PermissionsExt::from_mode(0o700))
         .with_context(|| format!("the data folder {} is not ours", data.display()))?;
     let _lock = lock(data)?;
-    let keys = || MasterKeys::read(&settings.master_key_file);
+    let keys = Arc::new(MasterKeys::read(&settings.master_key_file)?);
     let metrics = Arc::new(Metrics::default());
     let client =
         Client::try_default().await.context("failed to find a Kubernetes cluster; set KUBECONFIG")?;
@@ -54,14 +54,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => cluster_id(&client).await?,
     };
     tracing::info!(instance, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "starting");
-    let engine = Engine::open(options(&settings, instance)?, pool(&settings.pool), keys()?, metrics.clone());
+    let engine =
+        Engine::open(options(&settings, instance)?, pool(&settings.pool), keys.clone(), metrics.clone());
     let engine = engine.await?;
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (doors, stop_doors) = (TaskTracker::new(), CancellationToken::new());
     let registry = settings.kubernetes.image_registry.clone();
     let door = DoorState::new(client, engine.clone(), metrics.clone(), registry);
-    let router = callbacks::router(engine.clone(), Arc::new(keys()?), metrics.clone());
+    let router = callbacks::router(engine.clone(), keys, metrics.clone());
     http::serve_tcp("reports", settings.events.events_listen, router, &doors, &stop_doors).await?;
     let router = health(engine.clone(), door.clone(), metrics);
     http::serve_tcp("health", settings.health_listen, router, &doors, &stop_doors).await?;

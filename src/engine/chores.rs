@@ -1,8 +1,6 @@
 //! What a look says must be done in the pool, for many jobs at a time: remove, acknowledge, bury.
 //! Each chore may be done twice or not at all: the next look asks for it again.
 
-use std::time::Instant;
-
 use htc_core::workload::names::{JobKey, Uid};
 
 use super::Inner;
@@ -174,7 +172,7 @@ impl Inner {
         if let Some(entry) = self.board().entries.get_mut(uid) {
             entry.want = Want::Tombstone;
             entry.workload = None;
-            entry.gone_since = None::<Instant>;
+            entry.gone_since = None;
             entry.jobs.clear();
         }
         self.ring([uid.clone()]);

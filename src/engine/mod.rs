@@ -81,7 +81,7 @@ struct Inner {
     options: Options,
     pool: Pool,
     store: Database,
-    keys: MasterKeys,
+    keys: Arc<MasterKeys>,
     metrics: Arc<Metrics>,
     board: Mutex<Board>,
     /// When the store was made, epoch seconds.
@@ -101,7 +101,7 @@ impl Engine {
     pub async fn open(
         options: Options,
         pool: Pool,
-        keys: MasterKeys,
+        keys: impl Into<Arc<MasterKeys>>,
         metrics: Arc<Metrics>,
     ) -> Result<Engine, StoreError> {
         let store = Database::open(&options.data.join("htcjobs.db"))?;
@@ -111,7 +111,7 @@ impl Engine {
             options,
             pool,
             store,
-            keys,
+            keys: keys.into(),
             metrics,
             board: Mutex::new(board),
             born,
