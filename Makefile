@@ -5,7 +5,7 @@ HTC_BED ?= /var/cache/htc-operator
 export CARGO_TARGET_DIR ?= $(HTC_BED)/target
 export HTC_BED
 
-.PHONY: demo up down test check lint bench crds
+.PHONY: demo up down test check lint bench crds undeploy image
 
 # One HTCJob from nothing to its log.
 demo:
@@ -35,7 +35,18 @@ lint:
 bench:
 	@testbed/bench.sh
 
+# Everything out of the cluster that KUBECONFIG names: HTCJobs, CRD, operator.
+undeploy:
+	@deploy/undeploy.sh
+
 # The generated CustomResourceDefinition.
 crds:
 	cargo run --locked --quiet --bin htc-operator -- crd > crds/htcjob.yaml.new
 	mv crds/htcjob.yaml.new crds/htcjob.yaml
+
+# The operator's image, under the name that deploy/ has; IMAGE=… for another one.
+IMAGE ?= registry.example.org/htc-operator:$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+image:
+	@engine=$$(command -v docker || command -v podman) || \
+	  { echo "make image needs docker or podman; neither is in PATH." >&2; exit 1; }; \
+	"$$engine" build --tag "$(IMAGE)" .

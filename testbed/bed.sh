@@ -49,6 +49,12 @@ up() { # with "operator": builds and starts that too
   local builds=("pool root" "$HERE/pool.sh" build -- "kube build" "$HERE/kube.sh" build)
   [ "$(id -u)" != 0 ] || { mkdir -p "$BED" "$RUN" "$LOG" "$STATE" && lock; }
   requirements "$@"
+  # Inside, only the checkout is seen for which the namespaces were made, and tests read their own files.
+  if alive init && [ ! -e "/proc/$(pid_of init)/root$REPO/Makefile" ]; then
+    say "The bed is up for another checkout: starting it again for this one."
+    down
+    lock
+  fi
   ports "$@"
   say "Test bed in $BED, logs in $LOG"
   [ "${1:-}" != operator ] || builds+=(-- "operator build" "$HERE/build.sh")

@@ -37,12 +37,26 @@ add() { # IMAGE FILE…: files of the root with the libraries they need, under t
 }
 
 push() { # IMAGE COMMAND NAME…
-  local image=$1 name
+  local image=$1
   umoci repack --image "$work/oci:$image" "$work/$image"
   umoci config --image "$work/oci:$image" --config.cmd "$2" --config.env PATH=/usr/local/bin:/usr/bin:/bin
   shift 2
+  publish "$image" "$@"
+}
+
+publish() { # IMAGE NAME…
+  local image=$1 name
+  shift
   for name; do skopeo copy --quiet --dest-tls-verify=false "oci:$work/oci:$image" "docker://$registry/$name"; done
   echo "$image: $*"
+}
+
+variant() { # IMAGE NAME OPTION…: the files of another image with a start of its own
+  local name=$2
+  umoci tag --image "$work/oci:$1" "$name"
+  shift 2
+  umoci config --image "$work/oci:$name" --clear config.cmd "$@"
+  publish "$name" "library/$name:latest"
 }
 
 skeleton busybox
@@ -51,6 +65,9 @@ for applet in $(/bin/busybox --list); do
   [ "$applet" = busybox ] || ln -s busybox "$work/busybox/rootfs/usr/bin/$applet"
 done
 push busybox sh library/{busybox,alpine}:latest library/busybox:1
+variant busybox web --config.entrypoint httpd --config.cmd -f --config.cmd -p --config.cmd 127.0.0.1:18980 --config.workingdir /etc
+variant busybox echo --config.entrypoint echo --config.entrypoint "the entry  point's" --config.cmd '$words "and' --config.cmd 'its command'
+variant busybox mute
 
 tools() { # bash and the everyday tools; without the few that would bring large libraries along: each job unpacks its image anew
   local package

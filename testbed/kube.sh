@@ -5,6 +5,7 @@
 
 KEYS=$STATE/kube
 SERVER=https://127.0.0.1:$KUBE_PORT
+AUDIT=$LOG/audit/audit.log
 ISSUER=https://kubernetes.default.svc.cluster.local
 
 random() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
@@ -71,6 +72,20 @@ C
 
 kubectl() { "$KUBE/bin/kubectl" --kubeconfig "$KEYS/admin.conf" "$@"; }
 
+audit() { # what the operator asks of the API server is written down, for tests that count it
+  alive kube-apiserver || install -D -g 1000 -m 640 /dev/null "$AUDIT"
+  chgrp 1000 "${AUDIT%/*}" && chmod 750 "${AUDIT%/*}"
+  cat >"$KEYS/audit.yaml" <<C
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- level: Metadata
+  users: ["system:serviceaccount:htc-operator:htc-operator"]
+- level: None
+C
+}
+
 daemon() { # NAME CMD…
   local name=$1
   shift
@@ -79,6 +94,7 @@ daemon() { # NAME CMD…
 
 start() {
   keys
+  audit
   # The disk need not be waited for: after a power cut the whole bed is one state to be wiped.
   daemon etcd etcd --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level warn \
     --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
@@ -91,7 +107,8 @@ start() {
     --service-account-issuer "$ISSUER" --service-account-key-file "$KEYS/sa.pub" --service-account-signing-key-file "$KEYS/sa.key" \
     --service-cluster-ip-range 10.96.0.0/16 --enable-admission-plugins NodeRestriction --allow-privileged=true \
     --kubelet-client-certificate "$KEYS/kubelet-client.crt" --kubelet-client-key "$KEYS/kubelet-client.key" \
-    --kubelet-preferred-address-types InternalIP,Hostname
+    --kubelet-preferred-address-types InternalIP,Hostname \
+    --audit-policy-file "$KEYS/audit.yaml" --audit-log-path "$AUDIT" --audit-log-maxsize 20 --audit-log-maxbackup 1
   wait_up kube-apiserver 60 kubectl get --raw /readyz
   # Without the limits below the controllers make 20 calls a second: 500 pods would take 25 s.
   daemon kube-controller-manager "$KUBE/bin/kube-controller-manager" --kubeconfig "$KEYS/controller-manager.conf" \
@@ -110,8 +127,9 @@ C
   operator_account
 }
 
-operator_account() { # the operator's identity, with the rights of deploy/ and no others
+operator_account() { # the CRD, and the operator's identity with the rights of deploy/ and no others
   kubectl apply -f "$REPO/deploy/namespace.yaml" -f "$REPO/deploy/rbac.yaml"
+  kubectl apply --server-side --force-conflicts -f "$REPO/crds/htcjob.yaml"
   kubeconfig operator "$(kubectl create token htc-operator --namespace htc-operator --duration 8760h)"
 }
 

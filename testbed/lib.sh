@@ -20,6 +20,7 @@ RUN=$BED/run     # pid files
 LOG=$BED/log
 USER_IN=alice    # the ordinary user who submits
 HOMES=$BED/home
+IMAGES=$BED/worker-images # of the jobs of all users
 
 KUBE_VERSION=${HTC_BED_KUBE_VERSION:-1.34.4}
 KUBE_PORT=${HTC_BED_KUBE_PORT:-6443}

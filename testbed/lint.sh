@@ -8,5 +8,5 @@ command -v shellcheck >/dev/null || {
 }
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets --quiet -- --deny warnings
-mapfile -t scripts < <(git ls-files --cached --others --exclude-standard 'testbed/*.sh' testbed/testbed .ci/run)
+mapfile -t scripts < <(git ls-files --cached --others --exclude-standard 'testbed/*.sh' 'deploy/*.sh' testbed/testbed .ci/run)
 shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"

@@ -74,7 +74,8 @@ namespaces() {
   local d
   install -d -o 1000 -g 1000 "$HOMES/$USER_IN"
   install -d -o 1000 -g 1000 -m 700 "$DATA"
-  mkdir -p "$STATE/spool" "$LOG/condor" "$BED/bin" "$BED/target"
+  mkdir -p "$STATE/spool" "$LOG/condor" "$BED/bin" "$BED/target" "$IMAGES"
+  chmod 1777 "$IMAGES"
   for d in "$BED" "$REPO" ${HTC_BED_BIND:-}; do mkdir -p "$ROOT$d"; done
   # shellcheck disable=SC2086
   spawn init unshare --mount --pid --fork --kill-child bash "$HERE/namespaces.sh" "$ROOT" "$STATE/spool" "$LOG/condor" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh: every test there is: those that need no bed, those on the bed, and the commands of the README.
+# test.sh: every test there is: those that need no bed, those on the bed, and the commands of README and guide.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 . "$HERE/stages.sh"
@@ -22,7 +22,15 @@ shown "bed up" "$HERE/testbed" up
 "$HERE/operator.sh" stop
 shown "build the static sender" "$HERE/build.sh" sender
 shown "build the tests of the bed" cargo test --locked --workspace --no-run
-shown "tests on the bed" env "$runner=$HERE/testbed as alice" "HTC_TEST_SENDER=$BED/bin/htc-sender" \
-  "HTC_SENDER=$BED/bin/htc-sender" cargo test --locked --workspace --tests -- --ignored --test-threads 4
-shown "commands of the README" "$HERE/readme.sh"
+on_bed() { # ARGUMENTS of the test binaries
+  env "$runner=$HERE/testbed as alice" "HTC_TEST_SENDER=$BED/bin/htc-sender" "HTC_SENDER=$BED/bin/htc-sender" \
+    cargo test --locked --workspace --tests -- --ignored "$@"
+}
+shown "tests on the bed" on_bed --test-threads 4 --skip alone:: --skip thousand::
+# One filter a run: the scripted binary's own main takes no more.
+shown "tests of the whole cluster" on_bed --test-threads 1 alone::
+shown "tests of the whole pool" on_bed --test-threads 1 thousand::
+shown "commands of README and guide" "$HERE/guide.sh"
+shown "make undeploy" "$HERE/undeployed.sh"
+shown "bed down" "$HERE/testbed" down
 table
