@@ -3,7 +3,8 @@
 //! `HTC-Signature: v1,<key id>,base64(HMAC-SHA256(K, "htc1\n" + body))` over the raw body. K is the
 //! job's own key: HMAC-SHA256(master, "htc1-key\n" + job key). The receiver learns which K to use
 //! from the header `HTC-Job-Key`, so it can check the raw bytes before it parses any of them; a
-//! wrong header only picks a wrong K.
+//! wrong header only picks a wrong K. Where there is little room the signature is cut to
+//! [`SHORT`] bytes (see [`crate::chirp`]).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,8 @@ use crate::workload::names::JobKey;
 
 /// CloudEvents `type`.
 pub const TYPE: &str = "htcjob.cloudevent";
+/// The type of a test of the way to the receiver, which answers it with 204 and forgets it.
+pub const PROBE_TYPE: &str = "htcjob.probe";
 /// CloudEvents `source` unless a setting says otherwise.
 pub const DEFAULT_SOURCE: &str = "cern.ch";
 /// The path of the receiver.
@@ -22,6 +25,9 @@ pub const PATH: &str = "/cloudevents";
 pub const SIGNATURE_HEADER: &str = "HTC-Signature";
 /// The header that names the job whose key signed.
 pub const JOB_KEY_HEADER: &str = "HTC-Job-Key";
+
+/// How many bytes of a signature are kept where there is little room: nobody guesses 128 bits.
+pub const SHORT: usize = 16;
 
 /// The signing key of one job.
 pub fn job_key(master: &[u8], key: &JobKey) -> Vec<u8> {
@@ -33,10 +39,12 @@ pub fn job_key(master: &[u8], key: &JobKey) -> Vec<u8> {
 
 /// The value of [`SIGNATURE_HEADER`] for a body.
 pub fn sign(key_id: &str, key: &[u8], body: &[u8]) -> String {
-    let mut mac = hmac(key);
-    mac.update(b"htc1\n");
-    mac.update(body);
-    format!("v1,{key_id},{}", STANDARD.encode(mac.finalize().into_bytes()))
+    written(key_id, &mac_of(key, body).finalize().into_bytes())
+}
+
+/// The same, cut to [`SHORT`] bytes.
+pub fn sign_short(key_id: &str, key: &[u8], body: &[u8]) -> String {
+    written(key_id, &mac_of(key, body).finalize().into_bytes()[..SHORT])
 }
 
 /// A signature as it was sent: which master key it wants, and the bytes.
@@ -58,11 +66,24 @@ impl Signature {
 
     /// Whether this is the signature of the body, compared in constant time.
     pub fn is_of(&self, key: &[u8], body: &[u8]) -> bool {
-        let mut mac = hmac(key);
-        mac.update(b"htc1\n");
-        mac.update(body);
-        mac.verify_slice(&self.mac).is_ok()
+        mac_of(key, body).verify_slice(&self.mac).is_ok()
     }
+
+    /// Whether this is the short signature of the body, compared in constant time.
+    pub fn is_short_of(&self, key: &[u8], body: &[u8]) -> bool {
+        self.mac.len() == SHORT && mac_of(key, body).verify_truncated_left(&self.mac).is_ok()
+    }
+}
+
+fn written(key_id: &str, mac: &[u8]) -> String {
+    format!("v1,{key_id},{}", STANDARD.encode(mac))
+}
+
+fn mac_of(key: &[u8], body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = hmac(key);
+    mac.update(b"htc1\n");
+    mac.update(body);
+    mac
 }
 
 fn hmac(key: &[u8]) -> Hmac<Sha256> {
@@ -85,6 +106,17 @@ mod tests {
         assert!(!signature.is_of(&key(), b"Body"));
         let other = job_key(b"master", &"u/1/0/0".parse().unwrap());
         assert!(!signature.is_of(&other, b"body"));
+    }
+
+    #[test]
+    fn a_short_signature_holds_only_where_a_short_one_is_asked_for() {
+        let short = Signature::parse(&sign_short("k1", &key(), b"body")).unwrap();
+        assert!(short.is_short_of(&key(), b"body") && !short.is_of(&key(), b"body"));
+        assert!(!short.is_short_of(&key(), b"Body"));
+        let long = Signature::parse(&sign("k1", &key(), b"body")).unwrap();
+        assert!(!long.is_short_of(&key(), b"body"));
+        let empty = Signature::parse("v1,k1,").unwrap();
+        assert!(!empty.is_short_of(&key(), b"body"));
     }
 
     #[test]

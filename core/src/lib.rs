@@ -3,5 +3,6 @@
 //!
 //! Nothing here does I/O, and nothing here knows Kubernetes, HTCondor or HTTP.
 
+pub mod chirp;
 pub mod events;
 pub mod workload;

@@ -10,14 +10,55 @@ pub struct Container {
     pub name: String,
     /// Where its root file system comes from.
     pub image: Image,
-    /// Program and arguments; never empty.
-    pub argv: Vec<Arg>,
+    /// When the image is pulled.
+    #[serde(default)]
+    pub pull: Pull,
+    /// What its first process is.
+    pub program: Program,
     /// Set beside what the image sets; a later entry of the same name wins.
     pub env: Vec<EnvVar>,
     /// Where it starts: a path inside the container.
     pub working_dir: Option<Arg>,
     /// Its view of the job's volumes.
     pub mounts: Vec<Mount>,
+    /// Where it leaves its last words, if anybody wants them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_message: Option<TerminationMessage>,
+}
+
+/// What the first process of a container is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Program {
+    /// These words: program and arguments, never empty.
+    Words(Vec<Arg>),
+    /// The image's entry point with these arguments; with the image's own where there are none.
+    EntryPoint(Vec<Arg>),
+}
+
+/// When an image is pulled, as `imagePullPolicy` has it.
+/// <https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Pull {
+    /// What the cache has is compared with the registry.
+    Always,
+    /// Only what the cache does not have.
+    #[default]
+    IfNotPresent,
+    /// What the cache does not have cannot run.
+    Never,
+}
+
+/// Where a container leaves a sentence about its end.
+/// <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TerminationMessage {
+    /// A file that the container may write: an absolute path in it.
+    pub path: String,
+    /// The end of the log counts where the file is empty and the container failed.
+    pub fallback_to_logs: bool,
 }
 
 /// Where a container's root file system comes from.

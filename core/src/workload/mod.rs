@@ -9,7 +9,7 @@ pub mod spec;
 use serde::{Deserialize, Serialize};
 
 use container::Container;
-use spec::Volume;
+use spec::{RegistryLogin, Volume};
 
 /// What somebody wants run, in our words: one HTCJob or one pod.
 ///
@@ -32,6 +32,15 @@ pub struct Workload {
     pub folder_variable: Option<String>,
     /// Whether the pool may start a job again after it evicted it.
     pub restart_after_eviction: bool,
+    /// Seconds that its containers may run, all together, before the job is ended as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u32>,
+    /// What its containers see as the name of their machine; the worker's where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Who it is to the registries of its images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistryLogin>,
     /// Submit commands of the user, checked: name and value, in their order.
     pub submit: Vec<(String, String)>,
 }

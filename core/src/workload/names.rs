@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// The UID of a workload: given by the caller, unique for ever.
 ///
 /// It becomes a folder name and part of ClassAd constraints, so only letters, digits, `-`, `_` and
-/// `.` are taken, at most 128 of them, and not a dot first.
+/// `.` are taken, at most 128 of them, and not a dot first. Clones share the text: each job of a
+/// workload has it in its key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Uid(String);
+pub struct Uid(Arc<str>);
 
 impl Uid {
     /// The text of the UID.
@@ -42,7 +44,7 @@ impl FromStr for Uid {
                 "{text:?} is no UID: 1 to 128 letters, digits, '-', '_' and '.', not a dot first"
             )));
         }
-        Ok(Uid(text.to_owned()))
+        Ok(Uid(text.into()))
     }
 }
 
@@ -56,7 +58,7 @@ impl TryFrom<String> for Uid {
 
 impl From<Uid> for String {
     fn from(uid: Uid) -> String {
-        uid.0
+        uid.as_str().to_owned()
     }
 }
 

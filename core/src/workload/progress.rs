@@ -55,7 +55,14 @@ pub enum Progress {
         /// Since when, by HTCondor's clock.
         since: Timestamp,
     },
-    /// On hold or suspended: nothing happens until somebody acts.
+    /// The pool has stopped it on its machine, and lets it go on there by itself.
+    Suspended {
+        /// Its id.
+        job: JobId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// On hold: nothing happens until somebody acts.
     Held {
         /// Its id.
         job: JobId,
@@ -82,9 +89,10 @@ impl Progress {
     pub fn job(&self) -> Option<JobId> {
         match self {
             Progress::Submitting { job } | Progress::Ended { job, .. } => *job,
-            Progress::Queued { job } | Progress::Running { job, .. } | Progress::Held { job, .. } => {
-                Some(*job)
-            }
+            Progress::Queued { job }
+            | Progress::Running { job, .. }
+            | Progress::Suspended { job, .. }
+            | Progress::Held { job, .. } => Some(*job),
         }
     }
 

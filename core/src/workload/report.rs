@@ -9,6 +9,13 @@ use super::names::JobKey;
 /// The file with the last report, written last by the sender and brought home by HTCondor.
 pub const RESULT_FILE: &str = "result.json";
 
+/// The largest report, in bytes of JSON: receivers take no larger ones.
+pub const MAX: usize = 64 << 10;
+
+/// The longest message of a container, in bytes, as kubelets have it.
+/// <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
+pub const MESSAGE_MAX: usize = 4096;
+
 /// The exit code of a job whose container could not be started at all, as shells have it.
 pub const CANNOT_RUN: i32 = 127;
 
@@ -36,6 +43,9 @@ pub struct Report {
     pub now: Timestamp,
     /// What the sender is doing.
     pub phase: Phase,
+    /// Why the sender ended containers that would have run on, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// The init containers, in the order of the job.
     pub init_containers: Vec<ContainerStatus>,
     /// The containers, in the order of the job.
@@ -48,9 +58,64 @@ impl Report {
         (self.start, self.seq)
     }
 
+    /// The same report with messages cut short until it fits: all are cut at the same length, the
+    /// longest that is a power of two, so that no container loses its words to another.
+    pub fn fitted(mut self) -> Report {
+        let mut bytes = 2 * MESSAGE_MAX;
+        while bytes > 0 && serde_json::to_vec(&self).is_ok_and(|body| body.len() > MAX) {
+            bytes /= 2;
+            self.init_containers
+                .iter_mut()
+                .chain(&mut self.containers)
+                .for_each(|c| c.state.cut_message(bytes));
+        }
+        self
+    }
+
     /// Whether this start of the job has come to its own end (not one that HTCondor asked for).
     pub fn is_final(&self) -> bool {
         self.phase == Phase::Done
+    }
+}
+
+/// A limit of the whole job that was reached, which is an end like any other failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Cut {
+    /// Its containers ran for longer than they may.
+    Deadline {
+        /// How long they may.
+        seconds: u32,
+    },
+    /// A volume held more than it may.
+    Volume {
+        /// Its name.
+        name: String,
+        /// What it held.
+        bytes: u64,
+        /// What it may hold.
+        limit: u64,
+    },
+}
+
+impl Cut {
+    /// The word that Kubernetes has for it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Cut::Deadline { .. } => "DeadlineExceeded",
+            Cut::Volume { .. } => "Evicted",
+        }
+    }
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cut::Deadline { seconds } => write!(f, "the job ran for longer than its deadline of {seconds} s"),
+            Cut::Volume { name, bytes, limit } => {
+                write!(f, "volume {name} holds {bytes} bytes, more than its limit of {limit}")
+            }
+        }
     }
 }
 
@@ -110,4 +175,60 @@ pub enum ContainerState {
         /// When it ended.
         finished_at: Timestamp,
     },
+}
+
+impl ContainerState {
+    /// Keeps the first bytes of the message, in whole characters.
+    pub fn cut_message(&mut self, bytes: usize) {
+        if let ContainerState::Waiting { message, .. } | ContainerState::Terminated { message, .. } = self {
+            message.truncate(message.floor_char_boundary(bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(containers: usize, message: &str) -> Report {
+        let state = ContainerState::Waiting { reason: String::new(), message: message.to_owned() };
+        let status = |n: usize| ContainerStatus { name: format!("c{n}"), state: state.clone() };
+        Report {
+            name: "n".to_owned(),
+            namespace: String::new(),
+            jobid: None,
+            retcode: None,
+            key: "u/0/0/0".parse().unwrap(),
+            start: 1,
+            seq: 1,
+            now: Timestamp::UNIX_EPOCH,
+            phase: Phase::Running,
+            cut: None,
+            init_containers: vec![status(0)],
+            containers: (1..containers).map(status).collect(),
+        }
+    }
+
+    fn messages(report: &Report) -> Vec<usize> {
+        let length = |status: &ContainerStatus| match &status.state {
+            ContainerState::Waiting { message, .. } => message.len(),
+            _ => 0,
+        };
+        report.init_containers.iter().chain(&report.containers).map(length).collect()
+    }
+
+    #[test]
+    fn a_report_that_fits_loses_nothing() {
+        let report = report(15, &"x".repeat(MESSAGE_MAX));
+        assert_eq!(report.clone().fitted(), report);
+    }
+
+    #[test]
+    fn long_messages_are_cut_alike_until_the_report_fits() {
+        assert_eq!(messages(&report(20, &"x".repeat(MESSAGE_MAX)).fitted()), [2048; 20]);
+        // Six bytes of JSON for each.
+        let report = report(20, &"\u{1}".repeat(MESSAGE_MAX)).fitted();
+        assert_eq!(messages(&report), [512; 20]);
+        assert!(serde_json::to_vec(&report).unwrap().len() <= MAX);
+    }
 }

@@ -35,9 +35,21 @@ pub struct JobSpec {
     pub volumes: Vec<Volume>,
     /// Seconds between SIGTERM and SIGKILL.
     pub grace_seconds: u32,
-    /// Where to report; without it only the files tell.
+    /// Seconds that its containers may run, all together, before the job is ended as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u32>,
+    /// What its containers see as the name of their machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Who it is to the registries of its images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<RegistryLogin>,
+    /// How to report; without it only the files tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Events>,
+    /// How its images get to the worker.
+    #[serde(default, skip_serializing_if = "ImageSettings::is_default")]
+    pub images: ImageSettings,
 }
 
 impl JobSpec {
@@ -48,6 +60,7 @@ impl JobSpec {
         key: JobKey,
         folder: &str,
         events: Option<Events>,
+        images: &ImageSettings,
     ) -> JobSpec {
         // No `..`: a field that is forgotten here would be lost on the way to the job.
         let Workload {
@@ -59,6 +72,9 @@ impl JobSpec {
             grace_seconds,
             folder_variable,
             restart_after_eviction: _,
+            deadline_seconds,
+            hostname,
+            registries,
             submit: _,
         } = workload;
         let variable =
@@ -79,9 +95,41 @@ impl JobSpec {
             containers: with_folder(containers),
             volumes: volumes.clone(),
             grace_seconds: *grace_seconds,
+            deadline_seconds: *deadline_seconds,
+            hostname: hostname.clone(),
+            registries: registries.clone(),
             events,
+            images: images.clone(),
         }
     }
+}
+
+/// How images get to a worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageSettings {
+    /// Registries, `host[:port]`, that speak plain http.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub insecure_registries: Vec<String>,
+    /// Where pulled images stay; without it they go with their job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<ImageCache>,
+}
+
+impl ImageSettings {
+    fn is_default(&self) -> bool {
+        *self == ImageSettings::default()
+    }
+}
+
+/// A folder of the workers for pulled images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageCache {
+    /// Absolute path; every user has a folder in it.
+    pub path: String,
+    /// What the images of one user may take there, in bytes; those in use may take more.
+    pub bytes: u64,
 }
 
 /// A folder, or a set of files, that containers mount.
@@ -100,15 +148,49 @@ pub struct Volume {
 pub enum VolumeSource {
     /// The job's `work` folder, which comes home at the end.
     Work,
+    /// A folder that begins empty and goes with the job.
+    Empty {
+        /// Whether it lies in memory.
+        memory: bool,
+        /// Bytes that it may hold.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
     /// A path of the worker.
     Host {
         /// Absolute path.
         path: String,
         /// A path that is not there is left out instead of being an error.
         optional: bool,
+        /// What must be there, or is made.
+        #[serde(default)]
+        kind: HostKind,
     },
     /// Files with the given bytes.
     Files(Vec<File>),
+}
+
+/// What a path of the worker must be, as the `type` of a hostPath has it.
+/// <https://kubernetes.io/docs/concepts/storage/volumes/#hostpath>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostKind {
+    /// Anything.
+    #[default]
+    Any,
+    /// A folder, made where there is none.
+    DirectoryOrCreate,
+    /// A folder.
+    Directory,
+    /// A file, made where there is none.
+    FileOrCreate,
+    /// A file.
+    File,
+    /// A unix socket.
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
 }
 
 /// A file with its bytes.
@@ -131,19 +213,54 @@ impl std::fmt::Debug for File {
     }
 }
 
-/// Where and how to report.
+/// A user name and a password for an image registry.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryLogin {
+    /// `host[:port]`, as image names begin with it.
+    pub registry: String,
+    /// The user.
+    pub username: String,
+    /// The password or token.
+    pub password: String,
+}
+
+impl RegistryLogin {
+    /// User and password as the `auth` of Docker's files has them.
+    pub fn auth(&self) -> String {
+        STANDARD.encode(format!("{}:{}", self.username, self.password))
+    }
+}
+
+/// The password is a secret.
+impl std::fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "login to {} as {}", self.registry, self.username)
+    }
+}
+
+/// How the job tells of itself: with what key it signs, and where to.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Events {
-    /// The base URL; reports go to `<url>/cloudevents`.
-    pub url: String,
-    /// CloudEvents source, `cern.ch` by default.
-    pub source: String,
     /// Which master key `key` was made from.
     pub key_id: String,
     /// The job's own signing key.
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub key: Vec<u8>,
+    /// The way by HTTP; without it HTCondor carries the newest report in the job's ad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Route>,
+}
+
+/// The way by HTTP from the job to the receiver of its reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Route {
+    /// The base URL; reports go to `<url>/cloudevents`.
+    pub url: String,
+    /// CloudEvents source, `cern.ch` by default.
+    pub source: String,
     /// PEM of the certificate authority to trust for https, instead of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
@@ -152,7 +269,8 @@ pub struct Events {
 /// The key is a secret.
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Events to {} (key {})", self.url, self.key_id)
+        let url = self.route.as_ref().map_or("no URL", |route| &route.url);
+        write!(f, "Events to {url} (key {})", self.key_id)
     }
 }
 
