@@ -5,14 +5,18 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use htc_core::workload::container::Container;
-use htc_core::workload::report::{CANNOT_RUN, ContainerState};
+use htc_core::workload::report::{CANNOT_RUN, ContainerState, Cut};
 use jiff::Timestamp;
 
 use crate::apptainer;
 use crate::event::Event;
+use crate::gate::Pass;
 use crate::handshake::{self, Answer, Streams};
+use crate::image::{self, Images};
+use crate::last_words;
 use crate::launch::{self, Launch, Place};
 use crate::log::Log;
 use crate::outputs::{self, PRIVATE};
@@ -20,15 +24,34 @@ use crate::process::{self, Exit, Pid, Signal};
 use crate::volumes::Volumes;
 use crate::words::say;
 
+/// How long the end of a log is waited for, where it is wanted at once.
+const SETTLING: Duration = Duration::from_millis(500);
+/// The exit code of a container that was ended before it started.
+const KILLED: i32 = 128 + 9;
+
 /// Why a container was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no image to run it in.
+    #[error("{}", .0.message)]
+    Image(image::Failure),
     /// It cannot be.
     #[error(transparent)]
     Plan(#[from] launch::Error),
     /// The worker gave no pipe, process, or thread.
     #[error("this worker cannot start a container: {0}")]
     Start(#[from] io::Error),
+}
+
+impl Error {
+    /// The end of the container that was not started.
+    pub fn end(&self) -> ContainerState {
+        let reason = match self {
+            Error::Image(failure) => failure.reason,
+            Error::Plan(_) | Error::Start(_) => "ContainerCannotRun",
+        };
+        terminated(CANNOT_RUN, None, reason, self.to_string(), None)
+    }
 }
 
 /// A container that was started.
@@ -42,6 +65,8 @@ pub struct Alive<'a> {
     outer: Pid,
     /// What the engine, or the sender inside, writes before the user's program runs, and around it.
     engine_output: PathBuf,
+    /// Where its last words may be.
+    message: PathBuf,
     socket: UnixStream,
     answer: Option<Answer>,
     started_at: Option<Timestamp>,
@@ -53,16 +78,20 @@ impl<'a> Alive<'a> {
     pub fn start(
         number: usize,
         container: &'a Container,
+        images: &Images,
         volumes: &Volumes,
         place: &Place,
         events: &Sender<Event>,
+        pass: Option<Pass>,
     ) -> Result<Alive<'a>, Error> {
-        let Launch { invocation, request } = launch::plan(container, volumes, place)?;
+        let image = images.of(container).map_err(Error::Image)?;
+        let Launch { invocation, request } = launch::plan(container, image, volumes, place)?;
         let engine_output = place.scratch.join(PRIVATE).join(format!("engine.{}", container.name));
         let output = OpenOptions::new().append(true).create(true).open(&engine_output)?;
         let (stdout, stdout_writer) = io::pipe()?;
         let (stderr, stderr_writer) = io::pipe()?;
-        let log = Log::follow(&outputs::log(&place.scratch, &container.name), stdout, stderr)?;
+        let private = place.scratch.join(PRIVATE);
+        let log = Log::follow(&outputs::log(&place.scratch, &container.name), &private, stdout, stderr)?;
         let stdin = File::open("/dev/null")?.into();
         let streams = Streams { stdin, stdout: stdout_writer, stderr: stderr_writer };
         let (socket, theirs) = handshake::socket()?;
@@ -70,7 +99,7 @@ impl<'a> Alive<'a> {
         let outer = process::start(&invocation, theirs, output)?;
         std::thread::Builder::new().name("handshake".to_owned()).spawn(move || {
             // Nobody listens any more only at the very end.
-            let _ = events.send(Event::Answered(number, handshake::attend(&ours, &request, streams)));
+            let _ = events.send(Event::Answered(number, handshake::attend(&ours, &request, streams, pass)));
         })?;
         Ok(Alive {
             number,
@@ -78,6 +107,7 @@ impl<'a> Alive<'a> {
             container,
             outer,
             engine_output,
+            message: last_words::file(&place.scratch, &container.name),
             socket,
             answer: None,
             started_at: None,
@@ -124,14 +154,18 @@ impl<'a> Alive<'a> {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
-    /// How it ended.
-    pub fn end(&self) -> ContainerState {
+    /// How it ended; `cut` is the limit of the job that it was ended for, if it was.
+    pub fn end(&self, cut: Option<&Cut>) -> ContainerState {
         let exit = self.exit.unwrap_or(Exit { code: CANNOT_RUN, signal: None });
         let engine_said = self.engine_said();
         match &self.answer {
             Some(Answer::Started(_)) => {
-                let reason = if exit.code == 0 { "Completed" } else { "Error" };
-                terminated(exit.code, exit.signal, reason, String::new(), self.started_at)
+                let own = if exit.code == 0 { "Completed" } else { "Error" };
+                let reason = cut.map_or(own, Cut::reason);
+                terminated(exit.code, exit.signal, reason, self.last_words(exit.code), self.started_at)
+            }
+            Some(Answer::Silent) | None if let Some(cut) = cut => {
+                terminated(KILLED, None, cut.reason(), "ended before it started".to_owned(), None)
             }
             Some(Answer::Failed(failure)) => {
                 terminated(failure.exit_code, None, "ContainerCannotRun", failure.message.clone(), None)
@@ -146,6 +180,18 @@ impl<'a> Alive<'a> {
                 why => cannot_run(why),
             },
         }
+    }
+
+    /// Its own words, or the end of its log.
+    fn last_words(&self, code: i32) -> String {
+        let Some(wanted) = &self.container.termination_message else { return String::new() };
+        let said = last_words::read(&self.message);
+        if !said.is_empty() || code == 0 || !wanted.fallback_to_logs {
+            return said;
+        }
+        // The last lines may be on their way still; a child that was left behind may hold them.
+        self.log.finish(SETTLING);
+        self.log.tail()
     }
 
     /// What the engine wrote, which also goes to the sender's own words.

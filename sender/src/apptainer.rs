@@ -14,6 +14,9 @@ pub const HOME: &str = "/htc_home";
 /// Where to look when HTCondor gives no `PATH`, and after it when it does.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The registry of images that name none.
+pub const USUAL_REGISTRY: &str = "docker.io";
+
 /// What comes along from the environment of the job: where apptainer may keep things, and how to
 /// reach registries. The rest could change what a container sees.
 const PASSED: [&str; 12] = [
@@ -42,6 +45,17 @@ pub struct Bind {
     pub read_only: bool,
 }
 
+/// The worker cannot run images.
+#[derive(Debug, thiserror::Error)]
+#[error("this worker has neither apptainer nor singularity (looked in {0})")]
+pub struct NoTool(String);
+
+/// The tool of this worker.
+pub fn here() -> Result<PathBuf, NoTool> {
+    let path = search_path(std::env::var_os("PATH"));
+    find(&path).ok_or_else(|| NoTool(path.to_string_lossy().into_owned()))
+}
+
 /// The first of the two tools on the path.
 pub fn find(path: &OsStr) -> Option<PathBuf> {
     let folders: Vec<_> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
@@ -57,7 +71,7 @@ pub fn find(path: &OsStr) -> Option<PathBuf> {
 ///
 /// `folder` holds what the container writes outside its mounts: `/tmp`, `/var/tmp` and its home. In
 /// memory (apptainer's default) they would be limited to 64 MiB.
-pub fn arguments(image: &str, binds: &[Bind], folder: &Path) -> Vec<OsString> {
+pub fn arguments(image: &Path, binds: &[Bind], folder: &Path, hostname: Option<&str>) -> Vec<OsString> {
     let mut args: Vec<OsString> =
         ["exec", "--contain", "--ipc", "--pid", "--cleanenv", "--writable-tmpfs", "--workdir"]
             .map(Into::into)
@@ -65,11 +79,27 @@ pub fn arguments(image: &str, binds: &[Bind], folder: &Path) -> Vec<OsString> {
     args.push(folder.into());
     args.push("--home".into());
     args.push(home(folder));
+    if let Some(name) = hostname {
+        args.extend(["--hostname", name].map(Into::into));
+    }
     for bind in binds {
         args.push("--mount".into());
         args.push(mount(bind));
     }
-    args.extend([image, SENDER, "init"].map(Into::into));
+    args.push(image.into());
+    args.extend([SENDER, "init"].map(Into::into));
+    args
+}
+
+/// The arguments that pull an image into a file. Logins are in another file, never here.
+pub fn pull_arguments(image: &str, file: &Path, logins: Option<&Path>, cached: bool) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["pull".into()];
+    // Without a place that the site gave it, it would fill the home of the account.
+    args.extend((!cached).then(|| "--disable-cache".into()));
+    if let Some(logins) = logins {
+        args.extend(["--authfile".into(), logins.into()]);
+    }
+    args.extend([file.into(), image.into()]);
     args
 }
 
@@ -94,6 +124,20 @@ pub fn environment(
     env
 }
 
+/// The registry, `host[:port]`, of an image; none of a path.
+pub fn registry(image: &str) -> Option<&str> {
+    let (_, name) = image.split_once("://")?;
+    // As docker has it: without a dot, a port or this one name it is a folder of the usual registry.
+    let is_host = |first: &str| first.contains(['.', ':']) || first == "localhost";
+    let first = name.split_once('/').map(|(first, _)| first);
+    Some(first.filter(|first| is_host(first)).unwrap_or(USUAL_REGISTRY))
+}
+
+/// Lets apptainer speak http instead of https with the image's registry.
+pub fn plain_http() -> [(String, OsString); 2] {
+    ["APPTAINER_NOHTTPS", "SINGULARITY_NOHTTPS"].map(|name| (name.to_owned(), "1".into()))
+}
+
 /// The given path, and the usual one behind it.
 pub fn search_path(own: Option<OsString>) -> OsString {
     let mut path = own.unwrap_or_default();
@@ -109,6 +153,13 @@ fn home(folder: &Path) -> OsString {
     home.push(":");
     home.push(HOME);
     home
+}
+
+/// What lies below `/dev`, as memory does, is mounted below `/dev` (a pod's own `/dev/shm`) only where
+/// it does not look like it: else apptainer skips it with a warning.
+fn target(path: &str) -> String {
+    let slash = if path.starts_with("/dev/") { "/" } else { "" };
+    format!("{slash}{path}")
 }
 
 /// The option's value is a line of CSV, so any path can be quoted, with its commas and colons.
@@ -127,7 +178,7 @@ fn mount(bind: &Bind) -> OsString {
     let mut text = OsString::from("type=bind,");
     text.push(field("source", bind.source.as_os_str()));
     text.push(",");
-    text.push(field("destination", OsStr::new(&bind.target)));
+    text.push(field("destination", OsStr::new(&target(&bind.target))));
     if bind.read_only {
         text.push(",ro");
     }
@@ -176,6 +227,16 @@ mod tests {
         assert!(is_about_image(&complaint(output)));
         assert_eq!(complaint("WARNING: x\na\nb\nc\nd\n"), "b\nc\nd");
         assert!(!is_about_image("container creation failed: mount hook function failure"));
+    }
+
+    #[test]
+    fn the_registry_is_the_host_that_an_image_names_or_the_usual_one() {
+        assert_eq!(registry("docker://reg.example:5000/a/b:1"), Some("reg.example:5000"));
+        assert_eq!(registry("oras://localhost/x"), Some("localhost"));
+        for usual in ["docker://centos", "docker://library/centos", "docker://centos:7"] {
+            assert_eq!(registry(usual), Some("docker.io"), "{usual}");
+        }
+        assert_eq!(registry("/cvmfs/a.b/x"), None);
     }
 
     #[test]

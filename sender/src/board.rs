@@ -1,11 +1,14 @@
 //! What is known of each container, as the report that says it.
 
-use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
+use htc_core::workload::report::{ContainerState, ContainerStatus, Cut, Phase, Report};
 use htc_core::workload::spec::JobSpec;
 use jiff::Timestamp;
 
 use crate::job_ad::JobAd;
 use crate::reporter::Reporter;
+
+/// The exit code of a job that was asked to end: that of a process that SIGTERM ended.
+pub const STOPPED: i32 = 128 + 15;
 
 /// The state of all containers, init containers first: their numbers count through both lists.
 pub struct Board {
@@ -31,6 +34,7 @@ impl Board {
             seq: 0,
             now: Timestamp::now(),
             phase: Phase::Preparing,
+            cut: None,
             init_containers: job.init_containers.iter().map(|c| waiting(&c.name)).collect(),
             containers: job.containers.iter().map(|c| waiting(&c.name)).collect(),
         };
@@ -56,24 +60,36 @@ impl Board {
         }
     }
 
+    /// The job has reached a limit; the first one is why it ends.
+    pub fn cut(&mut self, cut: Cut) {
+        self.report.cut.get_or_insert(cut);
+    }
+
+    /// The limit that it has reached.
+    pub fn is_cut(&self) -> Option<&Cut> {
+        self.report.cut.as_ref()
+    }
+
     /// Reports the present state.
     pub fn tell(&mut self) {
         self.report.seq += 1;
         self.report.now = Timestamp::now();
         if let Some(reporter) = &self.reporter {
-            reporter.publish(self.report.clone());
+            reporter.publish(self.report.clone().fitted());
         }
     }
 
     /// The exit code of the job so far: the highest of the containers, or that of an init container
-    /// that failed, since nothing was run after it.
+    /// that failed, since nothing was run after it. What was cut short is no success, however well
+    /// its containers took it.
     pub fn exit_code(&self) -> i32 {
         let code = |status: &ContainerStatus| match status.state {
             ContainerState::Terminated { exit_code, .. } => exit_code,
             _ => 0,
         };
         let all = self.report.init_containers.iter().chain(&self.report.containers);
-        all.map(code).max().unwrap_or(0)
+        let highest = all.map(code).max().unwrap_or(0);
+        if highest == 0 && self.report.cut.is_some() { STOPPED } else { highest }
     }
 
     /// The last report: the job is done, unless it was asked to end.
@@ -81,7 +97,7 @@ impl Board {
         self.set_phase(Phase::Done);
         self.report.retcode = (self.report.phase == Phase::Done).then(|| self.exit_code());
         self.tell();
-        (self.report, self.reporter)
+        (self.report.fitted(), self.reporter)
     }
 }
 
@@ -91,7 +107,9 @@ mod tests {
 
     fn board() -> Board {
         let container = |name: &str| {
-            format!(r#"{{"name":"{name}","image":"host","argv":[],"env":[],"workingDir":null,"mounts":[]}}"#)
+            format!(
+                r#"{{"name":"{name}","image":"host","program":{{"words":[]}},"env":[],"workingDir":null,"mounts":[]}}"#
+            )
         };
         let job = format!(
             r#"{{"version":1,"key":"u/0/0/0","name":"n","namespace":"d","initContainers":[{}],

@@ -22,6 +22,8 @@ use rustix::net::{
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Pass;
+
 /// What the first process shall become.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -31,6 +33,8 @@ pub struct Request {
     pub env: Vec<(String, String)>,
     /// Where to start; without it, where the engine put us.
     pub working_dir: Option<String>,
+    /// Symbolic links to be made before: what each points to, and where it is.
+    pub links: Vec<(String, String)>,
 }
 
 /// Why it did not become that.
@@ -71,8 +75,12 @@ pub fn socket() -> io::Result<(UnixStream, UnixStream)> {
 }
 
 /// The sender's part; blocks until the first process has become the user's program, or never will.
-pub fn attend(socket: &UnixStream, request: &Request, streams: Streams) -> Answer {
+/// One that is there has all its mounts, and waits at the gate where there is one.
+pub fn attend(socket: &UnixStream, request: &Request, streams: Streams, pass: Option<Pass>) -> Answer {
     let Ok(Some(pid)) = hear(socket) else { return Answer::Silent };
+    if let Some(pass) = pass {
+        pass.wait();
+    }
     // If it dies on the way its exit tells more than our failure to write to it.
     let outcome = order(socket, request, streams).and_then(|mut pipe| {
         let mut failure = Vec::new();
@@ -157,7 +165,12 @@ mod tests {
 
     fn request() -> Request {
         let value = "x".repeat(3 << 20) + "\n'\"`$x\u{1f980}";
-        Request { argv: vec!["a b".to_owned()], env: vec![("E".to_owned(), value)], working_dir: None }
+        Request {
+            argv: vec!["a b".to_owned()],
+            env: vec![("E".to_owned(), value)],
+            working_dir: None,
+            links: vec![],
+        }
     }
 
     /// Runs both sides in this process; `init` is what the other side does once it has its orders.
@@ -168,7 +181,7 @@ mod tests {
                 let (request, descriptors) = report_for_duty(&theirs).unwrap();
                 init(request, descriptors);
             });
-            attend(&ours, &request(), streams())
+            attend(&ours, &request(), streams(), None)
         })
     }
 
@@ -192,6 +205,6 @@ mod tests {
     fn an_engine_that_never_gets_as_far_is_silence() {
         let (ours, theirs) = socket().unwrap();
         drop(theirs);
-        assert_eq!(attend(&ours, &request(), streams()), Answer::Silent);
+        assert_eq!(attend(&ours, &request(), streams(), None), Answer::Silent);
     }
 }

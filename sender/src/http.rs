@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER};
+use htc_core::workload::names::JobKey;
 use htc_core::workload::report::Report;
-use htc_core::workload::spec::Events;
+use htc_core::workload::spec::{Events, Route};
+use jiff::Timestamp;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::transport::{Connector, RustlsConnector, TcpConnector};
@@ -31,14 +33,16 @@ pub enum Error {
 pub struct Receiver {
     agent: Agent,
     url: String,
-    events: Events,
+    source: String,
+    key_id: String,
+    key: Vec<u8>,
 }
 
 impl Receiver {
     /// Makes nothing but the settings; the first report connects.
-    pub fn new(events: &Events) -> Result<Receiver, tls::Error> {
+    pub fn new(route: &Route, events: &Events) -> Result<Receiver, tls::Error> {
         let config = Config::builder()
-            .tls_config(tls::config(events.ca.as_deref())?)
+            .tls_config(tls::config(route.ca.as_deref())?)
             .proxy(None)
             .http_status_as_error(false)
             .max_redirects(0)
@@ -48,8 +52,9 @@ impl Receiver {
             .build();
         let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
         let agent = Agent::with_parts(config, connector, Names::of_this_machine());
-        let url = format!("{}{}", events.url.trim_end_matches('/'), events::PATH);
-        Ok(Receiver { agent, url, events: events.clone() })
+        let url = format!("{}{}", route.url.trim_end_matches('/'), events::PATH);
+        let Events { key_id, key, route: _ } = events.clone();
+        Ok(Receiver { agent, url, source: route.source.clone(), key_id, key })
     }
 
     /// Where reports go.
@@ -60,27 +65,44 @@ impl Receiver {
     /// Posts one report.
     pub fn post(&self, report: &Report) -> Result<(), Error> {
         let body = serde_json::to_vec(report).map_err(|error| Error::Later(error.to_string()))?;
-        let key = report.key.to_string();
         let (start, seq) = report.order();
-        let answer = self
-            .agent
-            .post(&self.url)
-            .header("content-type", "application/json")
-            .header("ce-specversion", "1.0")
-            .header("ce-id", format!("{key}/{start}/{seq}"))
-            .header("ce-type", events::TYPE)
-            .header("ce-source", &self.events.source)
-            .header("ce-subject", &key)
-            .header("ce-time", report.now.to_string())
-            .header(SIGNATURE_HEADER, events::sign(&self.events.key_id, &self.events.key, &body))
-            .header(JOB_KEY_HEADER, &key)
-            .send(&body);
-        match answer.map(|answer| answer.status().as_u16()) {
+        let id = format!("{}/{start}/{seq}", report.key);
+        match self.send(events::TYPE, &id, &report.key, report.now, &body) {
             Ok(200..=299) => Ok(()),
             // The receiver has read it and will never take it. Anything else may be somebody on the way.
             Ok(code @ (400 | 410 | 413)) => Err(Error::Never(code)),
             Ok(code) => Err(Error::Later(format!("the receiver answered {code}"))),
             Err(error) => Err(Error::Later(error.to_string())),
         }
+    }
+
+    /// Asks for nothing but an answer; gives its code.
+    pub fn probe(&self, key: &JobKey) -> Result<u16, ureq::Error> {
+        self.send(events::PROBE_TYPE, &key.to_string(), key, Timestamp::now(), b"{}")
+    }
+
+    fn send(
+        &self,
+        kind: &str,
+        id: &str,
+        key: &JobKey,
+        now: Timestamp,
+        body: &[u8],
+    ) -> Result<u16, ureq::Error> {
+        let key = key.to_string();
+        let answer = self
+            .agent
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .header("ce-specversion", "1.0")
+            .header("ce-id", id)
+            .header("ce-type", kind)
+            .header("ce-source", &self.source)
+            .header("ce-subject", &key)
+            .header("ce-time", now.to_string())
+            .header(SIGNATURE_HEADER, events::sign(&self.key_id, &self.key, body))
+            .header(JOB_KEY_HEADER, &key)
+            .send(body)?;
+        Ok(answer.status().as_u16())
     }
 }

@@ -38,6 +38,10 @@ fn become_program(request: &Request, [stdin, stdout, stderr]: [OwnedFd; 3]) -> F
     if let Err(error) = streams() {
         return Failure { exit_code: CANNOT_RUN, message: format!("cannot set up its streams: {error}") };
     }
+    for (target, path) in &request.links {
+        // Where it cannot be made, nobody misses it so much that the program should not run.
+        let _ = std::os::unix::fs::symlink(target, path);
+    }
     if let Some(folder) = &request.working_dir
         && let Err(error) = std::env::set_current_dir(folder)
     {

@@ -109,7 +109,7 @@ mod tests {
     fn a_container_name_cannot_lead_out_of_the_folder() {
         let bad = EMPTY.replace(
             r#""containers":[]"#,
-            r#""containers":[{"name":"../x","image":"host","argv":[],"env":[],"workingDir":null,"mounts":[]}]"#,
+            r#""containers":[{"name":"../x","image":"host","program":{"words":[]},"env":[],"workingDir":null,"mounts":[]}]"#,
         );
         assert!(matches!(parse(bad.as_bytes()), Err(Error::Name(_))));
         assert!(names(bad.as_bytes()).is_empty());

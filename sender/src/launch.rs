@@ -5,10 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use htc_core::workload::container::{Arg, Container, Image};
+use htc_core::workload::container::{Arg, Container, Image, Program};
 
 use crate::apptainer::{self, Bind};
 use crate::handshake::Request;
+use crate::image::Local;
+use crate::last_words::{self, Offer};
 use crate::outputs::{PRIVATE, WORK};
 use crate::process::Invocation;
 use crate::volumes::{self, Volumes};
@@ -25,16 +27,13 @@ pub enum Error {
     /// No program.
     #[error("the container has no command")]
     NoCommand,
+    /// Neither has the image.
+    #[error("the container has no command and the image names none")]
+    NoEntryPoint,
     /// The worker cannot run images.
-    #[error("this worker has neither apptainer nor singularity (looked in {path})")]
-    NoApptainer {
-        /// Where it was looked for.
-        path: String,
-    },
-    /// It would be an option of apptainer.
-    #[error("{0:?} is no name of an image")]
-    Image(String),
-    /// The container's own folder in the scratch.
+    #[error(transparent)]
+    NoTool(#[from] apptainer::NoTool),
+    /// The container's own folder, or a file, in the scratch.
     #[error("cannot make {path}: {source}")]
     Folder {
         /// The folder.
@@ -53,6 +52,8 @@ pub struct Place {
     pub sender: PathBuf,
     /// The index of the job in its workload.
     pub index: u32,
+    /// The name of the machine that containers in images see.
+    pub hostname: Option<String>,
 }
 
 /// What is started, and what its first process becomes.
@@ -66,8 +67,13 @@ pub struct Launch {
 /// A mount, and what lies behind it.
 type Mounted = (Bind, /* as the process sees it */ String);
 
-/// Works out how to start a container.
-pub fn plan(container: &Container, volumes: &Volumes, place: &Place) -> Result<Launch, Error> {
+/// Works out how to start a container, in its image if it has one.
+pub fn plan(
+    container: &Container,
+    image: Option<&Local>,
+    volumes: &Volumes,
+    place: &Place,
+) -> Result<Launch, Error> {
     let mounts = mounts(container, volumes)?;
     let word = |arg: &Arg| match arg {
         Arg::Text(text) => Ok(text.clone()),
@@ -77,17 +83,38 @@ pub fn plan(container: &Container, volumes: &Volumes, place: &Place) -> Result<L
             found.map(|(_, seen)| seen.clone()).ok_or_else(|| Error::NoMount(path.clone()))
         }
     };
-    let argv = container.argv.iter().map(word).collect::<Result<Vec<_>, _>>()?;
+    let words = |list: &[Arg]| list.iter().map(word).collect::<Result<Vec<_>, _>>();
+    let argv = match (&container.program, image) {
+        (Program::Words(list), _) => words(list)?,
+        (Program::EntryPoint(list), Some(image)) => image.config.command_line(words(list)?),
+        (Program::EntryPoint(_), None) => return Err(Error::NoCommand),
+    };
     if argv.is_empty() {
-        return Err(Error::NoCommand);
+        return Err(if image.is_some() { Error::NoEntryPoint } else { Error::NoCommand });
     }
     let env = container.env.iter().map(|v| (v.name.clone(), v.value.clone())).collect();
     let working_dir = container.working_dir.as_ref().map(word).transpose()?;
-    let (invocation, home) = match &container.image {
-        Image::Host => on_the_worker(place),
-        Image::Apptainer(image) => in_image(container, image, mounts, place)?,
+    let offer = last_words(container, place)?;
+    let (binds, links): (Vec<_>, Vec<_>) = offer.into_iter().map(|offer| (offer.bind, offer.link)).unzip();
+    let (invocation, home) = match image {
+        None => on_the_worker(place),
+        Some(image) => {
+            let binds = mounts.into_iter().map(|(bind, _)| bind).chain(binds).collect();
+            in_image(container, image, binds, place)?
+        }
     };
-    Ok(Launch { invocation, request: Request { argv, env, working_dir: working_dir.or(Some(home)) } })
+    let links = links.into_iter().flatten().collect();
+    Ok(Launch { invocation, request: Request { argv, env, working_dir: working_dir.or(Some(home)), links } })
+}
+
+/// The file for its last words, where an image can show it.
+fn last_words(container: &Container, place: &Place) -> Result<Option<Offer>, Error> {
+    let Some(wanted) = container.termination_message.as_ref().filter(|_| container.image != Image::Host)
+    else {
+        return Ok(None);
+    };
+    let path = last_words::file(&place.scratch, &container.name);
+    last_words::offer(&path, wanted).map(Some).map_err(|source| Error::Folder { path, source })
 }
 
 fn mounts(container: &Container, volumes: &Volumes) -> Result<Vec<Mounted>, Error> {
@@ -115,41 +142,38 @@ fn on_the_worker(place: &Place) -> (Invocation, String) {
     (invocation, work.to_string_lossy().into_owned())
 }
 
-/// A process in an image starts in `/` where nothing else is said: apptainer does not know the
-/// working folder that a Docker image names.
+/// A process in an image starts where the image says, or in `/`.
 fn in_image(
     container: &Container,
-    image: &str,
-    mounts: Vec<Mounted>,
+    image: &Local,
+    mut binds: Vec<Bind>,
     place: &Place,
 ) -> Result<(Invocation, String), Error> {
-    if image.is_empty() || image.starts_with('-') {
-        return Err(Error::Image(image.to_owned()));
-    }
-    let path = apptainer::search_path(std::env::var_os("PATH"));
-    let no_tool = || Error::NoApptainer { path: path.to_string_lossy().into_owned() };
-    let program = apptainer::find(&path).ok_or_else(no_tool)?;
+    let program = apptainer::here()?;
     let folder = place.scratch.join(PRIVATE).join(format!("apptainer.{}", container.name));
     let home = folder.join("home");
     fs::create_dir_all(&home).map_err(|source| Error::Folder { path: home, source })?;
-    let sender = Bind { source: place.sender.clone(), target: apptainer::SENDER.to_owned(), read_only: true };
-    let binds: Vec<_> = mounts.into_iter().map(|(bind, _)| bind).chain([sender]).collect();
-    let args = apptainer::arguments(image, &binds, &folder);
+    let target = apptainer::SENDER.to_owned();
+    binds.push(Bind { source: place.sender.clone(), target, read_only: true });
+    let args = apptainer::arguments(&image.path, &binds, &folder, place.hostname.as_deref());
     let env = apptainer::environment(&place.scratch, &folder, |name| std::env::var_os(name));
-    Ok((Invocation { program, args, env }, "/".to_owned()))
+    let start = image.config.working_dir.clone().unwrap_or_else(|| "/".to_owned());
+    Ok((Invocation { program, args, env }, start))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use htc_core::workload::container::{EnvVar, Mount};
+    use htc_core::workload::container::{EnvVar, Mount, Pull};
     use htc_core::workload::spec::{Volume, VolumeSource};
 
     fn container(image: Image) -> Container {
         Container {
             name: "main".to_owned(),
             image,
-            argv: vec!["bash".into(), Arg::Mount("/htc_run".to_owned()), Arg::Index],
+            pull: Pull::IfNotPresent,
+            termination_message: None,
+            program: Program::Words(vec!["bash".into(), Arg::Mount("/htc_run".to_owned()), Arg::Index]),
             env: vec![EnvVar { name: "A".to_owned(), value: "1".to_owned() }],
             working_dir: Some(Arg::Mount("/htc_run".to_owned())),
             mounts: vec![Mount {
@@ -166,8 +190,9 @@ mod tests {
         let volumes = Volumes::lay_out(scratch, &volumes).unwrap();
         plan(
             container,
+            None,
             &volumes,
-            &Place { scratch: scratch.to_owned(), sender: "/x/sender".into(), index: 7 },
+            &Place { scratch: scratch.to_owned(), sender: "/x/sender".into(), index: 7, hostname: None },
         )
     }
 
@@ -182,15 +207,15 @@ mod tests {
     #[test]
     fn an_argument_can_only_name_a_mount_that_is_there() {
         let mut container = container(Image::Host);
-        container.argv = vec![Arg::Mount("/elsewhere".to_owned())];
+        container.program = Program::Words(vec![Arg::Mount("/elsewhere".to_owned())]);
         let error = plan_in(Path::new("/s"), &container).err().unwrap();
         assert_eq!(error.to_string(), "nothing is mounted at \"/elsewhere\"");
     }
 
     #[test]
-    fn an_image_is_never_taken_for_an_option() {
-        let error =
-            plan_in(Path::new("/s"), &container(Image::Apptainer("--fakeroot".to_owned()))).err().unwrap();
-        assert!(matches!(error, Error::Image(_)), "{error}");
+    fn without_an_image_there_is_no_entry_point() {
+        let mut container = container(Image::Host);
+        container.program = Program::EntryPoint(vec!["a".into()]);
+        assert!(matches!(plan_in(Path::new("/s"), &container), Err(Error::NoCommand)));
     }
 }

@@ -34,7 +34,7 @@ pub fn create(scratch: &Path, containers: &[String]) -> Result<(), Error> {
     for name in containers {
         let log = log(scratch, name);
         file(&log, 0o644)?;
-        file(&log.with_added_extension("prev"), 0o644)?;
+        file(&before(&log), 0o644)?;
     }
     folder(PRIVATE, 0o700)
 }
@@ -44,15 +44,33 @@ pub fn log(scratch: &Path, container: &str) -> PathBuf {
     scratch.join(format!("log.{container}"))
 }
 
-/// Writes `result.json` at once or not at all.
+/// What a log held before it was last begun anew.
+pub fn before(log: &Path) -> PathBuf {
+    log.with_added_extension("prev")
+}
+
+/// Writes `result.json` at once or not at all, whatever user processes on the worker left in its place.
 pub fn write_result(scratch: &Path, report: &Report) -> Result<(), Error> {
-    let (temporary, path) = (scratch.join(PRIVATE).join(RESULT_FILE), scratch.join(RESULT_FILE));
+    let [temporary, path] =
+        [format!("{PRIVATE}.{RESULT_FILE}"), RESULT_FILE.to_owned()].map(|n| scratch.join(n));
     let write = || {
+        clear(&temporary)?;
+        if path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            clear(&path)?;
+        }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(&serde_json::to_vec(report)?)?;
         fs::rename(&temporary, &path)
     };
     write().map_err(|source| Error { path, source })
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    }
 }
 
 fn file(path: &Path, mode: u32) -> Result<File, Error> {

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::net::UnixStream;
+use std::io::{self, PipeReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{DumpableBehavior, WaitOptions, WaitStatus};
 pub use rustix::process::{Pid, Signal};
+
+/// How long killed processes may take to go.
+pub const CLEARING: Duration = Duration::from_secs(5);
 
 /// A command line with its whole environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +45,17 @@ pub fn guard() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
+/// Starts the process that runs the job, with everything that this one has but stdin.
+pub fn start_job(stdin: PipeReader) -> io::Result<Pid> {
+    let job = Command::new(std::env::current_exe()?).arg("job").stdin(stdin).spawn()?;
+    Ok(Pid::from_child(&job))
+}
+
 /// Starts a process as the leader of a group of its own.
-pub fn start(what: &Invocation, stdin: UnixStream, output: File) -> io::Result<Pid> {
+pub fn start(what: &Invocation, stdin: impl Into<OwnedFd>, output: File) -> io::Result<Pid> {
     let mut command = Command::new(&what.program);
     command.args(&what.args).env_clear().envs(what.env.iter().map(|(name, value)| (name, value)));
-    command.stdin(std::os::fd::OwnedFd::from(stdin)).stdout(output.try_clone()?).stderr(output);
+    command.stdin(stdin.into()).stdout(output.try_clone()?).stderr(output);
     let child = command.process_group(0).spawn()?;
     Ok(Pid::from_child(&child))
 }
@@ -84,6 +93,20 @@ fn exit(status: WaitStatus) -> Exit {
 /// Sends a signal to one process. One that has gone needs none.
 pub fn signal(pid: Pid, signal: Signal) {
     let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// Sends a signal that came to this process to another one.
+pub fn pass_on(pid: Pid, number: i32) {
+    if let Some(number) = Signal::from_named_raw(number) {
+        signal(pid, number);
+    }
+}
+
+/// Ends this process as this signal does, so that whoever waits for it sees the signal.
+pub fn die_by(number: i32) {
+    // What catches it or does not end by it, such as a stop, is killed.
+    let _ = signal_hook::low_level::emulate_default_handler(number);
+    signal(rustix::process::getpid(), Signal::KILL);
 }
 
 /// Sends a signal to a process group.

@@ -1,6 +1,7 @@
 //! Sends reports from a thread of its own, so that no container ever waits for the network.
 //!
-//! Only the newest report counts: one that could not be sent yet is replaced by the next.
+//! Only the newest report counts: one that could not be sent yet is replaced by the next. Where there
+//! is no way by HTTP, or it leads nowhere just now, HTCondor carries the newest one.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use htc_core::workload::report::Report;
 use htc_core::workload::spec::Events;
 
+use crate::chirp::{self, Chirp};
 use crate::http::{Error, Receiver};
 use crate::words::say;
 
@@ -44,16 +46,25 @@ struct Tray {
     last: bool,
 }
 
+/// The ways that a report can take.
+enum Ways {
+    /// By HTTP; HTCondor carries what does not get through.
+    Http(Receiver, Option<Chirp>),
+    /// Only HTCondor carries it.
+    Chirp(Chirp),
+}
+
 impl Reporter {
     /// Starts the thread; without one there are no reports, and the files must do.
-    pub fn start(events: &Events) -> Option<Reporter> {
+    pub fn start(events: &Events, chirp: Option<Chirp>) -> Option<Reporter> {
+        let ways = ways(events, chirp)?;
         let desk = Arc::new(Desk::default());
         let clerk = desk.clone();
-        let started = Receiver::new(events).map_err(|error| error.to_string()).and_then(|receiver| {
-            let thread = std::thread::Builder::new().name("reporter".to_owned());
-            thread.spawn(move || clerk.work(&receiver)).map_err(|error| error.to_string())
-        });
-        match started {
+        let work = move || match ways {
+            Ways::Http(receiver, chirp) => clerk.post(&receiver, chirp),
+            Ways::Chirp(chirp) => clerk.hand_over(chirp),
+        };
+        match std::thread::Builder::new().name("reporter".to_owned()).spawn(work) {
             Ok(_) => Some(Reporter { desk }),
             Err(error) => {
                 say(format_args!("no reports are sent: {error}"));
@@ -98,22 +109,29 @@ impl Desk {
         self.bell.wait_timeout(tray, limit).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// The thread: sends what is in the tray until the receiver wants no more.
-    fn work(&self, receiver: &Receiver) {
+    /// The thread: posts what is in the tray until the receiver wants no more.
+    fn post(&self, receiver: &Receiver, mut chirp: Option<Chirp>) {
         let mut pause = FIRST_PAUSE;
+        let mut failed = false;
         loop {
             let report = self.next();
+            // The end may come before another failure has shown.
+            if failed {
+                chirp.iter_mut().for_each(|chirp| chirp.tell(&report));
+            }
             match receiver.post(&report) {
                 Ok(()) => {
-                    pause = FIRST_PAUSE;
+                    (pause, failed) = (FIRST_PAUSE, false);
                     self.done(None, false);
                 }
                 Err(Error::Later(why)) => {
-                    if pause == FIRST_PAUSE {
+                    if !failed {
                         say(format_args!("report to {} failed, trying again: {why}", receiver.url()));
                     }
+                    failed = true;
+                    chirp.iter_mut().for_each(|chirp| chirp.tell(&report));
                     self.done(Some(report), false);
-                    self.rest(jitter(pause));
+                    self.rest(jitter(pause), FIRST_PAUSE);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(why) => {
@@ -122,6 +140,15 @@ impl Desk {
                     return;
                 }
             }
+        }
+    }
+
+    /// The same where only HTCondor carries reports: not more often than it passes them on.
+    fn hand_over(&self, mut chirp: Chirp) {
+        loop {
+            chirp.tell(&self.next());
+            self.done(None, false);
+            self.rest(chirp::GAP, Duration::ZERO);
         }
     }
 
@@ -147,11 +174,11 @@ impl Desk {
     }
 
     /// A pause that the end of the job cuts short.
-    fn rest(&self, pause: Duration) {
+    fn rest(&self, pause: Duration, at_the_end: Duration) {
         let start = Instant::now();
         let mut tray = self.lock();
         loop {
-            let pause = if tray.last { pause.min(FIRST_PAUSE) } else { pause };
+            let pause = if tray.last { pause.min(at_the_end) } else { pause };
             let left = pause.saturating_sub(start.elapsed());
             if left.is_zero() {
                 return;
@@ -161,8 +188,19 @@ impl Desk {
     }
 }
 
+fn ways(events: &Events, chirp: Option<Chirp>) -> Option<Ways> {
+    match events.route.as_ref().map(|route| Receiver::new(route, events)) {
+        Some(Ok(receiver)) => Some(Ways::Http(receiver, chirp)),
+        Some(Err(error)) => {
+            say(format_args!("no reports are sent by HTTP: {error}"));
+            chirp.map(Ways::Chirp)
+        }
+        None => chirp.map(Ways::Chirp),
+    }
+}
+
 /// Half to all of the pause, so that jobs that failed together do not come back together.
-fn jitter(pause: Duration) -> Duration {
+pub(crate) fn jitter(pause: Duration) -> Duration {
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let share = 0.5 + f64::from((clock.subsec_nanos() ^ std::process::id()) % 1000) / 2000.0;
     pause.mul_f64(share)

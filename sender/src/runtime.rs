@@ -1,29 +1,29 @@
 //! Runs the containers of a job: one event loop over init containers in order, then all containers.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use htc_core::workload::container::Container;
-use htc_core::workload::report::{CANNOT_RUN, ContainerState, Phase};
+use htc_core::workload::container::{Container, Image};
+use htc_core::workload::report::{CANNOT_RUN, ContainerState, Cut, Phase};
 use htc_core::workload::spec::JobSpec;
 
 use crate::alive::{self, Alive};
-use crate::board::Board;
+use crate::board::{Board, STOPPED};
+use crate::chirp::Chirp;
 use crate::event::Event;
+use crate::gate::Gate;
+use crate::image::Images;
 use crate::job_ad::JobAd;
 use crate::launch::Place;
 use crate::log::Log;
+use crate::process::CLEARING;
 use crate::reporter::Reporter;
-use crate::volumes::Volumes;
+use crate::volumes::{Volumes, limits};
 use crate::words::say;
-use crate::{job, outputs, process, signals};
+use crate::{job, keeper, outputs, process, signals};
 
-/// How long killed processes may take to go, and their last output to be written.
-const CLEARING: Duration = Duration::from_secs(5);
-/// The exit code of a job that was asked to end: that of a process that SIGTERM ended.
-const STOPPED: i32 = 128 + 15;
 /// How long the last report may take.
 const LAST_REPORT: Duration = Duration::from_secs(10);
 /// The same after a request to end: HTCondor waits for grace and 10 s, and part of that is spent.
@@ -40,9 +40,10 @@ enum Error {
     System(#[from] std::io::Error),
 }
 
-/// `htc-sender run`: the executable of a job; its working folder is the job's scratch folder.
-pub fn run() -> ExitCode {
-    match run_in_current_folder() {
+/// Runs the job of the current folder, its scratch folder, to its end.
+/// Where it is kept, it ends with its keeper.
+pub fn run(kept: bool) -> ExitCode {
+    match run_in_current_folder(kept) {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             say(error);
@@ -51,7 +52,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn run_in_current_folder() -> Result<i32, Error> {
+fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
     let guarded = process::guard();
     let scratch = std::env::current_dir()?;
     let description = job::take(&scratch);
@@ -60,24 +61,43 @@ fn run_in_current_folder() -> Result<i32, Error> {
     let job = job::parse(&description?)?;
     guarded?;
     say(format_args!("htc-sender {} runs {} ({})", env!("CARGO_PKG_VERSION"), job.key, job.name));
-    let ad = JobAd::read(std::env::var_os("_CONDOR_JOB_AD").as_deref().map(Path::new));
+    let told_by_condor = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let ad = JobAd::read(told_by_condor("_CONDOR_JOB_AD").as_deref());
+    let chirp_config = told_by_condor("_CONDOR_CHIRP_CONFIG");
     let (sender, events) = channel();
     signals::watch(sender.clone())?;
-    let reporter = job.events.as_ref().and_then(Reporter::start);
+    if kept {
+        keeper::watch(sender.clone())?;
+    }
+    let reporter = job
+        .events
+        .as_ref()
+        .and_then(|events| Reporter::start(events, Chirp::find(chirp_config.as_deref(), events)));
     let board = Board::new(&job, ad, reporter);
-    let place = Place { scratch: scratch.clone(), sender: std::env::current_exe()?, index: job.key.index };
-    let runtime = Runtime { job: &job, place, board, events, sender, alive: Vec::new(), kill_at: None };
+    let place = Place {
+        scratch: scratch.clone(),
+        sender: std::env::current_exe()?,
+        index: job.key.index,
+        hostname: job.hostname.clone(),
+    };
+    let images = Images::new(&job, &scratch, sender.clone());
+    let alive = Vec::new();
+    let runtime =
+        Runtime { job: &job, place, images, board, events, sender, alive, deadline: None, kill_at: None };
     Ok(runtime.run())
 }
 
 struct Runtime<'a> {
     job: &'a JobSpec,
     place: Place,
+    images: Images,
     board: Board,
     events: Receiver<Event>,
     sender: Sender<Event>,
     /// Containers that were started and have not ended.
     alive: Vec<Alive<'a>>,
+    /// When the containers that are left are asked to end.
+    deadline: Option<Instant>,
     /// Set from the request to end on: when those that are left are killed.
     kill_at: Option<Instant>,
 }
@@ -97,6 +117,10 @@ impl<'a> Runtime<'a> {
 
     fn run_all(&mut self, volumes: &Volumes) {
         let job = self.job;
+        self.deadline = job.deadline_seconds.map(|s| Instant::now() + Duration::from_secs(s.into()));
+        if let Err(error) = limits::watch(volumes.limited(), self.sender.clone()) {
+            say(format_args!("nobody looks how much is in the volumes: {error}"));
+        }
         for (number, container) in job.init_containers.iter().enumerate() {
             self.run_stage(&[(number, container)], volumes);
             if self.board.exit_code() != 0 || self.kill_at.is_some() {
@@ -104,6 +128,9 @@ impl<'a> Runtime<'a> {
             }
         }
         self.board.set_phase(Phase::Running);
+        if self.job.hostname.is_some() && job.containers.iter().any(|c| c.image == Image::Host) {
+            say("containers without an image see the hostname of the worker");
+        }
         let first = job.init_containers.len();
         let all: Vec<_> = job.containers.iter().enumerate().map(|(n, c)| (first + n, c)).collect();
         self.run_stage(&all, volumes);
@@ -114,50 +141,103 @@ impl<'a> Runtime<'a> {
         while let Ok(event) = self.events.try_recv() {
             self.on(event);
         }
+        self.pull(containers);
         if self.kill_at.is_some() {
             return;
         }
+        let gate = needs_gate(containers).then(Gate::default);
+        let all_are_started = gate.as_ref().map(Gate::pass);
         for (number, container) in containers {
-            match Alive::start(*number, container, volumes, &self.place, &self.sender) {
+            let pass = gate.as_ref().map(Gate::pass);
+            let (images, place) = (&self.images, &self.place);
+            match Alive::start(*number, container, images, volumes, place, &self.sender, pass) {
                 Ok(alive) => self.alive.push(alive),
-                Err(error) => self.cannot_run(*number, error),
+                Err(error) => {
+                    say(format_args!("{}: {error}", container.name));
+                    self.board.set(*number, error.end());
+                }
             }
         }
+        drop(all_are_started);
         self.board.tell();
         let mut logs = Vec::new();
         while !self.alive.is_empty() {
-            match self.next_event() {
-                Some(event) => self.on(event),
-                None => process::kill_all_below(),
-            }
+            self.wait();
             logs.extend(self.bury());
         }
         self.clear(logs);
     }
 
-    /// The next event; none when it is time to kill.
-    fn next_event(&mut self) -> Option<Event> {
-        let Some(kill_at) = self.kill_at else { return self.events.recv().ok() };
-        let left = kill_at.saturating_duration_since(Instant::now());
-        let event = self.events.recv_timeout(left).ok();
-        if event.is_none() {
-            say("the time to end is over: killing what is left");
-            // Whoever is born while we kill is killed a second later.
-            self.kill_at = Some(Instant::now() + Duration::from_secs(1));
+    /// Makes the images of these containers local. Nothing of the user's runs meanwhile.
+    fn pull(&mut self, containers: &[(usize, &'a Container)]) {
+        if self.kill_at.is_some() {
+            return;
         }
-        event
+        self.images.want(containers.iter().map(|(_, container)| *container));
+        let mut told = Vec::new();
+        while let Some(wakes_at) = self.images.wakes_at() {
+            let states: Vec<_> = containers.iter().map(|(_, c)| self.images.waiting(c)).collect();
+            if states != told {
+                for ((number, _), state) in containers.iter().zip(&states) {
+                    self.board.set(*number, state.clone());
+                }
+                self.board.tell();
+                told = states;
+            }
+            self.wait_for_images(wakes_at);
+            if self.kill_at.is_some() {
+                self.images.give_up();
+                self.clear(Vec::new());
+            }
+        }
+    }
+
+    /// Does what the next event says, or what the images or the job's deadline want by then.
+    fn wait_for_images(&mut self, wakes_at: Instant) {
+        let until = self.deadline.map_or(wakes_at, |deadline| deadline.min(wakes_at));
+        match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(event) => self.on(event),
+            Err(_) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => self.overdue(),
+            Err(_) => self.images.wake(),
+        }
+    }
+
+    /// Does what the next event says, or what it is time for.
+    fn wait(&mut self) {
+        let event = match self.kill_at.or(self.deadline) {
+            None => self.events.recv().ok(),
+            Some(until) => self.events.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
+        };
+        match (event, self.kill_at) {
+            (Some(event), _) => self.on(event),
+            (None, None) => self.overdue(),
+            (None, Some(_)) => {
+                say("the time to end is over: killing what is left");
+                process::kill_all_below();
+                // Whoever is born while we kill is killed a second later.
+                self.kill_at = Some(Instant::now() + Duration::from_secs(1));
+            }
+        }
     }
 
     fn on(&mut self, event: Event) {
         match event {
             Event::Stop => self.stop(),
+            Event::Orphaned => {
+                say("the first process of the job was killed: so is the rest");
+                self.board.set_phase(Phase::Stopping);
+                self.kill_at = Some(Instant::now());
+            }
+            Event::Cut(cut) => self.cut(cut),
             Event::ChildEnded => {
                 for (pid, exit) in process::reap() {
-                    if let Some(alive) = self.alive.iter_mut().find(|a| a.is(pid)) {
-                        alive.ended(exit);
+                    match self.alive.iter_mut().find(|a| a.is(pid)) {
+                        Some(alive) => alive.ended(exit),
+                        None => self.images.ended(pid, exit),
                     }
                 }
             }
+            Event::ImageLocked(number, lock) => self.images.locked(number, lock),
             Event::Answered(number, answer) => {
                 let Some(alive) = self.alive.iter_mut().find(|a| a.number == number) else { return };
                 alive.answered(answer);
@@ -172,15 +252,33 @@ impl<'a> Runtime<'a> {
         }
     }
 
-    /// Asks every container to end, once.
+    /// HTCondor wants an end, whatever was going on.
     fn stop(&mut self) {
+        self.board.set_phase(Phase::Stopping);
+        self.end_all("asked to end");
+    }
+
+    /// The job has run for as long as it may.
+    fn overdue(&mut self) {
+        self.cut(Cut::Deadline { seconds: self.job.deadline_seconds.unwrap_or_default() });
+    }
+
+    /// The job has reached a limit, which is an end of its own.
+    fn cut(&mut self, cut: Cut) {
+        if self.kill_at.is_none() {
+            self.board.cut(cut.clone());
+            self.end_all(&cut.to_string());
+        }
+    }
+
+    /// Asks every container to end, once.
+    fn end_all(&mut self, why: &str) {
         if self.kill_at.is_some() {
             return;
         }
         let grace = self.job.grace_seconds;
-        say(format_args!("asked to end: containers have {grace} s"));
+        say(format_args!("{why}: containers have {grace} s"));
         self.kill_at = Some(Instant::now() + Duration::from_secs(grace.into()));
-        self.board.set_phase(Phase::Stopping);
         self.board.tell();
         for alive in &self.alive {
             alive.terminate();
@@ -192,7 +290,8 @@ impl<'a> Runtime<'a> {
         let mut logs = Vec::new();
         while let Some(position) = self.alive.iter().position(Alive::is_over) {
             let alive = self.alive.swap_remove(position);
-            self.board.set(alive.number, alive.end());
+            let state = alive.end(self.board.is_cut());
+            self.board.set(alive.number, state);
             // The last one is told together with what follows from it.
             if !self.alive.is_empty() {
                 self.board.tell();
@@ -239,4 +338,9 @@ impl<'a> Runtime<'a> {
         say(format_args!("ends with exit code {code}"));
         code
     }
+}
+
+/// Whether a container of the stage could change what another one mounts.
+fn needs_gate(stage: &[(usize, &Container)]) -> bool {
+    stage.len() > 1 && stage.iter().flat_map(|(_, c)| &c.mounts).any(|mount| mount.sub_path.is_some())
 }

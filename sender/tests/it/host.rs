@@ -4,6 +4,7 @@ use std::fs;
 
 use htc_core::workload::container::Image;
 use htc_core::workload::report::{ContainerState, Phase};
+use htc_core::workload::spec::{HostKind, Volume, VolumeSource};
 
 use crate::scratch::{Scratch, anybody_runs, container, job, variable};
 
@@ -159,9 +160,8 @@ fn all_outputs_exist_even_when_there_is_no_job() {
 #[test]
 fn a_missing_path_of_the_worker_is_named() {
     let mut job = job(Image::Host, &["true"], "");
-    let source =
-        htc_core::workload::spec::VolumeSource::Host { path: "/no/such".to_owned(), optional: false };
-    job.volumes.push(htc_core::workload::spec::Volume { name: "data".to_owned(), source });
+    let source = VolumeSource::Host { path: "/no/such".to_owned(), optional: false, kind: HostKind::Any };
+    job.volumes.push(Volume { name: "data".to_owned(), source });
     let scratch = Scratch::of(&job);
     let run = scratch.run();
     assert_eq!(run.code(), 127);
@@ -177,4 +177,17 @@ fn output_without_end_is_logged_to_the_last_byte() {
     assert_eq!(zeros.len(), 20_000_000);
     assert!(numbers.ends_with("\n199999\n200000\n"));
     assert_eq!(fs::metadata(scratch.path().join("log.main.prev")).unwrap().len(), 0);
+}
+
+#[test]
+fn a_log_that_grows_too_large_is_begun_anew_and_the_end_is_all_there() {
+    // With its 45 bytes of time and stream a line takes more than 50.
+    let scratch = host(&["seq", "1000001", "2500000"], "");
+    assert_eq!(scratch.run().code(), 0);
+    let [before, now] = ["log.main.prev", "log.main"].map(|name| scratch.read(name));
+    assert!(before.len() > 40_000_000 && before.len() <= 50 << 20 && now.len() <= 50 << 20);
+    let number = |line: &str| -> u64 { line.rsplit_once(' ').unwrap().1.parse().unwrap() };
+    let numbers: Vec<u64> = before.lines().chain(now.lines()).map(number).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    assert_eq!(numbers.last(), Some(&2_500_000));
 }

@@ -3,9 +3,10 @@
 use htc_core::workload::container::{Arg, Image};
 use htc_core::workload::report::Phase;
 
+use crate::pull::bed_registry;
 use crate::scratch::{Scratch, anybody_runs, job, variable};
 
-fn busybox() -> Image {
+pub fn busybox() -> Image {
     Image::Apptainer("docker://busybox".to_owned())
 }
 
@@ -94,8 +95,11 @@ fn programs_are_looked_up_in_the_image() {
 #[test]
 #[ignore = "needs the test bed"]
 fn an_image_that_cannot_be_had_is_said_in_apptainers_words() {
-    for (image, word) in [("docker://no/such-image", "such-image"), ("/no/such.sif", "/no/such.sif")] {
-        let scratch = Scratch::of(&job(Image::Apptainer(image.to_owned()), &["true"], ""));
+    let lost = format!("docker://{}/no/such-image", bed_registry());
+    for (image, word) in [(lost.as_str(), "such-image"), ("/no/such.sif", "/no/such.sif")] {
+        let mut job = job(Image::Apptainer(image.to_owned()), &["true"], "");
+        job.images.insecure_registries = vec![bed_registry()];
+        let scratch = Scratch::of(&job);
         let run = scratch.run();
         let (code, _, reason, message) = run.end(0);
         assert_eq!((run.code(), code, reason.as_str()), (127, 127, "ErrImagePull"), "{message}");

@@ -2,8 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chirp;
+mod entry_point;
+mod files;
 mod host;
 mod image;
+mod limits;
 mod names;
+mod pull;
 mod reports;
+mod room;
 mod scratch;
+mod survivors;
+mod values;

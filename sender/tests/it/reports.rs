@@ -2,20 +2,20 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Barrier};
 
-use htc_core::events::{Signature, TYPE, job_key};
+use htc_core::events::{PROBE_TYPE, Signature, TYPE, job_key};
 use htc_core::workload::container::Image;
 use htc_core::workload::report::{Phase, Report};
-use htc_core::workload::spec::Events;
+use htc_core::workload::spec::{Events, Route};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::scratch::{Scratch, job};
+use crate::scratch::{Scratch, container, job};
 
-struct Request {
+pub struct Request {
     head: String,
     body: Vec<u8>,
 }
@@ -26,13 +26,13 @@ impl Request {
         fields.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value).unwrap()
     }
 
-    fn report(&self) -> Report {
+    pub fn report(&self) -> Report {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// Answers the n-th request with the n-th code, and all later ones with the last.
-fn receiver(codes: &'static [u16]) -> (String, Receiver<Request>) {
+pub fn receiver(codes: &'static [u16]) -> (String, Receiver<Request>) {
     let (address, requests) = serve(codes, |stream| stream);
     (format!("http://{address}/base/"), requests)
 }
@@ -55,7 +55,7 @@ fn tls_receiver() -> (String, Receiver<Request>) {
 
 fn serve<S: Read + Write>(
     codes: &'static [u16],
-    wrap: impl Fn(TcpStream) -> S + Send + 'static,
+    mut wrap: impl FnMut(TcpStream) -> S + Send + 'static,
 ) -> (SocketAddr, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -88,12 +88,18 @@ fn read(stream: &mut impl BufRead) -> io::Result<Request> {
     Ok(request)
 }
 
+/// How a job of these tests reports: to this URL, or by HTCondor alone.
+pub fn events(url: Option<String>, ca: Option<&str>) -> Events {
+    let key = job_key(b"master", &"u/7/0/0".parse().unwrap());
+    let ca = ca.map(str::to_owned);
+    let route = url.map(|url| Route { url, source: "cern.ch".to_owned(), ca });
+    Events { key_id: "k".to_owned(), key, route }
+}
+
 /// Runs a job that reports to this URL and ends with code 3.
 fn run(url: String, ca: Option<&str>) -> Scratch {
     let mut job = job(Image::Host, &["sh", "-c", "exit 3"], "");
-    let key = job_key(b"master", &job.key);
-    let ca = ca.map(str::to_owned);
-    job.events = Some(Events { url, source: "cern.ch".to_owned(), key_id: "k".to_owned(), key, ca });
+    job.events = Some(events(Some(url), ca));
     let scratch = Scratch::of(&job);
     scratch.write("ad", b"ClusterId = 12\nProcId = 3\nNumShadowStarts = 2\n");
     let status = scratch.command().env("_CONDOR_JOB_AD", scratch.path().join("ad")).status().unwrap();
@@ -156,4 +162,61 @@ fn without_a_route_the_job_ends_as_it_did() {
     let scratch = run("http://127.0.0.1:1".to_owned(), None);
     assert!(scratch.read("sender.out").contains("the last report did not get through"));
     assert_eq!(scratch.report().retcode, Some(3));
+}
+
+/// A test job of `doctor`: its exit code and its one sentence.
+fn probe(events: Option<Events>) -> (Option<i32>, String) {
+    let mut job = job(Image::Host, &["true"], "");
+    job.events = events;
+    let scratch = Scratch::of(&job);
+    let status = scratch.bare().arg("probe").status().unwrap();
+    assert!(!scratch.path().join("job.json").exists(), "it holds a key");
+    (status.code(), scratch.read("sender.out"))
+}
+
+#[test]
+fn a_probe_says_whether_the_right_receiver_is_reached() {
+    let (url, requests) = receiver(&[204]);
+    assert_eq!(
+        probe(Some(events(Some(url.clone()), None))),
+        (Some(0), format!("reached {url}cloudevents\n"))
+    );
+    let request = requests.recv().unwrap();
+    assert_eq!(request.header("ce-type"), PROBE_TYPE);
+    let signature = Signature::parse(request.header("HTC-Signature")).unwrap();
+    assert!(signature.is_of(&job_key(b"master", &"u/7/0/0".parse().unwrap()), &request.body));
+
+    for (codes, words) in [(&[401][..], "another master key"), (&[202], "no operator: it answered 202")] {
+        let (code, said) = probe(Some(events(Some(receiver(codes).0), None)));
+        assert!(code == Some(1) && said.contains(words), "{said}");
+    }
+    let (code, said) = probe(Some(events(Some("http://127.0.0.1:1".to_owned()), None)));
+    assert!(code == Some(1) && said.starts_with("cannot reach http://127.0.0.1:1/cloudevents: "), "{said}");
+    assert_eq!(probe(Some(events(None, None))), (Some(0), "has no receiver of reports\n".to_owned()));
+}
+
+#[test]
+fn a_burst_of_changes_is_one_report_to_a_receiver_that_is_slow() {
+    let gate = Arc::new(Barrier::new(2));
+    let waits = gate.clone();
+    // The first report is answered only when the job has nothing more to change.
+    let mut first = true;
+    let (address, requests) = serve(&[202], move |stream| {
+        if std::mem::take(&mut first) {
+            waits.wait();
+        }
+        stream
+    });
+    let script = "echo ready; until [ -e ../go ]; do sleep 0.02; done";
+    let mut job = job(Image::Host, &["sh", "-c", script], "");
+    job.init_containers = (0..20).map(|n| container(&format!("i{n}"), Image::Host, &["true"])).collect();
+    job.events = Some(events(Some(format!("http://{address}")), None));
+    let scratch = Scratch::of(&job);
+    let mut running = scratch.start();
+    running.until_it_says("ready");
+    gate.wait();
+    scratch.write("go", b"");
+    assert_eq!(running.wait().code(), 0);
+    let told = requests.try_iter().count();
+    assert!(scratch.report().seq > 20 && told <= 4, "{told} of {}", scratch.report().seq);
 }

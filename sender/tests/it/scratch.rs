@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use htc_core::workload::container::{Arg, Container, EnvVar, Image, Mount};
+use htc_core::workload::container::{Arg, Container, EnvVar, Image, Mount, Program, Pull};
 use htc_core::workload::report::{ContainerState, Report};
-use htc_core::workload::spec::{FILE, File, JobSpec, VERSION, Volume, VolumeSource};
+use htc_core::workload::spec::{FILE, File, ImageSettings, JobSpec, VERSION, Volume, VolumeSource};
+use rustix::process::{Pid, Signal};
 
 /// The sender to test, where it is not the one that cargo built with the tests: images have no
 /// loader for a dynamic executable, so tests with images need a static one.
@@ -30,15 +31,21 @@ pub fn job(image: Image, argv: &[&str], script: &str) -> JobSpec {
             Volume { name: "script".to_owned(), source: VolumeSource::Files(vec![file]) },
         ],
         grace_seconds: 30,
+        deadline_seconds: None,
+        hostname: None,
+        registries: Vec::new(),
         events: None,
+        images: ImageSettings::default(),
     }
 }
 
-/// `@script` and `@index` among the words stand for the script's place and the index.
+/// `@script` and `@index` among the words stand for the script's place and the index, `@/path` for what
+/// is mounted at that path.
 pub fn container(name: &str, image: Image, argv: &[&str]) -> Container {
     let word = |word: &&str| match *word {
         "@script" => Arg::Mount("/htc_script".to_owned()),
         "@index" => Arg::Index,
+        text if text.starts_with("@/") => Arg::Mount(text[1..].to_owned()),
         text => text.into(),
     };
     let mount = |volume: &str, path: &str, sub_path: Option<&str>| Mount {
@@ -50,11 +57,23 @@ pub fn container(name: &str, image: Image, argv: &[&str]) -> Container {
     Container {
         name: name.to_owned(),
         image,
-        argv: argv.iter().map(word).collect(),
+        pull: Pull::IfNotPresent,
+        program: Program::Words(argv.iter().map(word).collect()),
+        termination_message: None,
         env: Vec::new(),
         working_dir: Some(Arg::Mount("/htc_run".to_owned())),
         mounts: vec![mount("work", "/htc_run", None), mount("script", "/htc_script", Some("script"))],
     }
+}
+
+/// A volume at a path.
+pub fn mount(volume: &str, path: &str) -> Mount {
+    Mount { volume: volume.to_owned(), path: path.to_owned(), sub_path: None, read_only: false }
+}
+
+/// A folder that begins empty.
+pub fn empty(name: &str, memory: bool, limit: Option<u64>) -> Volume {
+    Volume { name: name.to_owned(), source: VolumeSource::Empty { memory, limit } }
 }
 
 pub fn variable(name: &str, value: &str) -> EnvVar {
@@ -93,10 +112,17 @@ impl Scratch {
 
     /// The sender with the environment of an HTCondor job: nothing but what is added.
     pub fn command(&self) -> Command {
+        let mut command = self.bare();
+        command.arg("run");
+        command
+    }
+
+    /// The same without any argument.
+    pub fn bare(&self) -> Command {
         let sender = std::env::var_os(SENDER_VARIABLE).unwrap_or(env!("CARGO_BIN_EXE_htc-sender").into());
         let mut command = Command::new(sender);
         let out = fs::File::create(self.path().join("sender.out")).unwrap();
-        command.arg("run").current_dir(self.path()).env_clear().stdin(Stdio::null());
+        command.current_dir(self.path()).env_clear().stdin(Stdio::null());
         command.stdout(out.try_clone().unwrap()).stderr(out);
         // Images are converted once for all tests, not once for each job as in a pool.
         command.envs(
@@ -110,7 +136,14 @@ impl Scratch {
     }
 
     pub fn start(&self) -> Running<'_> {
-        Running { scratch: self, child: self.command().spawn().unwrap() }
+        self.start_as(|_| {})
+    }
+
+    /// The same with a command that was changed.
+    pub fn start_as(&self, change: impl FnOnce(&mut Command)) -> Running<'_> {
+        let mut command = self.command();
+        change(&mut command);
+        Running { scratch: self, child: command.spawn().unwrap() }
     }
 
     pub fn report(&self) -> Report {
@@ -148,8 +181,23 @@ impl<'a> Running<'a> {
     }
 
     pub fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(self.keeper(), Signal::TERM);
+    }
+
+    pub fn signal(&self, pid: Pid, signal: Signal) {
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// The first process of the job.
+    pub fn keeper(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// The process that runs the job.
+    pub fn sender(&self) -> Pid {
+        let keeper = self.keeper().as_raw_pid();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
     }
 
     pub fn wait(mut self) -> Run<'a> {
@@ -162,6 +210,11 @@ impl<'a> Running<'a> {
             std::thread::yield_now();
         };
         Run { scratch: self.scratch, status }
+    }
+
+    /// How the first process ended, where that is no exit code.
+    pub fn wait_for_signal(self) -> Option<i32> {
+        std::os::unix::process::ExitStatusExt::signal(&self.wait().status)
     }
 }
 
@@ -191,6 +244,24 @@ impl Run<'_> {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Polls until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never seen: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Polls until no process has this word among its arguments.
+pub fn until_nobody_runs(word: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    while anybody_runs(word) {
+        assert!(Instant::now() < deadline, "somebody still runs {word}");
+        std::thread::yield_now();
     }
 }
 

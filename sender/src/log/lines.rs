@@ -1,79 +1,9 @@
-//! The log of a container, in the format of CRI: `<time> <stream> <F|P> <text>`, where P says that
-//! the line goes on in the next one (or that the last one has no newline).
-
-use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
-use std::io::{self, PipeReader, Read, Write};
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+//! Cuts a stream into lines of the log.
 
 use jiff::Timestamp;
 
-use crate::words::say;
-
 /// Longer lines are cut, as kubelets do.
 const LINE: usize = 16 << 10;
-/// What is read and written at once.
-const CHUNK: usize = 64 << 10;
-/// A larger pipe lets the writer run on while we write to disk; less is not an error.
-const PIPE: usize = 1 << 20;
-
-/// A log that is being written.
-pub struct Log {
-    /// Nothing is ever sent: it disconnects when the last reader ends.
-    readers: Receiver<Infallible>,
-}
-
-impl Log {
-    /// Appends what the pipes bring to the file, as it comes.
-    pub fn follow(path: &Path, stdout: PipeReader, stderr: PipeReader) -> io::Result<Log> {
-        let file = Arc::new(Mutex::new(OpenOptions::new().append(true).create(true).open(path)?));
-        let (alive, readers) = channel();
-        for (stream, pipe) in [("stdout", stdout), ("stderr", stderr)] {
-            let (file, alive) = (file.clone(), alive.clone());
-            let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE);
-            std::thread::Builder::new()
-                .name(stream.to_owned())
-                .spawn(move || copy(pipe, stream, &file, alive))?;
-        }
-        Ok(Log { readers })
-    }
-
-    /// Waits until both streams have ended; false when somebody still holds them.
-    pub fn finish(self, limit: Duration) -> bool {
-        matches!(self.readers.recv_timeout(limit), Err(RecvTimeoutError::Disconnected))
-    }
-}
-
-/// Reads until the end, whatever becomes of the file: the user's program must never block on us.
-fn copy(mut pipe: PipeReader, stream: &'static str, file: &Mutex<File>, _alive: Sender<Infallible>) {
-    let mut lines = Lines::new(stream);
-    let mut chunk = vec![0; CHUNK];
-    let mut text = Vec::new();
-    let mut lost = false;
-    loop {
-        let read = match pipe.read(&mut chunk) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(read) => read,
-            Err(_) => 0,
-        };
-        match read {
-            0 => lines.end(Timestamp::now(), &mut text),
-            n => lines.take(&chunk[..n], Timestamp::now(), &mut text),
-        }
-        let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
-        if let (Err(error), false) = (written, lost) {
-            lost = true;
-            say(format!("lines of {stream} are lost: {error}"));
-        }
-        text.clear();
-        if read == 0 {
-            return;
-        }
-    }
-}
 
 /// Cuts a stream into lines of the log.
 pub struct Lines {
