@@ -1,0 +1,75 @@
+//! `$(NAME)` in commands, arguments and values, as the kubelet expands it: callers send it unexpanded.
+//!
+//! <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
+
+/// The text with every reference to a known variable replaced. `$$` is a dollar; what is not known,
+/// or not closed, stays as it stands.
+pub fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        rest = if let Some(behind) = after.strip_prefix('$') {
+            out.push('$');
+            behind
+        } else if let Some((name, behind)) = after.strip_prefix('(').and_then(|open| open.split_once(')')) {
+            match value(name) {
+                Some(value) => out.push_str(value),
+                None => out.extend(["$(", name, ")"]),
+            }
+            behind
+        } else {
+            out.push('$');
+            after
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn expanded(text: &str) -> String {
+        expand(text, |name| match name {
+            "A" => Some("1"),
+            "B" => Some("$(A)"),
+            "" => Some("empty name"),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn references_are_replaced_as_the_kubelet_does() {
+        for (text, expected) in [
+            ("x$(A)y$(A)", "x1y1"),
+            ("$$(A)", "$(A)"),
+            ("$$$(A)", "$1"),
+            ("$(NONE)", "$(NONE)"),
+            ("$(A", "$(A"),
+            ("$A ${A} $", "$A ${A} $"),
+            ("$(B)", "$(A)"),
+            ("$", "$"),
+            ("$$$$", "$$"),
+            ("$(A)$", "1$"),
+            ("é$(A)é", "é1é"),
+        ] {
+            assert_eq!(expanded(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_a_dollar_stays_as_it_is(text in "[^$]*") {
+            prop_assert_eq!(expanded(&text), text);
+        }
+
+        #[test]
+        fn doubled_dollars_keep_any_text(text in ".*") {
+            prop_assert_eq!(expanded(&text.replace('$', "$$")), text);
+        }
+    }
+}
