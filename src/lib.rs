@@ -14,4 +14,5 @@ pub mod htcjob;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod pod;
 pub mod store;

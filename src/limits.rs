@@ -40,6 +40,10 @@ pub const INTENT_TRUSTED: Duration = Duration::from_secs(9 * 86_400);
 /// which may be after the tool's end.
 pub const STAGE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// An index whose files did not reach the pool in so many submissions, in one life of ours, is given up:
+/// with [`STAGE_PATIENCE`] and the pauses between them, that is about a quarter of an hour.
+pub const STAGE_TRIES: u32 = 30;
+
 /// Shortest time between two queries. A query over few jobs costs 30 ms of CPU.
 pub const QUERY_GAP: Duration = Duration::from_millis(150);
 
@@ -70,6 +74,12 @@ pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// The message of an end, in bytes: Kubernetes takes events with notes of up to 1 kB.
 pub const MESSAGE_MAX: usize = 900;
 
+/// HTCondor's sentence about a hold, in bytes: the remedy must still fit behind it in a message.
+pub const HOLD_REASON_MAX: usize = 400;
+
+/// What a tool said, in characters, where it is part of a message.
+pub const TROUBLE_MAX: usize = 400;
+
 /// A removal that was asked for is asked for again after this time.
 pub const REMOVAL_REPEAT: Duration = Duration::from_secs(10);
 
@@ -96,17 +106,45 @@ pub const GONE_LOOK: Duration = Duration::from_secs(2);
 /// The watch brings a changed object within this time.
 pub const CONFLICT_PAUSE: Duration = Duration::from_millis(200);
 
+/// The note of an event, in bytes: the API server refuses one above 1,024.
+pub const EVENT_NOTE_MAX: usize = 1_000;
+
 /// An event that cannot be written in this time is not written.
 pub const EVENT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often the door looks for workloads whose objects have vanished.
+/// How often the door asks at least whether HTCJobs can be listed, while they cannot.
+pub const CRD_LOOK: Duration = Duration::from_secs(30);
+
+/// The shortest time between two looks for workloads whose objects have vanished.
+pub const VANISHED_GAP: Duration = Duration::from_secs(1);
+
+/// How often the door looks for them at least.
 pub const VANISHED_LOOK: Duration = Duration::from_secs(60);
 
 /// A report has at most 64 KiB; the rest is for the envelope.
 pub const EVENT_BODY_MAX: usize = 128 << 10;
 
+/// Of a larger body so much is read and thrown away before it is refused: its sender is still writing.
+pub const EVENT_DRAINED_MAX: usize = 4 << 20;
+
+/// A job sends its report in one go: whoever takes longer for the body only holds a connection.
+pub const EVENT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections on one port: half of the file descriptors that a process gets where nobody said otherwise.
+pub const CONNECTIONS: usize = 512;
+
+/// A connection from which nothing has come for so long is closed; longer than an answer takes.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
 /// Status writes per object: at most one in this time.
 pub const STATUS_GAP: Duration = Duration::from_secs(1);
+
+/// After a status that took t to make, none is made for t times this: one of 20,000 copies takes
+/// 10 ms, and the bell may ring for each of them.
+pub const STATUS_REST_FACTOR: u32 = 20;
+
+/// But never longer than this.
+pub const STATUS_REST_MAX: Duration = Duration::from_secs(5);
 
 /// An object that failed is looked at again after this time, doubled up to five minutes.
 pub const RECONCILE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -117,8 +155,54 @@ pub const JOB_IDS_LISTED: usize = 1_000;
 /// Copies that one HTCJob may ask for.
 pub const QUEUE_MAX: u32 = 20_000;
 
-/// How long `logs` waits for the files of a job that has just ended.
+/// How long `logs` waits for the files of a job that has just ended, before it says so or gives up.
 pub const LOGS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// `condor_tail` of what a log has now: the first call of a job takes 4 to 6 s, and on a stopped
+/// schedd, or a job that has just ended, it hangs for ever.
+pub const TAIL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A `condor_tail` that follows a log is started anew after this time: one that hangs looks like one
+/// that has nothing to say. It then brings the whole log again.
+pub const TAIL_SESSION: Duration = Duration::from_secs(600);
+
+/// Calls of `condor_tail` at the same time: each is a process of 15 MB, and asks the schedd for a place
+/// in its transfer queue every 2 s.
+pub const TAILS_AT_ONCE: usize = 8;
+
+/// While others wait for a place among these, a `condor_tail` has it for so long: twice what the
+/// first call of a job takes.
+pub const TAIL_TURN: Duration = Duration::from_secs(12);
+
+/// A log is read in pieces of this size.
+pub const LOG_PIECE: usize = 64 << 10;
+
+/// How often the janitor looks what may go, at most.
+pub const JANITOR_LOOK: Duration = Duration::from_secs(60);
+
+/// How often tombstones older than [`TOMBSTONE_KEPT`] are forgotten: it is a month, so an hour is soon.
+pub const PRUNE_LOOK: Duration = Duration::from_secs(3_600);
 
 /// On SIGTERM, workers and open requests get this long.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Each question of `doctor`: a person waits.
+pub const DOCTOR_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A test job of `doctor` waits this long for a worker: a pool negotiates once a minute.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(300);
+
+/// How often `doctor` looks at its test job.
+pub const PROBE_LOOK: Duration = Duration::from_secs(1);
+
+/// A test job that nobody looks at any more leaves the queue after this time.
+pub const PROBE_KEPT_SECONDS: u32 = 3_600;
+
+/// Free space of the data folder, in bytes, that `doctor` wants: outputs come home to it.
+pub const FREE_SPACE_WANTED: u64 = 1 << 30;
+
+/// A credential that ends sooner is worth a warning.
+pub const EXPIRY_WARNED: Duration = Duration::from_secs(86_400);
+
+/// Clocks that differ by more make credentials seem expired, or not valid yet.
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);

@@ -22,6 +22,12 @@ impl From<&'static str> for Kind {
     }
 }
 
+/// The name of a hold code.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: &'static str,
+}
+
 /// Counters and gauges of the whole process.
 pub struct Metrics {
     registry: Registry,
@@ -39,6 +45,12 @@ pub struct Metrics {
     pub orphans: Gauge,
     /// Reports by what became of them.
     pub reports: Family<Kind, Counter>,
+    /// Reports that came in the ads of jobs, by what became of them.
+    pub chirps: Family<Kind, Counter>,
+    /// Workloads whose outputs were removed because their time was over.
+    pub collected: Counter,
+    /// Bytes that are free where the data folder is.
+    pub data_free: Gauge,
     /// Status writes to the API server, by result.
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
@@ -46,6 +58,7 @@ pub struct Metrics {
     /// Calls that remove or release jobs, by result.
     pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
+    held: Family<Code, Gauge>,
     submissions: Family<Kind, Counter>,
     submission_seconds: Histogram,
     submission_jobs: Counter,
@@ -65,8 +78,12 @@ impl Default for Metrics {
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
+            collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
+            data_free: bytes(r, "data_free", "Free space where the data folder is"),
             ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
+            held: add(r, "jobs_held", "Jobs on hold now, by HTCondor's hold code"),
             reports: add(r, "reports", "Reports of jobs, by what became of them"),
+            chirps: add(r, "chirps", "Reports of jobs that came in their ads, by what became of them"),
             status_writes: add(r, "status_writes", "Status writes, by result"),
             reconcile_errors: add(r, "reconcile_errors", "Objects that failed, by reason"),
             submissions: add(r, "submissions", "Calls of condor_submit, by result"),
@@ -85,6 +102,12 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
     metric
 }
 
+fn bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let metric = Gauge::default();
+    registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
+    metric
+}
+
 fn seconds(registry: &mut Registry, name: &str, help: &str) -> Histogram {
     let metric = Histogram::new([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0]);
     registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
@@ -95,6 +118,11 @@ impl Metrics {
     /// A job has ended.
     pub fn ended(&self, outcome: Outcome) {
         self.ended.get_or_create(&outcome.reason().into()).inc();
+    }
+
+    /// So many jobs are on hold with the code of this name.
+    pub fn held(&self, code: &'static str, jobs: i64) {
+        self.held.get_or_create(&Code { code }).set(jobs);
     }
 
     /// A `condor_submit` has ended; `error` is its kind.

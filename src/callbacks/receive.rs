@@ -1,72 +1,156 @@
 //! `POST /cloudevents`: first the signature over the raw bytes, then the envelope, then the data.
 //! Only the data is believed; the envelope must agree with it.
+//!
+//! Where a setting allows it, an event without a signature is taken as the predecessor's jobs sent
+//! them. It is not believed: it only rings the bell, and the pool tells what has happened.
 
-use axum::body::Bytes;
-use axum::extract::State as Shared;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use cloudevents::binding::http::to_event;
 use cloudevents::{AttributesReader, Data, Event};
-use htc_core::events::{self, Signature};
+use futures::StreamExt;
+use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER, Signature};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::report::Report;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::State;
 use crate::engine::Taken;
+use crate::engine::keys::MasterKeys;
 use crate::http::error::HttpError;
+use crate::limits::{EVENT_BODY_MAX, EVENT_DRAINED_MAX};
 
-pub async fn receive(
-    Shared(state): Shared<State>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, HttpError> {
-    let result = take(&state, &headers, &body).await;
+/// What an event of the predecessor's jobs always had.
+const UNSIGNED_DATA: [&str; 3] = ["name", "jobid", "retcode"];
+
+/// What became of an event.
+enum Received {
+    /// It was signed: what the engine says of its report.
+    Report(Taken),
+    /// It was not signed, and rang the bell.
+    Rang,
+    /// It was signed, and asked only whether it gets here.
+    Probe,
+}
+
+pub async fn receive(Shared(state): Shared<State>, request: Request) -> Result<StatusCode, HttpError> {
+    let result = take(&state, request).await;
     let label = match &result {
-        Ok(Taken::New) => "new",
-        Ok(Taken::Duplicate) => "duplicate",
-        Ok(Taken::Unknown) => "unknown",
-        Ok(Taken::NotReady) | Err(HttpError::NotReady(_)) => "not_ready",
+        Ok(Received::Report(Taken::New)) => "new",
+        Ok(Received::Report(Taken::Duplicate)) => "duplicate",
+        Ok(Received::Report(Taken::Unknown)) => "unknown",
+        Ok(Received::Report(Taken::NotReady)) => "not_ready",
+        Ok(Received::Rang) => "unsigned",
+        Ok(Received::Probe) => "probe",
         Err(HttpError::Unauthorized(_)) => "bad_signature",
         Err(HttpError::BadRequest(_)) => "garbage",
+        Err(HttpError::TooLarge(_)) => "oversize",
         Err(_) => "error",
     };
     state.metrics.reports.get_or_create(&label.into()).inc();
     match result? {
-        Taken::New | Taken::Duplicate => Ok(StatusCode::ACCEPTED),
-        Taken::Unknown => Err(HttpError::Gone("no such job is known here any more")),
-        Taken::NotReady => Err(HttpError::NotReady("the pool has not been asked yet; try again")),
+        Received::Report(Taken::New | Taken::Duplicate) | Received::Rang => Ok(StatusCode::ACCEPTED),
+        Received::Probe => Ok(StatusCode::NO_CONTENT),
+        Received::Report(Taken::Unknown) => Err(HttpError::Gone("no such job is known here any more")),
+        Received::Report(Taken::NotReady) => {
+            Err(HttpError::NotReady("the pool has not been asked yet; try again"))
+        }
     }
 }
 
-async fn take(state: &State, headers: &HeaderMap, body: &Bytes) -> Result<Taken, HttpError> {
-    let key = authenticate(state, headers, body)?;
-    let bad = |why: String| HttpError::BadRequest(format!("this is no report of a job: {why}"));
-    let event = to_event(headers, body.to_vec()).map_err(|e| bad(e.to_string()))?;
-    if event.ty() != events::TYPE {
-        return Err(bad(format!("its type is {}, not {}", event.ty(), events::TYPE)));
+/// Answers only those who ask whether they get here.
+pub async fn probe(
+    Shared(keys): Shared<Arc<MasterKeys>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, HttpError> {
+    authenticate(&keys, &headers, &body).map(|_| StatusCode::NO_CONTENT)
+}
+
+async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
+    let headers = request.headers().clone();
+    let body = body(state, request).await?;
+    let signed = headers.contains_key(SIGNATURE_HEADER) || headers.contains_key(JOB_KEY_HEADER);
+    if state.options.allow_unsigned && !signed {
+        let data: Map<String, Value> = event(&headers, &body).and_then(|event| data(&event)).map_err(bad)?;
+        if let Some(missing) = UNSIGNED_DATA.iter().find(|name| !data.contains_key(**name)) {
+            return Err(bad(format!("it has no {missing}")));
+        }
+        state.engine.look();
+        return Ok(Received::Rang);
     }
-    let report = report(&event).map_err(bad)?;
+    let key = authenticate(&state.keys, &headers, &body)?;
+    if headers.get("ce-type").is_some_and(|kind| kind == events::PROBE_TYPE) {
+        return Ok(Received::Probe);
+    }
+    let report: Report = event(&headers, &body).and_then(|event| data(&event)).map_err(bad)?;
     if report.key != key {
         return Err(bad("its data is about another job than its header".to_owned()));
     }
-    state.engine.report(report).await.map_err(|why| {
+    let taken = state.engine.report(report).await.map_err(|why| {
         tracing::error!(%why, %key, "failed to keep a report");
         HttpError::Internal
-    })
+    })?;
+    Ok(Received::Report(taken))
+}
+
+/// The whole body, if it is not too large and comes in time.
+async fn body(state: &State, request: Request) -> Result<Bytes, HttpError> {
+    let slow = HttpError::TooSlow("the event did not arrive in time");
+    timeout(state.options.patience, read(request.into_body())).await.map_err(|_| slow)?
+}
+
+/// A body that is too large is read on for a while, so that its sender gets to read why it is refused,
+/// and not only that nobody listens any more.
+async fn read(body: Body) -> Result<Bytes, HttpError> {
+    let (mut kept, mut seen) = (Vec::new(), 0);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| HttpError::BadRequest("the body did not arrive whole".to_owned()))?;
+        seen += chunk.len();
+        if seen <= EVENT_BODY_MAX {
+            kept.extend_from_slice(&chunk);
+        } else if seen > EVENT_DRAINED_MAX {
+            break;
+        }
+    }
+    if seen > EVENT_BODY_MAX {
+        return Err(HttpError::TooLarge(format!("an event has at most {} KiB", EVENT_BODY_MAX >> 10)));
+    }
+    Ok(kept.into())
+}
+
+fn bad(why: String) -> HttpError {
+    // What a library says of the sender's own text may have many lines.
+    HttpError::BadRequest(format!("this is no event of a job: {}", why.replace(char::is_control, " ")))
 }
 
 /// The job that signed the body.
-fn authenticate(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<JobKey, HttpError> {
+fn authenticate(keys: &MasterKeys, headers: &HeaderMap, body: &[u8]) -> Result<JobKey, HttpError> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let signature = header(events::SIGNATURE_HEADER).and_then(Signature::parse);
+    let signature = header(SIGNATURE_HEADER).and_then(Signature::parse);
     let signature = signature.ok_or(HttpError::Unauthorized("a report needs the header HTC-Signature"))?;
-    let key: Option<JobKey> = header(events::JOB_KEY_HEADER).and_then(|text| text.parse().ok());
+    let key: Option<JobKey> = header(JOB_KEY_HEADER).and_then(|text| text.parse().ok());
     let key = key.ok_or(HttpError::Unauthorized("a report needs the header HTC-Job-Key"))?;
     let wrong = HttpError::Unauthorized("the signature is not that of this job");
-    let master = state.keys.get(&signature.key_id).ok_or(wrong.clone())?;
+    let master = keys.get(&signature.key_id).ok_or(wrong.clone())?;
     if signature.is_of(&events::job_key(master, &key), body) { Ok(key) } else { Err(wrong) }
 }
 
-fn report(event: &Event) -> Result<Report, String> {
+fn event(headers: &HeaderMap, body: &Bytes) -> Result<Event, String> {
+    let event = to_event(headers, body.to_vec()).map_err(|e| e.to_string())?;
+    match event.ty() {
+        events::TYPE => Ok(event),
+        other => Err(format!("its type is {other}, not {}", events::TYPE)),
+    }
+}
+
+fn data<T: DeserializeOwned>(event: &Event) -> Result<T, String> {
     let parsed = match event.data() {
         Some(Data::Json(value)) => serde_json::from_value(value.clone()),
         Some(Data::Binary(bytes)) => serde_json::from_slice(bytes),

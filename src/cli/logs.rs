@@ -1,7 +1,10 @@
 //! `htc-operator logs`.
 
+use std::io;
+
 use anyhow::{Context, bail};
 use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::config::DataSettings;
 use crate::control::client::{self, LogQuery};
@@ -17,35 +20,56 @@ pub struct Arguments {
     #[arg(short, long, default_value = "main")]
     container: String,
 
+    /// Go on until the job has ended; a job that has not started yet is waited for.
+    #[arg(short, long)]
+    follow: bool,
+
     /// Only the last lines.
     #[arg(long)]
     tail: Option<u64>,
+
+    /// Only what was written in this time before now, such as 30s, 10m or 1h30m.
+    #[arg(long, conflicts_with = "since_time")]
+    since: Option<SignedDuration>,
+
+    /// Only what was written at this time or later, such as 2026-01-31T09:00:00Z.
+    #[arg(long)]
+    since_time: Option<Timestamp>,
 
     /// Print each line with its time.
     #[arg(long)]
     timestamps: bool,
 
+    /// The log of the container's run before this one.
+    #[arg(short, long, conflicts_with = "follow")]
+    previous: bool,
+
     #[command(flatten)]
     data: DataSettings,
 }
 
-/// Prints the log.
+/// Prints the log; what there is to say about it goes to standard error.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { job, container, tail, timestamps, data } = arguments;
+    // No `..`: an option that is forgotten here would do nothing in silence.
+    let Arguments { job, container, follow, tail, since, since_time, timestamps, previous, data } = arguments;
     let parts: Vec<&str> = job.split('/').collect();
     let (namespace, name, index) = match parts[..] {
         [namespace, name] => (namespace, name, None),
         [namespace, name, index] => (namespace, name, Some(index.parse().context("the index is a number")?)),
         _ => bail!("{job:?} is not <namespace>/<name> or <namespace>/<name>/<index>"),
     };
+    let before = |ago: SignedDuration| Timestamp::now().checked_sub(ago).context("--since is too long");
     let query = LogQuery {
         door: htcjob::DOOR.to_owned(),
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         index,
-        container: Some(container),
+        container,
         tail,
+        since: since.map(before).transpose()?.or(since_time),
         timestamps,
+        previous,
+        follow,
     };
-    client::logs(&data.data_dir, &query, &mut std::io::stdout().lock()).await
+    super::quietly(client::logs(&data.data_dir, &query, &mut io::stdout().lock(), &mut io::stderr()).await)
 }

@@ -1,6 +1,8 @@
 //! The command line: one sub-command, one file.
 
 mod crd;
+mod doctor;
+mod jobs;
 mod logs;
 mod serve;
 
@@ -30,8 +32,12 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Print the CustomResourceDefinition of HTCJob.
     Crd,
+    /// Check what the operator needs: pool, credentials, Kubernetes, files, and the way back from workers.
+    Doctor(Box<doctor::Arguments>),
     /// Print the log of an HTCJob.
     Logs(logs::Arguments),
+    /// List the HTCJobs and their HTCondor jobs, as the operator knows them.
+    Jobs(jobs::Arguments),
 }
 
 /// Does what the command line asks.
@@ -40,8 +46,18 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Crd => crd::run(),
+        Command::Doctor(arguments) => doctor::run(*arguments).await,
         Command::Logs(arguments) => logs::run(arguments).await,
+        Command::Jobs(arguments) => jobs::run(arguments).await,
     }
+}
+
+/// That nobody reads on, as with `| head`, is a good end.
+fn quietly(result: anyhow::Result<()>) -> anyhow::Result<()> {
+    let is_pipe = |why: &(dyn std::error::Error + 'static)| {
+        why.downcast_ref::<std::io::Error>().is_some_and(|why| why.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    result.or_else(|why| if why.chain().any(is_pipe) { Ok(()) } else { Err(why) })
 }
 
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {

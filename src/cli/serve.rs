@@ -11,6 +11,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use clap::Args;
+use htc_core::workload::spec::{ImageCache, ImageSettings, Route};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,14 +21,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::condor::pool::Pool;
 use crate::condor::submit::is_good_folder;
-use crate::config::{EventsSettings, PoolSettings, Settings, beside_us, tool_environment};
+use crate::config::{
+    self, EventsSettings, OutputSettings, PoolSettings, Settings, beside_us, tool_environment,
+};
 use crate::engine::files::make_folder;
 use crate::engine::keys::MasterKeys;
-use crate::engine::{Engine, EventsOptions, Options};
-use crate::htcjob::DoorState;
+use crate::engine::{Engine, Options};
+use crate::htcjob::{DoorState, Site};
 use crate::limits::SHUTDOWN_PATIENCE;
 use crate::metrics::Metrics;
 use crate::{callbacks, control, htcjob, http};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// The settings of the operator.
 #[derive(Args, Debug)]
@@ -60,9 +65,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (doors, stop_doors) = (TaskTracker::new(), CancellationToken::new());
-    let registry = settings.kubernetes.image_registry.clone();
-    let door = DoorState::new(client, engine.clone(), metrics.clone(), registry);
-    let router = callbacks::router(engine.clone(), keys, metrics.clone());
+    let door = DoorState::new(client, engine.clone(), metrics.clone(), site(&settings));
+    let receiving = callbacks::Options {
+        allow_unsigned: settings.events.allow_unsigned_events,
+        ..callbacks::Options::default()
+    };
+    let router = callbacks::router(engine.clone(), keys, metrics.clone(), receiving);
     http::serve_tcp("reports", settings.events.events_listen, router, &doors, &stop_doors).await?;
     let router = health(engine.clone(), door.clone(), metrics);
     http::serve_tcp("health", settings.health_listen, router, &doors, &stop_doors).await?;
@@ -89,12 +97,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// The pool that the settings name.
-fn pool(settings: &PoolSettings) -> Pool {
+pub(super) fn pool(settings: &PoolSettings) -> Pool {
     Pool {
         schedd: settings.schedd_name.clone(),
         collector: settings.collector.clone(),
         config: settings.condor_config.clone(),
         environment: tool_environment(),
+    }
+}
+
+/// What the site says of all HTCJobs.
+fn site(settings: &Settings) -> Site {
+    Site {
+        image_registry: settings.images.image_registry.clone(),
+        denied_attributes: settings.kubernetes.deny_attributes.clone(),
     }
 }
 
@@ -106,27 +122,48 @@ fn options(settings: &Settings, instance: String) -> anyhow::Result<Options> {
         "the data folder {} has a character that submit files cannot carry; choose another",
         data.display()
     );
-    let sender = settings.sender.clone().map_or_else(|| beside_us("htc-sender"), Ok)?;
-    let sender = sender
-        .canonicalize()
-        .with_context(|| format!("the in-job program {} is not there; set --sender", sender.display()))?;
-    let EventsSettings { events_listen: _, events_url, events_source, events_ca } = &settings.events;
-    let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
-    };
-    let ca = events_ca.as_ref().map(read).transpose()?;
-    let source = events_source.clone();
-    let url = events_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+    let OutputSettings { max_output_mb, keep_outputs_days } = settings.outputs;
     Ok(Options {
         instance,
         data,
-        sender,
-        events: url.map(|url| EventsOptions { url, source, ca }),
+        sender: sender(settings)?,
+        route: route(&settings.events)?,
+        images: image_settings(&settings.images),
         poll: Duration::from_secs_f64(settings.pool.poll_seconds.clamp(0.1, 3600.0)),
         lost_after: Duration::from_secs_f64(settings.pool.lost_after_seconds.max(0.0)),
         max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
         max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
+        max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
+        keep_outputs: (keep_outputs_days > 0).then(|| DAY * keep_outputs_days),
     })
+}
+
+/// The in-job program.
+pub(super) fn sender(settings: &Settings) -> anyhow::Result<PathBuf> {
+    let sender = settings.sender.clone().map_or_else(|| beside_us("htc-sender"), Ok)?;
+    let missing = || format!("the in-job program {} is not there; set --sender", sender.display());
+    sender.canonicalize().with_context(missing)
+}
+
+/// The way from jobs to us.
+pub(super) fn route(settings: &EventsSettings) -> anyhow::Result<Option<Route>> {
+    let EventsSettings { events_listen: _, events_url, events_source, events_ca, allow_unsigned_events: _ } =
+        settings;
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+    };
+    let ca = events_ca.as_ref().map(read).transpose()?;
+    let url = events_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+    Ok(url.map(|url| Route { url, source: events_source.clone(), ca }))
+}
+
+/// What jobs know of getting images.
+fn image_settings(settings: &config::ImageSettings) -> ImageSettings {
+    let config::ImageSettings { image_registry: _, insecure_registries, image_cache, image_cache_gib } =
+        settings;
+    let bytes = (image_cache_gib.max(0.0) * f64::from(1 << 30)) as u64;
+    let cache = image_cache.clone().map(|path| ImageCache { path, bytes });
+    ImageSettings { insecure_registries: insecure_registries.clone(), cache }
 }
 
 /// One data folder, one operator.
@@ -152,7 +189,9 @@ fn health(engine: Engine, door: Arc<DoorState>, metrics: Arc<Metrics>) -> Router
         match (engine.is_ready(), door.is_ready()) {
             (true, true) => (StatusCode::OK, "ready\n"),
             (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the pool has not answered yet\n"),
-            (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the HTCJobs have not been listed yet\n"),
+            (true, false) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "HTCJobs cannot be listed; is their CRD there?\n")
+            }
         }
     };
     let content = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];

@@ -2,6 +2,7 @@
 //!
 //! Attributes: <https://htcondor.readthedocs.io/en/latest/classad-attributes/job-classad-attributes.html>
 
+use htc_core::chirp;
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 use jiff::Timestamp;
@@ -37,6 +38,7 @@ pub const PROJECTION: &[&str] = &[
     "RemoveReason",
     "Iwd",
     "SUBMIT_Iwd",
+    chirp::ATTRIBUTE,
 ];
 
 /// `HoldReasonCode` of a job whose input files have not all arrived.
@@ -63,6 +65,8 @@ pub struct Ad {
     pub removed: bool,
     /// The folder it was submitted from.
     pub folder: String,
+    /// What the job says of itself in its ad; anybody who may edit the job could have written it.
+    pub chirp: Option<String>,
 }
 
 /// `JobStatus`.
@@ -102,13 +106,13 @@ pub enum Exit {
 }
 
 impl Ad {
-    /// Reads an ad of `condor_q -json`; an error is a sentence that names the attribute.
-    pub fn parse(ad: &Map<String, Value>) -> Result<Ad, String> {
+    /// Reads an ad of `condor_q -json` of the job with this key; an error is a sentence that names the
+    /// attribute.
+    pub fn parse(key: JobKey, ad: &Map<String, Value>) -> Result<Ad, String> {
         let int = |name: &str| ad.get(name).and_then(Value::as_i64);
         let need = |name: &str| int(name).ok_or_else(|| format!("no number {name}"));
         let text = |name: &str| ad.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |name: &str| u32::try_from(need(name)?).map_err(|e| format!("{name}: {e}"));
-        let key = text(KEY).parse().map_err(|e| format!("{KEY}: {e}"))?;
         let job = JobId { cluster: number("ClusterId")?, proc: number("ProcId")? };
         let entered = need("EnteredCurrentStatus")?;
         // Old versions have 0 while the job runs.
@@ -144,6 +148,7 @@ impl Ad {
             removed: need("JobStatus")? == 3,
             acknowledged: ad.get(ACK).and_then(Value::as_bool).unwrap_or(false),
             folder: if folder.is_empty() { text("Iwd") } else { folder },
+            chirp: ad.get(chirp::ATTRIBUTE).and_then(Value::as_str).map(str::to_owned),
         })
     }
 
@@ -201,7 +206,8 @@ mod tests {
         for (name, value) in changes.as_object().unwrap() {
             ad[name] = value.clone();
         }
-        Ad::parse(ad.as_object().unwrap())
+        let key = ad[KEY].as_str().unwrap().parse().unwrap();
+        Ad::parse(key, ad.as_object().unwrap())
     }
 
     #[test]
@@ -212,6 +218,13 @@ mod tests {
         assert_eq!(ad.since.as_second(), 1795237017);
         assert_eq!(ad.folder, "/data/jobs/0013742e-b431-4b57-9f39-bd77d8fda467/6.0.0");
         assert!(ad.staged && !ad.acknowledged && ad.is_over());
+    }
+
+    #[test]
+    fn what_the_job_says_of_itself_is_only_carried() {
+        assert_eq!(ad(json!({})).unwrap().chirp, None);
+        assert_eq!(ad(json!({"ChirpHTCReport": "v1,k"})).unwrap().chirp.as_deref(), Some("v1,k"));
+        assert_eq!(ad(json!({"ChirpHTCReport": 7})).unwrap().chirp, None);
     }
 
     #[test]
@@ -244,12 +257,9 @@ mod tests {
 
     #[test]
     fn an_ad_without_what_we_need_is_no_ad() {
-        for bad in [
-            json!({"HTCOperatorKey": "x"}),
-            json!({"ClusterId": null}),
-            json!({"JobStatus": 99}),
-            json!({"EnteredCurrentStatus": null}),
-        ] {
+        for bad in
+            [json!({"ClusterId": null}), json!({"JobStatus": 99}), json!({"EnteredCurrentStatus": null})]
+        {
             assert!(ad(bad.clone()).is_err(), "{bad}");
         }
     }

@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 use super::pool::Pool;
 use crate::limits::{STDERR_KEPT, TOOL_OUTPUT_MAX};
 
+/// What is read at once of a tool that goes on writing.
+const PIECE: usize = 64 << 10;
+
 /// A call of a tool.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
@@ -127,6 +130,15 @@ impl Running {
         // What cannot be read is judged by the exit code in `finish`.
         let _ = self.stdout.read_line(&mut line).await;
         line
+    }
+
+    /// The next bytes of stdout as soon as they are there; none at its end.
+    pub async fn bytes(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; PIECE];
+        // As above.
+        let read = self.stdout.read(&mut bytes).await.unwrap_or(0);
+        bytes.truncate(read);
+        bytes
     }
 
     /// Waits for the end; gives the rest of stdout.

@@ -3,9 +3,15 @@
 
 pub mod act;
 pub mod ad;
+pub mod attributes;
 pub mod cli;
+pub mod expression;
+pub mod holds;
+pub mod inspect;
 pub mod options;
 pub mod pool;
+pub mod probe;
 pub mod query;
 pub mod quote;
 pub mod submit;
+pub mod tail;

@@ -1,15 +1,19 @@
 //! `htcopts`: the submit commands that a user may set, one row each. Text of the user is read as
 //! `name = value` lines and never becomes submit language.
 
-use super::quote;
+use super::{attributes, expression, quote};
 
 /// What a command's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A whole number, perhaps with a unit (`2 GB`).
+    /// A number, or an expression that gives one.
     Amount,
+    /// A number, perhaps with a unit (`2 GB`), or an expression that gives one.
+    Size,
     /// A whole number, perhaps negative.
     Integer,
+    /// `true` or `false`.
+    Boolean,
     /// A name: letters, digits, `_`, `-`, `.`, `@`.
     Name,
     /// Names separated by commas, each perhaps with `:n`.
@@ -18,154 +22,244 @@ enum Kind {
     Expression,
 }
 
-/// Every command that may be set. To support another one, add a row.
+/// Every command that may be set. To support another one, add a row. Any `request_<resource>` is an
+/// [`Kind::Amount`] besides.
 const ALLOWED: &[(&str, Kind)] = &[
     ("accounting_group", Kind::Name),
     ("accounting_group_user", Kind::Name),
+    ("allowed_execute_duration", Kind::Amount),
+    ("allowed_job_duration", Kind::Amount),
     ("concurrency_limits", Kind::Names),
+    ("concurrency_limits_expr", Kind::Expression),
+    ("gpus_maximum_capability", Kind::Amount),
+    ("gpus_minimum_capability", Kind::Amount),
+    ("gpus_minimum_memory", Kind::Size),
+    ("gpus_minimum_runtime", Kind::Amount),
+    ("max_job_retirement_time", Kind::Expression),
+    ("nice_user", Kind::Boolean),
     ("priority", Kind::Integer),
     ("rank", Kind::Expression),
     ("request_cpus", Kind::Amount),
-    ("request_disk", Kind::Amount),
+    ("request_disk", Kind::Size),
     ("request_gpus", Kind::Amount),
-    ("request_memory", Kind::Amount),
+    ("request_memory", Kind::Size),
+    ("require_gpus", Kind::Expression),
     ("requirements", Kind::Expression),
 ];
 
-/// Attributes that may be set by `+Name` or `MY.Name`. Any other could be one that HTCondor's own
-/// book-keeping, files or credentials live on.
-const ATTRIBUTES: &[&str] =
-    &["AccountingGroup", "DESIRED_Sites", "JobFlavour", "MaxRuntime", "ProjectName", "WantOS"];
+/// Other names of HTCondor's for the same, besides the attribute's name.
+const SYNONYMS: &[(&str, &str)] = &[("job_prio", "priority"), ("prio", "priority")];
 
-/// Reads `htcopts`. An error names the line and the reason.
-pub fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
+/// Commands of which HTCondor ignores one, or takes none of both.
+const CONFLICTS: &[(&str, &str)] =
+    &[("nice_user", "accounting_group"), ("concurrency_limits", "concurrency_limits_expr")];
+
+/// Commands that HTCondor ignores without another one.
+const NEEDS: &[(&str, &str)] = &[("gpus_*", "request_gpus"), ("require_gpus", "request_gpus")];
+
+/// What is so anyway: harmless in texts that were made for `condor_submit`.
+const SO_ANYWAY: &[(&str, &str)] = &[
+    ("getenv", "false"),
+    ("max_retries", "0"),
+    ("notification", "never"),
+    ("on_exit_remove", "true"),
+    ("should_transfer_files", "yes"),
+    ("universe", "vanilla"),
+    ("when_to_transfer_output", "on_exit"),
+];
+
+/// What to do instead of the commands that people try.
+const INSTEAD: &[(&str, &[&str])] = &[
+    ("spec.queue says how many copies run", &["queue"]),
+    ("spec.script says what is run", &["executable", "arguments", "transfer_executable", "shell"]),
+    ("spec.script.image says in what", &["universe", "container_*", "docker_*", "*image"]),
+    ("a job starts in a clean environment: set variables in spec.script.source", &["env*", "getenv"]),
+    ("the operator starts no copy again that has ended by itself", &["max_retries", "retry_*", "success_*"]),
+    (
+        "the operator decides whether a job stays, is held or leaves; allowed_job_duration limits its time",
+        &["on_exit_*", "periodic_*", "leave_in_queue", "hold*", "kill_sig*", "job_max_vacate_time", "want_*"],
+    ),
+    (
+        "what the script writes to its working folder comes home, and its output is the log",
+        &["*transfer*", "initialdir", "output*", "error", "input", "log*", "stream_*", "*_files"],
+    ),
+    ("credentials stay with the operator", &["*proxy*", "*oauth*", "*token*", "*cred*", "*x509*"]),
+    ("the HTCJob's status tells what happens", &["notif*", "email*", "batch_name"]),
+    ("nothing of the submit host is read or run", &["include*", "use*"]),
+];
+
+/// Bad lines that a refusal lists; it must fit in a condition.
+const LINES_LISTED: usize = 5;
+
+/// Characters that it shows of a line, and of a reason, which may repeat a long name.
+const LINE_SHOWN: usize = 60;
+const REASON_SHOWN: usize = 500;
+
+/// Reads `htcopts`. An error names each bad line and the reason. `denied` are patterns of attributes
+/// that this site does not want set.
+pub fn parse(text: &str, denied: &[String]) -> Result<Vec<(String, String)>, String> {
     let mut options: Vec<(String, String)> = Vec::new();
+    let mut bad = Vec::new();
     for (n, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line.trim())) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+        if !line.is_empty()
+            && !line.starts_with('#')
+            && let Err(why) = add(line, denied, &mut options)
+        {
+            bad.push(format!("line {n} ({:?}): {}", cut(line, LINE_SHOWN), cut(&why, REASON_SHOWN)));
         }
-        let (name, value) = option(line).map_err(|why| format!("line {n} ({line:?}): {why}"))?;
-        if options.iter().any(|(known, _)| *known == name) {
-            return Err(format!("line {n} ({line:?}): {name} is set twice"));
-        }
-        options.push((name, value));
     }
-    Ok(options)
+    let more = bad.len().saturating_sub(LINES_LISTED);
+    bad.truncate(LINES_LISTED);
+    match more {
+        0 if bad.is_empty() => complete(options),
+        0 => Err(bad.join("; ")),
+        _ => Err(format!("{}; and {more} more", bad.join("; "))),
+    }
 }
 
-fn option(line: &str) -> Result<(String, String), String> {
-    let (name, value) = line.split_once('=').ok_or("is not `name = value`")?;
+fn add(line: &str, denied: &[String], options: &mut Vec<(String, String)>) -> Result<(), String> {
+    let Some((name, value)) = option(line, denied)? else { return Ok(()) };
+    // `+AccountingGroup` and `accounting_group` end up in one attribute.
+    let target = |name: &str| {
+        let name = name.trim_start_matches("MY.");
+        row(name).map_or(name.to_owned(), |(known, _)| known).to_ascii_lowercase()
+    };
+    if options.iter().any(|(known, _)| target(known) == target(&name)) {
+        return Err(format!("{name} is set twice"));
+    }
+    let mut others = CONFLICTS.iter().flat_map(|&(a, b)| [(a, b), (b, a)]);
+    if let Some((_, other)) = others.find(|(known, other)| *known == name && has(options, other)) {
+        return Err(format!("{name} cannot be set together with {other}"));
+    }
+    options.push((name, value));
+    Ok(())
+}
+
+fn complete(options: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
+    match NEEDS.iter().find(|(name, needed)| has(&options, name) && !has(&options, needed)) {
+        Some((name, needed)) => Err(format!("{name} does nothing without {needed}; set that too")),
+        None => Ok(options),
+    }
+}
+
+fn has(options: &[(String, String)], pattern: &str) -> bool {
+    options.iter().any(|(name, _)| attributes::matches(pattern, name))
+}
+
+/// The option of a line; none where the line says what is so anyway.
+fn option(line: &str, denied: &[String]) -> Result<Option<(String, String)>, String> {
+    let (name, value) = line.split_once('=').ok_or_else(|| {
+        let word = line.split(|c: char| c.is_whitespace() || c == ':').next().unwrap_or(line);
+        instead(word).map_or("is not `name = value`".to_owned(), |why| format!("is not taken: {why}"))
+    })?;
     let (name, value) = (name.trim(), value.trim());
     if let Some(why) = quote::unfit_for_submit(line) {
         return Err(why.to_owned());
     }
-    let attribute = name
-        .strip_prefix('+')
-        .or_else(|| name.get(..3).filter(|p| p.eq_ignore_ascii_case("MY.")).map(|_| &name[3..]));
-    if let Some(attribute) = attribute {
-        check_attribute(attribute)?;
-        check_expression(value)?;
-        return Ok((format!("MY.{attribute}"), value.to_owned()));
+    if line.ends_with('\\') {
+        return Err("ends with a backslash; each command needs to be on one line".to_owned());
     }
-    let name = name.to_ascii_lowercase();
-    let Some((_, kind)) = ALLOWED.iter().find(|(allowed, _)| *allowed == name) else {
+    let prefix = name.get(..3).filter(|prefix| prefix.eq_ignore_ascii_case("MY."));
+    match name.strip_prefix('+').or_else(|| prefix.map(|_| &name[3..])) {
+        Some(name) => attribute(name, value, denied).map(Some),
+        None => command(name, value),
+    }
+}
+
+fn attribute(name: &str, value: &str, denied: &[String]) -> Result<(String, String), String> {
+    attributes::check_name(name, denied)?;
+    if attributes::is_text(name) {
+        if !value.starts_with('"') {
+            return Err(format!("{name} is a text: write +{name} = \"{}\"", value.replace('"', "")));
+        }
+    } else if let Some((known, _)) = row(name) {
+        return Err(format!("write {known} = … instead"));
+    }
+    expression::check(value)?;
+    Ok((format!("MY.{name}"), value.to_owned()))
+}
+
+fn command(name: &str, value: &str) -> Result<Option<(String, String)>, String> {
+    let lower = name.to_ascii_lowercase();
+    if SO_ANYWAY.iter().any(|(known, so)| *known == lower && so.eq_ignore_ascii_case(value)) {
+        return Ok(None);
+    }
+    let Some((name, kind)) = row(name) else {
         let allowed: Vec<&str> = ALLOWED.iter().map(|(allowed, _)| *allowed).collect();
-        return Err(format!("{name} may not be set; allowed are {} and +Attribute", allowed.join(", ")));
+        return Err(match instead(&lower) {
+            Some(why) => format!("{name} may not be set: {why}"),
+            None => format!("{name} may not be set; allowed are {} and +Attribute", allowed.join(", ")),
+        });
     };
-    check(*kind, value)?;
-    Ok((name, value.to_owned()))
+    check(kind, value)?;
+    Ok(Some((name, value.to_owned())))
+}
+
+/// The row of a command. HTCondor takes the name of the attribute too: `RequestCpus`.
+fn row(name: &str) -> Option<(String, Kind)> {
+    let same = |known: &str| plain(known) == plain(name);
+    let canonical = SYNONYMS.iter().find(|(other, _)| same(other)).map_or(name, |(_, name)| name);
+    if let Some((known, kind)) = ALLOWED.iter().find(|(known, _)| plain(known) == plain(canonical)) {
+        return Some(((*known).to_owned(), *kind));
+    }
+    let resource =
+        name.get(..8).filter(|prefix| prefix.eq_ignore_ascii_case("request_")).map(|_| &name[8..])?;
+    let good = !resource.is_empty() && resource.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    good.then(|| (format!("request_{resource}"), Kind::Amount))
+}
+
+fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
+}
+
+fn instead(name: &str) -> Option<&'static str> {
+    let meant = |patterns: &[&str]| patterns.iter().any(|pattern| attributes::matches(pattern, name));
+    INSTEAD.iter().find(|(_, patterns)| meant(patterns)).map(|(why, _)| *why)
 }
 
 fn check(kind: Kind, value: &str) -> Result<(), String> {
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
-    let good = match kind {
-        Kind::Amount => {
-            let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-            digits.parse::<u64>().is_ok() && value.len() <= digits.len() + 3
+    let wrong = |example: &str| Err(format!("{value:?} is no value for it; write {example}"));
+    let good = |is_good: bool, example: &str| if is_good { Ok(()) } else { wrong(example) };
+    match kind {
+        Kind::Size if is_size(value) => Ok(()),
+        // A text or a word compares with no number: such a job would wait for ever.
+        Kind::Size if is_word(value) => wrong("an amount such as 4096 or 4 GB, without quotes"),
+        Kind::Amount if is_word(value) => wrong("a number, without quotes"),
+        Kind::Size | Kind::Amount | Kind::Expression => expression::check(value),
+        Kind::Integer => good(value.parse::<i32>().is_ok(), "a whole number"),
+        Kind::Boolean => {
+            good(["true", "false"].contains(&value.to_ascii_lowercase().as_str()), "true or false")
         }
-        Kind::Integer => value.parse::<i32>().is_ok(),
-        Kind::Name => !value.is_empty() && value.chars().all(name),
-        Kind::Names => !value.is_empty() && value.chars().all(|c| name(c) || matches!(c, ',' | ':' | ' ')),
-        Kind::Expression => return check_expression(value),
-    };
-    if good { Ok(()) } else { Err(format!("{value:?} is no value for it")) }
-}
-
-fn check_attribute(name: &str) -> Result<(), String> {
-    if ATTRIBUTES.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
-        return Ok(());
-    }
-    Err(format!("the attribute {name} may not be set; allowed are {}", ATTRIBUTES.join(", ")))
-}
-
-/// Quotes and brackets must close, so that nothing of ours that follows is swallowed.
-fn check_expression(text: &str) -> Result<(), String> {
-    let mut open = Vec::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => loop {
-                match chars.next() {
-                    Some('\\') => drop(chars.next()),
-                    Some('"') => break,
-                    Some(_) => {}
-                    None => return Err("has a string that does not end".to_owned()),
-                }
-            },
-            '(' => open.push(')'),
-            '[' => open.push(']'),
-            '{' => open.push('}'),
-            ')' | ']' | '}' if open.pop() != Some(c) => return Err(format!("has a {c} too many")),
-            _ => {}
+        Kind::Name => good(!value.is_empty() && value.chars().all(name), "a name without quotes and blanks"),
+        Kind::Names => {
+            let all = value.chars().all(|c| name(c) || matches!(c, ',' | ':' | ' '));
+            good(all && value.contains(name), "names separated by commas, without quotes")
         }
     }
-    match (open.pop(), text.is_empty()) {
-        (Some(missing), _) => Err(format!("lacks a {missing}")),
-        (None, true) => Err("has no value".to_owned()),
-        (None, false) => Ok(()),
+}
+
+/// A number with a unit that `condor_submit` knows.
+fn is_size(value: &str) -> bool {
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let unit = value[digits.len()..].trim_start().to_ascii_uppercase();
+    let number = digits.len() <= 15 && digits.starts_with(|c: char| c.is_ascii_digit());
+    let number = number && digits.parse::<f64>().is_ok();
+    number && matches!(unit.as_str(), "" | "K" | "KB" | "M" | "MB" | "G" | "GB" | "T" | "TB")
+}
+
+fn is_word(value: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphabetic() || c == '_';
+    value.starts_with('"') || (value.chars().all(word) && !value.eq_ignore_ascii_case("undefined"))
+}
+
+fn cut(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn allowed_commands_and_attributes_are_taken_as_they_stand() {
-        let options = parse(
-            "# mine\nRequest_Memory = 2 GB\n\n+JobFlavour = \"espresso\"\nrequirements = (OpSys == \"LINUX\")\n",
-        );
-        let expected = [
-            ("request_memory", "2 GB"),
-            ("MY.JobFlavour", "\"espresso\""),
-            ("requirements", "(OpSys == \"LINUX\")"),
-        ];
-        assert_eq!(options.unwrap(), expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
-    }
-
-    #[test]
-    fn everything_else_is_refused_with_its_line() {
-        for bad in [
-            "queue 5",
-            "queue = 5",
-            "executable = /bin/sh",
-            "include : /etc/passwd",
-            "x509userproxy = /tmp/x",
-            "+HTCOperatorUid = \"x\"",
-            "MY.HTCAck = true",
-            "+LeaveInQueue = true",
-            "request_cpus = $(N)",
-            "request_cpus = many",
-            "rank = (1",
-            "rank = 1)",
-            "rank = \"x",
-            "rank =",
-            "+1x = 2",
-            "priority = 1\u{1f}2",
-            "rank = 1\nrank = 2",
-        ] {
-            let error = parse(bad).unwrap_err();
-            assert!(error.starts_with("line "), "{bad:?}: {error}");
-        }
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

@@ -105,7 +105,7 @@ pub fn is_good_folder(path: &str) -> bool {
 
 /// The submit description of a batch; all rows must have one shape. The rows become item data, so
 /// row n is proc n.
-pub fn description(instance: &str, sender: &Path, rows: &[Row]) -> String {
+pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, rows: &[Row]) -> String {
     let mut text = String::new();
     let mut command = |name: &str, value: &str| text.push_str(&format!("{name} = {value}\n"));
     command("universe", "vanilla");
@@ -128,6 +128,10 @@ pub fn description(instance: &str, sender: &Path, rows: &[Row]) -> String {
         ),
     );
     command(&format!("MY.{INSTANCE}"), &quote::string(instance));
+    // One that brings more home is held by the pool, with code 33.
+    if let Some(limit) = max_output_mb {
+        command("max_transfer_output_mb", &limit.to_string());
+    }
     command("initialdir", "$(dir)");
     command("batch_name", "$(batch)");
     command(&format!("MY.{UID}"), &quote::string("$(uid)"));
@@ -244,9 +248,10 @@ mod tests {
             batch_name: "ns/x".into(),
             terms: terms(&[("request_cpus", &n.to_string()), ("rank", "a + b")]),
         };
-        let text = description("i\"1", Path::new("/bin/htc-sender"), &[row(0), row(1)]);
+        let text = description("i\"1", Path::new("/bin/htc-sender"), Some(7), &[row(0), row(1)]);
         assert!(text.contains("MY.HTCOperatorInstance = \"i\\\"1\"\n"), "{text}");
         assert!(text.contains("rank = a + b\n"), "{text}");
+        assert!(text.contains("max_transfer_output_mb = 7\n"), "{text}");
         let end = "queue dir, batch, uid, key, c0, c2 from (\n\
                    /d/0 ns/x u u/0/0/0 40 0\n/d/1 ns/x u u/1/0/0 40 1\n)\n";
         assert!(text.ends_with(end), "{text}");

@@ -15,6 +15,7 @@ macro_rules! crash_point {
 pub const POINTS: &[&str] = &[
     "finalizer-set",
     "wish-durable",
+    "inherited-durable",
     "intent-durable",
     "submit-files-written",
     "submit-tool-started",
@@ -34,6 +35,8 @@ pub const POINTS: &[&str] = &[
     "workload-acknowledged",
     "removed",
     "copies-removed",
+    "outputs-removed",
+    "outputs-collected",
     "gone-durable",
     "finalizer-removed",
     "store-before-commit",

@@ -16,12 +16,18 @@ pub struct Settings {
     /// The HTCondor pool.
     #[command(flatten)]
     pub pool: PoolSettings,
+    /// What jobs bring home.
+    #[command(flatten)]
+    pub outputs: OutputSettings,
     /// Reports of jobs.
     #[command(flatten)]
     pub events: EventsSettings,
     /// Kubernetes.
     #[command(flatten)]
     pub kubernetes: KubernetesSettings,
+    /// Images of containers.
+    #[command(flatten)]
+    pub images: ImageSettings,
 
     /// Marks our jobs in the queue. By default the UID of the namespace kube-system. Two operators
     /// must never have the same.
@@ -84,6 +90,20 @@ pub struct PoolSettings {
     pub max_jobs_in_queue: u32,
 }
 
+/// What jobs bring home.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OutputSettings {
+    /// Megabytes that one job may bring home, its log among them; 0 for any amount. A job with more is
+    /// held by the pool.
+    #[arg(long, env = "HTC_MAX_OUTPUT_MB", default_value_t = 1024)]
+    pub max_output_mb: u32,
+
+    /// Days that outputs and logs are kept after the end of their HTCJob, 0 for as long as the HTCJob
+    /// is there. They always go with the HTCJob.
+    #[arg(long, env = "HTC_KEEP_OUTPUTS_DAYS", default_value_t = 30)]
+    pub keep_outputs_days: u32,
+}
+
 /// Reports of jobs.
 #[derive(Args, Clone, Debug)]
 pub struct EventsSettings {
@@ -91,8 +111,8 @@ pub struct EventsSettings {
     #[arg(long, env = "HTC_EVENTS_LISTEN", default_value = "0.0.0.0:8080")]
     pub events_listen: SocketAddr,
 
-    /// The URL under which workers reach that; without it jobs do not report and their ends are
-    /// seen a little later.
+    /// The URL under which workers reach that; without it HTCondor carries the reports of jobs, minutes
+    /// later, and their ends are seen a little later.
     #[arg(long, env = "HTC_EVENTS_URL")]
     pub events_url: Option<String>,
 
@@ -103,6 +123,11 @@ pub struct EventsSettings {
     /// The PEM file of the authority that signed that URL's certificate, if it is not a public one.
     #[arg(long, env = "HTC_EVENTS_CA")]
     pub events_ca: Option<PathBuf>,
+
+    /// Take unsigned events too, as the jobs of this operator's predecessor send them. Nothing in them
+    /// is believed: one only makes the operator look at the pool earlier.
+    #[arg(long, env = "HTC_ALLOW_UNSIGNED_EVENTS")]
+    pub allow_unsigned_events: bool,
 }
 
 /// Kubernetes, which is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the pod's account.
@@ -112,9 +137,39 @@ pub struct KubernetesSettings {
     #[arg(long, env = "HTC_WATCH_NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
 
+    /// Attributes of jobs that users may not set by `+Name`, besides those that nobody may, separated
+    /// by commas; a `*` at an end stands for anything.
+    #[arg(long, env = "HTC_DENY_ATTRIBUTES", value_delimiter = ',')]
+    pub deny_attributes: Vec<String>,
+}
+
+/// Images of containers.
+#[derive(Args, Clone, Debug)]
+pub struct ImageSettings {
     /// The registry of images that are plain names, such as registry.example.org/mirror.
     #[arg(long, env = "HTC_IMAGE_REGISTRY")]
     pub image_registry: Option<String>,
+
+    /// Registries of images, host[:port], that speak plain http instead of https, separated by commas.
+    #[arg(long, env = "HTC_INSECURE_REGISTRIES", value_delimiter = ',')]
+    pub insecure_registries: Vec<String>,
+
+    /// A folder of the workers, such as /var/cache/htc-images, where pulled images stay: one for each user
+    /// of a worker lies in it. It must exist, with mode 1777 where jobs run as several users. A worker
+    /// where it cannot be used pulls images for each job, as all do by default.
+    #[arg(long, env = "HTC_IMAGE_CACHE", value_parser = absolute)]
+    pub image_cache: Option<String>,
+
+    /// GiB that the images of one user may take in that folder of a worker; those used longest ago go.
+    #[arg(long, env = "HTC_IMAGE_CACHE_GIB", default_value_t = 20.0)]
+    pub image_cache_gib: f64,
+}
+
+fn absolute(path: &str) -> Result<String, &'static str> {
+    match path.starts_with('/') {
+        true => Ok(path.to_owned()),
+        false => Err("it must be an absolute path"),
+    }
 }
 
 /// How log lines look.

@@ -1,8 +1,11 @@
-//! The control socket, `<data-dir>/control.sock`: how `logs` and other sub-commands ask the
+//! The control socket, `<data-dir>/control.sock`: how `logs`, `jobs` and later sub-commands ask the
 //! operator that runs. It is never an open port.
 
 pub mod client;
-mod logs;
+mod find;
+pub mod frames;
+pub mod jobs;
+pub mod logs;
 
 use std::path::{Path, PathBuf};
 
@@ -18,5 +21,5 @@ pub fn socket(data: &Path) -> PathBuf {
 
 /// The routes of the socket.
 pub fn router(engine: Engine) -> Router {
-    Router::new().route("/logs", get(logs::logs)).with_state(engine)
+    Router::new().route("/logs", get(logs::logs)).route("/jobs", get(jobs::jobs)).with_state(engine)
 }

@@ -1,7 +1,7 @@
 //! The board: what we know of every live workload, in memory. It is rebuilt from the store at start
 //! and changed only after the store was.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,8 +9,10 @@ use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{End, JobId, Progress};
 use htc_core::workload::report::Report;
+use jiff::Timestamp;
 
 use crate::condor::ad::Exit;
+use crate::limits::REMOVAL_REPEAT;
 use crate::store::wishes::{Waiting, Want};
 
 /// Everything known.
@@ -23,9 +25,20 @@ pub struct Board {
     /// Whether one complete answer of this life has been taken in.
     pub merged: bool,
     /// Why the pool does not answer, if it does not.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
     /// Why the last submission failed, if it did.
     pub submit_trouble: Option<String>,
+    /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
+    pub strangers: BTreeSet<Uid>,
+}
+
+/// The pool does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: jiff::Timestamp,
+    /// What the tool said first.
+    pub why: String,
 }
 
 /// A workload.
@@ -53,8 +66,19 @@ pub struct Entry {
     pub intended: u64,
     /// When something of it was last submitted: the others come first then.
     pub served: Option<Instant>,
+    /// A submission with jobs of it was refused, and nobody knows which was meant: so many go
+    /// together at most, and with none that is beyond doubt.
+    pub at_most: Option<usize>,
     /// When its removal was last asked for.
     pub removal_asked: Option<Instant>,
+    /// While it leaves: how many of its jobs the last answer had.
+    pub in_queue: usize,
+    /// Whether the predecessor of this operator has submitted its jobs.
+    pub inherited: bool,
+    /// When its folder was removed because its time was over.
+    pub collected: Option<Timestamp>,
+    /// How many submissions of an index were committed and never got their files, in this life of ours.
+    pub unstaged: BTreeMap<u32, u32>,
     /// The current job of each index that has one.
     pub jobs: BTreeMap<u32, Job>,
 }
@@ -70,10 +94,14 @@ pub struct Job {
     pub progress: Progress,
     /// The submission it belongs to, until that is settled.
     pub intent: Option<i64>,
+    /// How many submissions before it never got their files.
+    pub unstaged: u32,
     /// The highest `NumShadowStarts` seen.
     pub starts: u32,
     /// What it last said of itself.
     pub report: Option<Arc<Report>>,
+    /// A hash of the last report in its ad that was looked at.
+    pub heard: Option<u64>,
     /// Its ad says that it is over; how it ended waits for its result.
     pub finished: Option<Finished>,
     /// Its files are home.
@@ -96,7 +124,7 @@ pub struct Finished {
     /// How the sender ended.
     pub exit: Exit,
     /// When.
-    pub at: jiff::Timestamp,
+    pub at: Timestamp,
     /// Since when we know.
     pub seen: Instant,
 }
@@ -135,8 +163,10 @@ impl Job {
             folder,
             progress,
             intent,
+            unstaged: 0,
             starts: 0,
             report: None,
+            heard: None,
             finished: None,
             home: false,
             forsaken: false,
@@ -151,10 +181,11 @@ impl Job {
         self.progress.end()
     }
 
-    /// Whether files of it are still to be fetched.
+    /// Whether files of it are still to be fetched. What has left the queue has taken them along.
     pub fn wants_files(&self) -> bool {
         !self.home
             && !self.forsaken
+            && !self.left
             && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
     }
 
@@ -168,6 +199,16 @@ impl Entry {
     /// How many indices wait, or are about to have a job.
     pub fn waiting_count(&self) -> u64 {
         self.intended + self.waiting.iter().map(|w| u64::from(w.last - w.first) + 1).sum::<u64>()
+    }
+
+    /// Whether its removal is due, which then counts as asked for: its jobs may take their grace to
+    /// go, so it is enough to ask now and then.
+    pub fn removal_is_due(&mut self) -> bool {
+        let due = self.removal_asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT);
+        if due {
+            self.removal_asked = Some(Instant::now());
+        }
+        due
     }
 
     /// Puts an index back to those that wait.
@@ -242,7 +283,12 @@ mod tests {
             waiting: waiting.to_vec(),
             intended: 0,
             served: None,
+            at_most: None,
             removal_asked: None,
+            in_queue: 0,
+            inherited: false,
+            collected: None,
+            unstaged: BTreeMap::new(),
             jobs: BTreeMap::new(),
         }
     }

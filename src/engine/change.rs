@@ -18,11 +18,19 @@ use crate::store::{jobs, wishes};
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A job that an earlier life submitted becomes the job of its index.
-    Adopt(Box<Job>),
+    Adopt {
+        /// The name of the outside object.
+        name: String,
+        /// The job.
+        job: Box<Job>,
+    },
     /// An earlier life committed a job with this key that never ran: its index waits for the next.
     Used(JobKey),
     /// It is in the queue with all its files, in this state.
     Settle(JobKey, Progress),
+    /// It was settled before and is in this state now. Nothing of that is kept on disk: the next
+    /// life learns it from its first look.
+    Move(JobKey, Progress),
     /// It is over by its ad; how it ended may be known at once.
     Finish(JobKey, Finished, Option<End>),
     /// It is over.
@@ -47,13 +55,17 @@ impl Inner {
             // Under one lock with the request, so that ranges reach the disk in the board's order.
             let mut board = self.board();
             let waiting = change_waiting(&mut board, &changes);
-            let (durable, names) = (changes.clone(), names(&board, &changes));
-            self.store.call(move |t| {
-                durable.iter().zip(&names).try_for_each(|(change, name)| change.keep(t, name))?;
-                waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))
+            let durable: Vec<Change> = changes.iter().filter(|change| change.is_kept()).cloned().collect();
+            (!durable.is_empty()).then(|| {
+                self.store.call(move |t| {
+                    durable.iter().try_for_each(|change| change.keep(t))?;
+                    waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))
+                })
             })
         };
-        kept.await?;
+        if let Some(kept) = kept {
+            kept.await?;
+        }
         if ending {
             crash_point!("end-durable");
         }
@@ -72,7 +84,7 @@ impl Inner {
     /// Gives the job's description when the schedd has it now: it holds secrets, and is not needed
     /// here any more.
     fn believe(&self, board: &mut Board, change: Change) -> Option<PathBuf> {
-        if let Change::Adopt(job) = change {
+        if let Change::Adopt { name: _, job } = change {
             self.metrics.adopted.inc();
             if let Some(entry) = board.entries.get_mut(&job.key.uid) {
                 entry.jobs.insert(job.key.index, *job);
@@ -88,7 +100,7 @@ impl Inner {
         let job = board.job_mut(&key).filter(|job| job.end().is_none())?;
         let unsettled = job.intent.take().is_some();
         match change {
-            Change::Settle(_, progress) => job.progress = progress,
+            Change::Settle(_, progress) | Change::Move(_, progress) => job.progress = progress,
             Change::Finish(_, finished, end) => {
                 let id = finished.job;
                 job.finished = Some(finished);
@@ -100,7 +112,7 @@ impl Inner {
                 self.fetch_bell.notify_one();
             }
             Change::End(_, end) => job.progress = self.ended(job.progress.job(), end),
-            Change::Adopt(_) | Change::Used(_) | Change::Void { .. } => {}
+            Change::Adopt { .. } | Change::Used(_) | Change::Void { .. } => {}
         }
         let committed = unsettled && job.progress.job().is_some();
         committed.then(|| {
@@ -123,7 +135,7 @@ fn change_waiting(board: &mut Board, changes: &[Change]) -> Vec<(Uid, Vec<Waitin
         let key = change.key();
         let Some(entry) = board.entries.get_mut(&key.uid) else { continue };
         match change {
-            Change::Adopt(_) => drop(entry.take(key.index)),
+            Change::Adopt { .. } => drop(entry.take(key.index)),
             Change::Used(_) if entry.take(key.index).is_some() => {
                 entry.put_back(key.index, key.attempt, key.submission + 1);
             }
@@ -140,26 +152,26 @@ fn change_waiting(board: &mut Board, changes: &[Change]) -> Vec<(Uid, Vec<Waitin
     touched.into_iter().filter_map(ranges).collect()
 }
 
-fn names(board: &Board, changes: &[Change]) -> Vec<String> {
-    let name = |change: &Change| board.entries.get(&change.key().uid).map(|e| e.name.clone());
-    changes.iter().map(|change| name(change).unwrap_or_default()).collect()
-}
-
 impl Change {
     /// The job that changes.
     pub fn key(&self) -> &JobKey {
         match self {
-            Change::Adopt(job) => &job.key,
-            Change::Used(key) | Change::Settle(key, _) | Change::Finish(key, ..) | Change::End(key, _) => key,
-            Change::Void { key, .. } => key,
+            Change::Adopt { name: _, job } => &job.key,
+            Change::Used(key) | Change::Settle(key, _) | Change::Move(key, _) => key,
+            Change::Finish(key, ..) | Change::End(key, _) | Change::Void { key, .. } => key,
         }
     }
 
-    /// Writes the change into the job's row; `name` is that of the outside object.
-    fn keep(&self, t: &Transaction<'_>, name: &str) -> Result<(), StoreError> {
+    /// Whether something of it goes to disk.
+    fn is_kept(&self) -> bool {
+        !matches!(self, Change::Move(..))
+    }
+
+    /// Writes the change into the job's row.
+    fn keep(&self, t: &Transaction<'_>) -> Result<(), StoreError> {
         match self {
-            Change::Adopt(job) => jobs::insert(t, &stored_job(name, job)),
-            Change::Used(_) => Ok(()),
+            Change::Adopt { name, job } => jobs::insert(t, &stored_job(name, job)),
+            Change::Used(_) | Change::Move(..) => Ok(()),
             Change::Settle(key, progress) => progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id)),
             Change::Finish(key, finished, end) => {
                 jobs::settle(t, key, finished.job)?;

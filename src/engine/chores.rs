@@ -1,7 +1,10 @@
 //! What a look says must be done in the pool, for many jobs at a time: remove, acknowledge, bury.
 //! Each chore may be done twice or not at all: the next look asks for it again.
 
+use std::collections::BTreeMap;
+
 use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::progress::JobId;
 
 use super::Inner;
 use super::board::Board;
@@ -9,8 +12,8 @@ use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
 use crate::condor::cli::CallError;
 use crate::condor::{act, query, quote};
 use crate::crash_point;
-use crate::store::wishes;
-use crate::store::wishes::Want;
+use crate::store::database::StoreError;
+use crate::store::wishes::{self, Want};
 
 /// At most so many keys stand in one constraint: longer ones make the schedd slow.
 const KEYS_PER_CALL: usize = 500;
@@ -26,6 +29,8 @@ pub struct Chores {
     unstaged: Vec<JobKey>,
     /// Workloads that shall be gone and have jobs in the queue.
     workloads: Vec<Uid>,
+    /// Jobs of the predecessor whose workloads shall be gone.
+    inherited: Vec<JobId>,
     /// Workloads of which nothing is left.
     bury: Vec<Uid>,
     /// Something has moved: look again soon.
@@ -69,20 +74,40 @@ impl Chores {
         self.workloads.push(uid.clone());
     }
 
+    /// The workload that these jobs of the predecessor belong to shall be gone.
+    pub fn remove_inherited(&mut self, jobs: impl Iterator<Item = JobId>) {
+        self.inherited.extend(jobs);
+    }
+
     /// Nothing is left of the workload.
     pub fn bury(&mut self, uid: &Uid) {
         self.bury.push(uid.clone());
     }
 
-    /// Ads without a workload: those of a tombstone are removed, all others are only reported.
-    pub fn buried(&mut self, board: &Board, orphans: &[Ad]) {
+    /// Ads without a workload: those of a tombstone are removed, all others are only told of, once.
+    pub fn orphans(&mut self, board: &mut Board, orphans: &[Ad]) {
+        let mut strangers: BTreeMap<Uid, Vec<&Ad>> = BTreeMap::new();
         for ad in orphans {
-            match board.entries.get(&ad.key.uid).map(|entry| entry.want) {
-                Some(Want::Tombstone) if ad.is_leaving() => {}
-                Some(Want::Tombstone) => self.remove_workload(&ad.key.uid),
-                _ => tracing::debug!(key = %ad.key, job = %ad.job, "a job of ours that nobody wishes"),
+            match board.entries.get_mut(&ad.key.uid) {
+                Some(_) if ad.is_leaving() => {}
+                Some(tombstone) => {
+                    if tombstone.removal_is_due() {
+                        self.remove_workload(&ad.key.uid);
+                    }
+                }
+                None => strangers.entry(ad.key.uid.clone()).or_default().push(ad),
             }
         }
+        for (uid, ads) in strangers.iter().filter(|(uid, _)| !board.strangers.contains(*uid)) {
+            tracing::warn!(
+                %uid,
+                jobs = ads.len(),
+                first = %ads[0].job,
+                "jobs of our instance that nobody here has wished are left alone; if they are of no use: \
+                 condor_rm -constraint 'HTCOperatorUid == \"{uid}\"'"
+            );
+        }
+        board.strangers = strangers.into_keys().collect();
     }
 
     fn is_empty(&self) -> bool {
@@ -90,6 +115,7 @@ impl Chores {
             && self.remove.is_empty()
             && self.unstaged.is_empty()
             && self.workloads.is_empty()
+            && self.inherited.is_empty()
             && self.bury.is_empty()
     }
 }
@@ -106,6 +132,9 @@ impl Inner {
         for uids in chores.workloads.chunks(KEYS_PER_CALL) {
             self.note("remove workloads", self.remove_workloads(uids).await);
         }
+        if !chores.inherited.is_empty() {
+            self.note("remove jobs of the predecessor", self.remove_inherited(&chores.inherited).await);
+        }
         for keys in chores.unstaged.chunks(KEYS_PER_CALL) {
             self.note("remove jobs without their files", self.remove_unstaged(keys).await);
         }
@@ -118,7 +147,9 @@ impl Inner {
             self.note("release ended jobs", self.release(keys).await);
         }
         for uid in chores.bury {
-            self.bury(&uid).await;
+            if let Err(why) = self.bury(&uid).await {
+                tracing::warn!(%why, %uid, "failed to bury a workload; it is tried again");
+            }
         }
     }
 
@@ -158,24 +189,25 @@ impl Inner {
         act::remove(&self.pool, &format!("{constraint} && JobStatus == 4 && {ACK} =?= true")).await
     }
 
-    async fn bury(&self, uid: &Uid) {
+    /// Nothing is left of a workload but the tombstone.
+    pub(super) async fn bury(&self, uid: &Uid) -> Result<(), StoreError> {
         let folder = self.workload_folder(uid);
         let removed = tokio::task::spawn_blocking(move || super::files::remove_folder(&folder)).await;
         if let Ok(Err(why)) = removed {
             tracing::warn!(%why, %uid, "failed to remove the folder of a deleted workload");
         }
         let id = uid.clone();
-        if let Err(why) = self.store.call(move |t| wishes::bury(t, &id)).await {
-            return tracing::warn!(%why, %uid, "failed to bury a workload; it is tried again");
-        }
+        self.store.call(move |t| wishes::bury(t, &id)).await?;
         crash_point!("gone-durable");
         if let Some(entry) = self.board().entries.get_mut(uid) {
             entry.want = Want::Tombstone;
             entry.workload = None;
             entry.gone_since = None;
+            entry.removal_asked = None;
             entry.jobs.clear();
         }
         self.ring([uid.clone()]);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use htc_core::workload::names::{JobKey, Uid};
 
@@ -37,6 +38,18 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)
+}
+
+/// A file without a name in this folder: it goes with its last descriptor, however we end.
+pub fn unnamed_file(folder: &Path) -> io::Result<File> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    make_folder(folder)?;
+    // One that a crash has left under this name is taken over.
+    let path = folder.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// Removes a folder; that it is not there is fine.

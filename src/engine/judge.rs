@@ -8,8 +8,9 @@ use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report}
 use jiff::Timestamp;
 
 use super::board::{Finished, Intent, Job, ToolEnd};
+use super::words;
 use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
-use crate::limits::{INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE};
+use crate::limits::{HOLD_REASON_MAX, INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE, STAGE_TRIES};
 
 /// What follows from a look at one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub struct Look {
 pub fn judge(job: &Job, intent: Option<&Intent>, ad: Option<&Ad>, look: Look) -> Verdict {
     match (ad, job.intent) {
         (Some(ad), _) if ad.staged => staged(job, ad),
-        (Some(ad), Some(_)) => unstaged(ad, intent, look),
+        (Some(ad), Some(_)) => unstaged(job, ad, intent, look),
         (None, Some(_)) => absent(job, intent, look),
         // Settled, so it was seen with all its files: an ad without them is not this job's.
         (Some(_), None) => Verdict::Nothing,
@@ -64,18 +65,12 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
         // All files are here, and the schedd is about to let it go.
         State::Idle | State::Held { code: SPOOLING_INPUT, .. } => Progress::Queued { job: id },
         State::Running => Progress::Running { job: id, start: ad.starts.max(1), since: ad.since },
+        State::Suspended => Progress::Suspended { job: id, since: ad.since },
         State::Held { code, subcode, reason } => Progress::Held {
             job: id,
             code: *code,
             subcode: *subcode,
-            reason: reason.clone(),
-            since: ad.since,
-        },
-        State::Suspended => Progress::Held {
-            job: id,
-            code: 0,
-            subcode: 0,
-            reason: "suspended by the pool".to_owned(),
+            reason: words::shortened(reason.clone(), HOLD_REASON_MAX),
             since: ad.since,
         },
     };
@@ -86,10 +81,14 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
     }
 }
 
-/// An ad without all its files never ran: it is neither adopted nor an end.
-fn unstaged(ad: &Ad, intent: Option<&Intent>, look: Look) -> Verdict {
+/// An ad without all its files never ran: it is neither adopted nor an end. But what never comes
+/// through is not tried for ever.
+fn unstaged(job: &Job, ad: &Ad, intent: Option<&Intent>, look: Look) -> Verdict {
     match (&ad.state, intent.and_then(|intent| intent.dead.as_ref())) {
-        (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::NeverRan,
+        (State::Removed { .. } | State::Completed(_), Some(_)) if job.unstaged + 1 < STAGE_TRIES => {
+            Verdict::NeverRan
+        }
+        (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::Ended(never_staged(look)),
         (_, Some((since, _))) => {
             // The last file may have arrived though the tool never said so, after exit 0, a crash of
             // ours or a deadline alike: the schedd gets a moment to say it.
@@ -126,9 +125,7 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
 
 /// It was in the queue and is gone without our leave.
 fn missing(job: &Job, look: Look) -> Verdict {
-    // One wrong answer, of a schedd that has just lost its queue for a moment, ends nothing.
-    let since = job.missing.unwrap_or(look.started);
-    if look.started.saturating_duration_since(since) < look.lost_after {
+    if !is_lost(job, look) {
         return Verdict::Missing;
     }
     match job.final_report() {
@@ -137,31 +134,39 @@ fn missing(job: &Job, look: Look) -> Verdict {
     }
 }
 
+/// Whether complete answers have not had it for long: one wrong answer, of a schedd that has just lost
+/// its queue for a moment, ends nothing.
+pub fn is_lost(job: &Job, look: Look) -> bool {
+    let since = job.missing.unwrap_or(look.started);
+    look.started.saturating_duration_since(since) >= look.lost_after
+}
+
 /// The end of a job in state 4: its exit code is the fact, its own words say more.
 pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
     let report = report.filter(|report| report.is_final() && report.start >= starts);
     let culprit = report.and_then(|report| failed_container(report));
+    let cut = report.and_then(|report| report.cut.as_ref());
     let (outcome, message) = match finished.exit {
         Exit::Code(0) => (Outcome::Succeeded, String::new()),
-        Exit::Code(code) => match culprit {
-            Some((reason, text)) if is_start_failure(reason) => (Outcome::CannotRun, text),
-            Some((_, text)) if !text.is_empty() => (Outcome::ExitCode(code), text),
-            _ => (Outcome::ExitCode(code), format!("exit code {code}")),
+        Exit::Code(code) => match (culprit, report) {
+            _ if let Some(cut) = cut => (Outcome::ExitCode(code), cut.to_string()),
+            (Some((reason, text)), _) if is_start_failure(reason) => (Outcome::CannotRun, text),
+            (Some((_, text)), _) => (Outcome::ExitCode(code), text),
+            (None, Some(_)) => (Outcome::ExitCode(code), words::exit_code(code)),
+            (None, None) => {
+                let text = format!(
+                    "{}, without a report of the job itself; sender.out in its folder may say why",
+                    words::exit_code(code)
+                );
+                (Outcome::ExitCode(code), text)
+            }
         },
-        Exit::Signal(signal) => {
-            (Outcome::Signal(signal), format!("signal {signal} ended the job's first process on the worker"))
+        Exit::Signal(number) => {
+            let what = words::signal(number);
+            (Outcome::Signal(number), format!("{what} ended the job's first process on the worker"))
         }
     };
-    End { outcome, message: shortened(message), at: finished.at }
-}
-
-/// Conditions and events take a sentence, not a log.
-fn shortened(mut text: String) -> String {
-    if text.len() > MESSAGE_MAX {
-        text.truncate(text.floor_char_boundary(MESSAGE_MAX));
-        text.push('…');
-    }
-    text
+    End { outcome, message: words::shortened(message, MESSAGE_MAX), at: finished.at }
 }
 
 /// The end by the job's own last words, when HTCondor has forgotten the job.
@@ -203,8 +208,8 @@ fn failed_container(report: &Report) -> Option<(&str, String)> {
     let name = &status.name;
     let text = match (signal, message.is_empty()) {
         (_, false) => format!("container {name}: {message}"),
-        (Some(signal), true) => format!("container {name} was ended by signal {signal}"),
-        (None, true) => format!("container {name}: exit code {exit_code}"),
+        (Some(number), true) => format!("container {name} was ended by {}", words::signal(*number)),
+        (None, true) => format!("container {name}: {}", words::exit_code(*exit_code)),
     };
     Some((reason, text))
 }
@@ -225,6 +230,14 @@ fn lost(job: &Job, look: Look) -> End {
          It is not submitted again by itself"
     );
     End { outcome: Outcome::LostTrack, message, at: at(look) }
+}
+
+fn never_staged(look: Look) -> End {
+    let message = format!(
+        "its files did not reach the pool in {STAGE_TRIES} submissions; see the schedd's log and whether \
+         its spool has room, then create it anew"
+    );
+    End { outcome: Outcome::SubmitRefused, message, at: at(look) }
 }
 
 fn at(look: Look) -> Timestamp {

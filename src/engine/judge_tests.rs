@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use htc_core::workload::names::JobKey;
+use htc_core::workload::report::Cut;
 use rstest::rstest;
 
 use super::*;
@@ -31,6 +32,7 @@ fn ad(state: State) -> Ad {
         acknowledged: false,
         removed: false,
         folder,
+        chirp: None,
     }
 }
 
@@ -75,6 +77,7 @@ fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
         seq: 1,
         now: at(9),
         phase,
+        cut: None,
         init_containers: vec![],
         containers: vec![],
     }
@@ -149,6 +152,23 @@ fn a_job_that_was_removed_before_it_had_its_files_never_ran() {
 }
 
 #[test]
+fn a_job_that_never_gets_its_files_is_given_up_in_the_end() {
+    let (died, look) = look();
+    let removed = Ad { state: State::Removed { reason: String::new() }, ..unstaged_ad() };
+    let dead = intent(Some((died, ToolEnd::Well)));
+    // Submissions that came to nothing for another reason do not count.
+    let key = JobKey { submission: 1_000, ..key() };
+    let verdict = |unstaged| {
+        let job = Job { key: key.clone(), unstaged, ..submitting() };
+        judge(&job, Some(&dead), Some(&removed), look)
+    };
+    assert_eq!(verdict(STAGE_TRIES - 2), Verdict::NeverRan);
+    let Verdict::Ended(end) = verdict(STAGE_TRIES - 1) else { panic!("it is tried for ever") };
+    assert_eq!(end.outcome, Outcome::SubmitRefused);
+    assert!(end.message.contains("did not reach the pool in 30 submissions"), "{}", end.message);
+}
+
+#[test]
 fn a_settled_job_that_stays_missing_is_lost_and_never_submitted_again() {
     let (_, look) = look();
     assert_eq!(judge(&queued(), None, None, look), Verdict::Missing);
@@ -160,6 +180,13 @@ fn a_settled_job_that_stays_missing_is_lost_and_never_submitted_again() {
     let last = Some(report(1, Phase::Done, Some(0)).into());
     let Verdict::Ended(end) = judge(&Job { report: last, ..twice }, None, None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn a_suspended_job_is_not_on_hold() {
+    let (_, look) = look();
+    let verdict = judge(&queued(), None, Some(&ad(State::Suspended)), look);
+    assert_eq!(verdict, Verdict::Living(Progress::Suspended { job: id(), since: at(5) }));
 }
 
 #[test]
@@ -180,14 +207,18 @@ fn a_report_of_a_new_start_is_news_and_one_of_an_evicted_start_is_not() {
 }
 
 #[rstest]
-#[case(Exit::Code(0), Outcome::Succeeded)]
-#[case(Exit::Code(3), Outcome::ExitCode(3))]
-#[case(Exit::Signal(9), Outcome::Signal(9))]
-fn the_ad_alone_is_evidence(#[case] exit: Exit, #[case] outcome: Outcome) {
+#[case(Exit::Code(0), Outcome::Succeeded, "")]
+#[case(
+    Exit::Code(3),
+    Outcome::ExitCode(3),
+    "exit code 3, without a report of the job itself; sender.out in its folder may say why"
+)]
+#[case(Exit::Signal(9), Outcome::Signal(9), "signal 9 (SIGKILL) ended the job's first process on the worker")]
+fn the_ad_alone_is_evidence(#[case] exit: Exit, #[case] outcome: Outcome, #[case] message: &str) {
     let finished = Finished { job: id(), exit, at: at(5), seen: Instant::now() };
     let end = end(&finished, 1, None);
     assert_eq!((end.outcome, end.at), (outcome, at(5)));
-    assert_eq!(end.message.is_empty(), outcome.succeeded());
+    assert_eq!(end.message, message);
 }
 
 #[test]
@@ -207,4 +238,14 @@ fn the_report_says_what_the_exit_code_cannot_but_only_of_the_latest_start() {
     assert_eq!(explained.outcome, Outcome::CannotRun);
     assert_eq!(explained.message, "container main: no such command");
     assert_eq!(end(&finished, 2, Some(&told)).outcome, Outcome::ExitCode(127));
+}
+
+#[test]
+fn a_job_that_was_cut_short_says_why_and_not_how_its_containers_took_it() {
+    let cut = Some(Cut::Volume { name: "data".into(), bytes: 2, limit: 1 });
+    let told = Report { cut, ..report(1, Phase::Done, Some(143)) };
+    let finished = Finished { job: id(), exit: Exit::Code(143), at: at(5), seen: Instant::now() };
+    let end = end(&finished, 1, Some(&told));
+    assert_eq!(end.outcome, Outcome::ExitCode(143));
+    assert_eq!(end.message, "volume data holds 2 bytes, more than its limit of 1");
 }

@@ -14,8 +14,9 @@ use super::chores::Chores;
 use super::files;
 use super::judge::{self, Look, Verdict, judge};
 use crate::condor::ad::Ad;
+use crate::condor::holds;
 use crate::crash_point;
-use crate::limits::{REMOVAL_REPEAT, RESULT_PATIENCE};
+use crate::limits::RESULT_PATIENCE;
 use crate::store::database::StoreError;
 use crate::store::intents;
 use crate::store::wishes::Want;
@@ -29,18 +30,29 @@ impl Inner {
             let wished = |ad: &Ad| board.entries.get(&ad.key.uid).is_some_and(|e| e.want != Want::Tombstone);
             let (known, orphans): (Vec<Ad>, Vec<Ad>) = ads.into_iter().partition(wished);
             self.metrics.orphans.set(orphans.len() as i64);
-            chores.buried(&board, &orphans);
+            chores.orphans(&mut board, &orphans);
             decide(&mut board, known, look, &mut chores)
         };
         crash_point!("settle-before-durable");
         chores.look_again |= !changes.is_empty();
         let changed = self.apply(changes).await?;
+        self.count_held();
         crash_point!("settle-durable");
         self.allow_submissions(look);
         self.ring(changed);
         self.find_dead_tools();
         self.close_intents().await?;
         Ok(chores)
+    }
+
+    fn count_held(&self) {
+        let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
+        for job in self.board().entries.values().flat_map(|entry| entry.jobs.values()) {
+            if let Progress::Held { code, .. } = &job.progress {
+                *counts.entry(holds::label(*code)).or_default() += 1;
+            }
+        }
+        counts.into_iter().for_each(|(label, jobs)| self.metrics.held(label, jobs));
     }
 
     /// What an earlier life submitted has been adopted by now: the rest may be submitted.
@@ -104,30 +116,32 @@ impl Inner {
 }
 
 fn decide(board: &mut Board, ads: Vec<Ad>, look: Look, chores: &mut Chores) -> Vec<Change> {
-    let mut by_index: HashMap<(Uid, u32), Vec<Ad>> = HashMap::new();
-    let mut seen: HashSet<Uid> = HashSet::new();
+    let mut by_uid: HashMap<Uid, HashMap<u32, Vec<Ad>>> = HashMap::new();
     for ad in ads {
-        seen.insert(ad.key.uid.clone());
-        by_index.entry((ad.key.uid.clone(), ad.key.index)).or_default().push(ad);
+        let of_workload = by_uid.entry(ad.key.uid.clone()).or_default();
+        of_workload.entry(ad.key.index).or_default().push(ad);
     }
     let mut changes = Vec::new();
     let intents = &board.intents;
     for (uid, entry) in &mut board.entries {
+        let mut by_index = by_uid.remove(uid).unwrap_or_default();
+        let in_queue = by_index.values().map(Vec::len).sum();
         for job in entry.jobs.values_mut() {
-            let ads = by_index.remove(&(uid.clone(), job.key.index)).unwrap_or_default();
+            let ads = by_index.remove(&job.key.index).unwrap_or_default();
             let (own, strays): (Vec<Ad>, Vec<Ad>) = ads.into_iter().partition(|ad| ad.key == job.key);
             strays.iter().for_each(|ad| chores.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
-            let verdict = look_at(job, own.first(), chores, |job, ad| judge(job, intent, ad, look));
+            job.unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
+            let verdict = look_at(job, own.first(), look, chores, |job, ad| judge(job, intent, ad, look));
+            if verdict == Verdict::NeverRan && !own.is_empty() {
+                entry.unstaged.insert(job.key.index, job.unstaged + 1);
+            }
             changes.extend(follow(job, verdict, own.first(), entry.want, chores));
         }
         if entry.want == Want::Gone {
-            leave(uid, entry, seen.contains(uid), look, chores);
+            leave(uid, entry, in_queue, look, chores);
         }
-    }
-    for ((uid, _), ads) in by_index {
-        let Some(entry) = board.entries.get(&uid) else { continue };
-        changes.extend(adopt(entry, ads, chores));
+        changes.extend(by_index.into_values().filter_map(|ads| adopt(entry, ads, chores)));
     }
     changes
 }
@@ -136,16 +150,23 @@ fn decide(board: &mut Board, ads: Vec<Ad>, look: Look, chores: &mut Chores) -> V
 fn look_at(
     job: &mut Job,
     ad: Option<&Ad>,
+    look: Look,
     chores: &mut Chores,
     judge: impl Fn(&Job, Option<&Ad>) -> Verdict,
 ) -> Verdict {
     if job.end().is_some() {
+        let Some(ad) = ad else {
+            // One wrong answer takes no files from a job.
+            job.left = !job.wants_files() || judge::is_lost(job, look);
+            job.missing.get_or_insert(look.started);
+            return Verdict::Nothing;
+        };
+        (job.left, job.missing) = (false, None);
         let leaves = job.published && !job.wants_files();
-        match ad {
-            None => job.left = true,
-            Some(ad) if !ad.is_over() => chores.late(ad),
-            Some(ad) if leaves && !ad.is_leaving() => chores.acknowledge(ad),
-            Some(_) => {}
+        if !ad.is_over() {
+            chores.late(ad);
+        } else if leaves && !ad.is_leaving() {
+            chores.acknowledge(ad);
         }
         return Verdict::Nothing;
     }
@@ -173,24 +194,29 @@ fn follow(
     want: Want,
     chores: &mut Chores,
 ) -> Option<Change> {
-    let key = job.key.clone();
+    let key = || job.key.clone();
     match verdict {
         Verdict::Nothing => None,
         Verdict::Missing => {
             job.missing.get_or_insert_with(Instant::now);
             None
         }
-        Verdict::Living(progress) => Some(Change::Settle(key, progress)),
+        Verdict::Living(progress) => {
+            let news = job.intent.is_some() || job.progress.job() != progress.job();
+            Some(if news { Change::Settle(key(), progress) } else { Change::Move(key(), progress) })
+        }
         Verdict::Finished(id, exit, at) => {
             let finished = Finished { job: id, exit, at, seen: Instant::now() };
             let report = job.final_report().map(|r| &**r);
-            let end = report.map(|report| judge::end(&finished, job.starts, Some(report)));
-            Some(Change::Finish(key, finished, end))
+            // Without a report its result is waited for, where one can come.
+            let known = report.is_some() || job.forsaken;
+            let end = known.then(|| judge::end(&finished, job.starts, report));
+            Some(Change::Finish(key(), finished, end))
         }
-        Verdict::Ended(end) => Some(Change::End(key, end)),
+        Verdict::Ended(end) => Some(Change::End(key(), end)),
         Verdict::NeverRan => {
             ad.into_iter().for_each(|ad| chores.acknowledge(ad));
-            Some(Change::Void { key, again: want == Want::Run })
+            Some(Change::Void { key: key(), again: want == Want::Run })
         }
         Verdict::Unstaged => {
             ad.into_iter().for_each(|ad| chores.unstaged(ad));
@@ -201,14 +227,16 @@ fn follow(
 
 /// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
 /// none can come any more, nothing is left of it.
-fn leave(uid: &Uid, entry: &mut Entry, seen: bool, look: Look, chores: &mut Chores) {
+fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, chores: &mut Chores) {
     let unsettled = entry.intended > 0 || entry.jobs.values().any(|job| job.intent.is_some());
     let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
-    if seen {
-        // Jobs may take their grace to go: it is enough to ask now and then.
-        if entry.removal_asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT) {
-            entry.removal_asked = Some(Instant::now());
-            chores.remove_workload(uid);
+    entry.in_queue = in_queue;
+    if in_queue > 0 {
+        if entry.removal_is_due() {
+            match entry.inherited {
+                true => chores.remove_inherited(entry.jobs.values().filter_map(|job| job.progress.job())),
+                false => chores.remove_workload(uid),
+            }
         }
     } else if !unsettled && asked_after && look.epoch >= entry.not_before {
         chores.bury(uid);
@@ -227,7 +255,8 @@ fn adopt(entry: &Entry, mut ads: Vec<Ad>, chores: &mut Chores) -> Option<Change>
     let Some(ad) = ad else { return used(entry, &ads) };
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
     let progress = Progress::Queued { job: ad.job };
-    Some(Change::Adopt(Box::new(Job::new(ad.key, ad.folder, progress, None))))
+    let job = Box::new(Job::new(ad.key, ad.folder, progress, None));
+    Some(Change::Adopt { name: entry.name.clone(), job })
 }
 
 /// Two jobs with one key could not be told apart: not in an answer, and not in a constraint.

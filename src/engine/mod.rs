@@ -5,6 +5,9 @@ pub mod board;
 mod change;
 mod chores;
 pub mod files;
+mod gone;
+mod inherited;
+mod janitor;
 mod judge;
 pub mod keys;
 pub mod logs;
@@ -13,9 +16,11 @@ mod reports;
 mod retriever;
 mod start;
 mod submit;
+mod table;
 mod tracker;
 mod view;
 mod wish;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -23,11 +28,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use htc_core::workload::names::Uid;
+use htc_core::workload::spec::{ImageSettings, Route};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What doors may know of the floors below.
+pub use crate::condor::holds;
 pub use crate::condor::options::parse as parse_submit_options;
 use crate::condor::pool::Pool;
 use crate::metrics::Metrics;
@@ -35,11 +42,16 @@ use crate::store::database::Database;
 pub use crate::store::database::StoreError;
 pub use crate::store::wishes::Want;
 use board::Board;
+pub use gone::Awaited;
+pub use inherited::{Heir, recorded};
 use keys::MasterKeys;
-pub use logs::{LogError, LogOptions};
+use logs::mirror::Mirrors;
+pub use logs::{LogError, LogOptions, Piece, Wanted};
 pub use reports::Taken;
-pub use view::{JobView, View};
+pub use table::{Counts, IndexRow, JobRow, Troubles, WorkloadRow};
+pub use view::{JobView, Outputs, View};
 pub use wish::{Settled, Wish, WishError};
+pub use words::shortened;
 
 /// What the engine needs to know.
 #[derive(Clone, Debug)]
@@ -50,8 +62,10 @@ pub struct Options {
     pub data: PathBuf,
     /// The static in-job program.
     pub sender: PathBuf,
-    /// Where jobs report to; without it they only leave files.
-    pub events: Option<EventsOptions>,
+    /// Where jobs report to; without it HTCondor carries their reports, some time later.
+    pub route: Option<Route>,
+    /// How images get to the workers.
+    pub images: ImageSettings,
     /// Seconds between two looks at the pool while work is under way.
     pub poll: Duration,
     /// How long a job may be missing in the queue before it is lost.
@@ -60,17 +74,10 @@ pub struct Options {
     pub max_jobs_per_submission: usize,
     /// Jobs in the queue at the same time.
     pub max_jobs_in_queue: usize,
-}
-
-/// Where jobs report to.
-#[derive(Clone, Debug)]
-pub struct EventsOptions {
-    /// The base URL as workers see it.
-    pub url: String,
-    /// CloudEvents source.
-    pub source: String,
-    /// PEM of the authority that signed the URL's certificate, if not a public one.
-    pub ca: Option<String>,
+    /// What a job may bring home, in MB; any amount without.
+    pub max_output_mb: Option<u32>,
+    /// How long outputs are kept after the end of their workload; as long as it is wished without.
+    pub keep_outputs: Option<Duration>,
 }
 
 /// A handle on the engine; clones share it.
@@ -92,6 +99,8 @@ struct Inner {
     look_bell: Notify,
     /// Rings when outputs wait to be fetched.
     fetch_bell: Notify,
+    /// Logs of running jobs that are being read.
+    mirrors: Mirrors,
     /// Says which workload has changed.
     changes: broadcast::Sender<Uid>,
 }
@@ -118,6 +127,7 @@ impl Engine {
             submit_bell: Notify::new(),
             look_bell: Notify::new(),
             fetch_bell: Notify::new(),
+            mirrors: Mirrors::default(),
             changes: broadcast::channel(4096).0,
         })))
     }
@@ -142,6 +152,7 @@ impl Engine {
         };
         worker("tracker", Box::pin(tracker::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
+        worker("janitor", Box::pin(janitor::work(self.0.clone())));
         worker("submitter", Box::pin(submit::work(self.0.clone(), stop.clone())));
     }
 

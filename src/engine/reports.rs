@@ -1,11 +1,16 @@
-//! Takes what jobs say of themselves: durable first, then on the board, then the bell.
+//! Takes what jobs say of themselves, by HTTP or in their ads: durable first, then on the board, then
+//! the bell.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
+use futures::future::join_all;
 use htc_core::workload::report::Report;
+use htc_core::{chirp, events};
 
-use super::Engine;
 use super::judge;
+use super::{Engine, Inner};
+use crate::condor::ad::Ad;
 use crate::crash_point;
 use crate::limits::YOUNG_STORE;
 use crate::store::database::{StoreError, now};
@@ -27,9 +32,20 @@ pub enum Taken {
 impl Engine {
     /// Takes a report whose signature has been checked.
     pub async fn report(&self, report: Report) -> Result<Taken, StoreError> {
-        let inner = &self.0;
+        self.0.report(report).await
+    }
+
+    /// Somebody says, and nobody can prove, that something has happened in the pool: it is looked at
+    /// as soon as is decent.
+    pub fn look(&self) {
+        self.0.look_bell.notify_one();
+    }
+}
+
+impl Inner {
+    async fn report(&self, report: Report) -> Result<Taken, StoreError> {
         let known = {
-            let board = inner.board();
+            let board = self.board();
             match board.job(&report.key) {
                 Some(job) => job.report.as_ref().map(|known| known.order()),
                 // Its workload is known and has another job for this index, or is gone.
@@ -37,7 +53,7 @@ impl Engine {
                     return Ok(Taken::Unknown);
                 }
                 // After the loss of the store its object may not have been wished again yet.
-                None if board.merged && now() - inner.born > YOUNG_STORE.as_secs().cast_signed() => {
+                None if board.merged && now() - self.born > YOUNG_STORE.as_secs().cast_signed() => {
                     return Ok(Taken::Unknown);
                 }
                 None => return Ok(Taken::NotReady),
@@ -47,13 +63,13 @@ impl Engine {
             return Ok(Taken::Duplicate);
         }
         let kept = report.clone();
-        if !inner.store.call(move |t| inbox::put(t, &kept)).await? {
+        if !self.store.call(move |t| inbox::put(t, &kept)).await? {
             return Ok(Taken::Duplicate);
         }
         crash_point!("report-durable");
         let (uid, last) = (report.key.uid.clone(), report.is_final());
         let waits = {
-            let mut board = inner.board();
+            let mut board = self.board();
             let Some(job) = board.job_mut(&report.key) else { return Ok(Taken::Unknown) };
             if let Some(progress) = judge::reported(job, &report) {
                 job.progress = progress;
@@ -68,9 +84,44 @@ impl Engine {
         // A job that speaks is committed, and one that has said its last word is about to end: the
         // pool can tell us more.
         if last || waits {
-            inner.look_bell.notify_one();
+            self.look_bell.notify_one();
         }
-        inner.ring([uid]);
+        self.ring([uid]);
         Ok(Taken::New)
+    }
+    /// Takes the reports that jobs have put in their ads. What a job has not signed is counted once
+    /// and says nothing.
+    pub(super) async fn hear(&self, ads: &[Ad]) -> Result<(), StoreError> {
+        let mut heard = Vec::new();
+        for ad in ads {
+            let Some(text) = &ad.chirp else { continue };
+            let Some((namespace, name)) = self.is_news(ad, text) else { continue };
+            let key = |id: &str| Some(events::job_key(self.keys.get(id)?, &ad.key));
+            match chirp::decode(text, &ad.key, key) {
+                Some(report) => {
+                    heard.push(Report { namespace, name, jobid: Some(ad.job.to_string()), ..report });
+                }
+                None => {
+                    tracing::warn!(key = %ad.key, job = %ad.job, "a report in the ad of a job is not signed by it");
+                    self.metrics.chirps.get_or_create(&"bad_signature".into()).inc();
+                }
+            }
+        }
+        // Together, so that they share a commit.
+        for taken in join_all(heard.into_iter().map(|report| self.report(report))).await {
+            let label = if taken? == Taken::New { "new" } else { "duplicate" };
+            self.metrics.chirps.get_or_create(&label.into()).inc();
+        }
+        Ok(())
+    }
+
+    /// Whether the text was not there at the last look; gives the names of the job's outside object.
+    fn is_news(&self, ad: &Ad, text: &str) -> Option<(String, String)> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text);
+        let mut board = self.board();
+        let entry = board.entries.get_mut(&ad.key.uid)?;
+        let job = entry.jobs.get_mut(&ad.key.index).filter(|job| job.key == ad.key)?;
+        let news = job.heard.replace(hash) != Some(hash);
+        news.then(|| (entry.namespace.clone(), entry.name.clone()))
     }
 }

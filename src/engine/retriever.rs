@@ -32,8 +32,7 @@ pub async fn work(inner: Arc<Inner>) {
             let next = failures.values().map(|(_, at)| at.saturating_duration_since(Instant::now())).min();
             let rest = next.unwrap_or(IDLE_LOOK).max(Duration::from_millis(100));
             let _ = timeout(rest, inner.fetch_bell.notified()).await;
-            failures
-                .retain(|key, _| inner.board().job(key).is_some_and(|job| job.wants_files() && !job.left));
+            failures.retain(|key, _| inner.board().job(key).is_some_and(|job| job.wants_files()));
             continue;
         }
         if let Err(why) = fetch(&inner, wanted, &mut failures).await {
@@ -48,7 +47,7 @@ impl Inner {
         let board = self.board();
         let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
         let mut wanted: Vec<(JobKey, String)> = Vec::new();
-        for job in jobs.filter(|job| job.wants_files() && !job.left) {
+        for job in jobs.filter(|job| job.wants_files()) {
             let item = (job.key.clone(), job.folder.clone());
             match failures.get(&job.key) {
                 None => wanted.push(item),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
-use super::board::ToolEnd;
+use super::board::{ToolEnd, Trouble};
 use super::judge::Look;
 use crate::condor::ad::Ad;
 use crate::condor::cli::CallError;
@@ -49,7 +49,8 @@ pub async fn work(inner: Arc<Inner>) {
 }
 
 async fn ask(inner: &Inner, began: Instant) -> Result<Vec<Ad>, CallError> {
-    let ads = query::all(&inner.pool, &inner.options.instance).await;
+    let inherited = inner.board().inherited();
+    let ads = query::all(&inner.pool, &inner.options.instance, &inherited).await;
     inner.metrics.look(began.elapsed(), ads.as_ref().err().map(|e| e.kind()));
     ads
 }
@@ -58,6 +59,7 @@ async fn take_in(inner: &Inner, ads: Vec<Ad>, began: Instant) -> Result<(), Stor
     let asked = i64::try_from(began.elapsed().as_secs()).unwrap_or(0);
     let look = Look { started: began, epoch: now() - asked, lost_after: inner.options.lost_after };
     inner.no_trouble();
+    inner.hear(&ads).await?;
     let chores = inner.merge(ads, look).await?;
     if chores.look_again {
         inner.look_bell.notify_one();
@@ -104,10 +106,18 @@ impl Inner {
 
     /// The pool does not answer: nothing is known, and nothing follows from that.
     fn trouble(&self, why: String) {
-        let news = self.board().trouble.replace(why.clone()).is_none();
+        let news = {
+            let mut board = self.board();
+            let news = board.trouble.is_none();
+            // The first words stay: others at each look would have every status written anew.
+            board.trouble.get_or_insert_with(|| Trouble { since: jiff::Timestamp::now(), why: why.clone() });
+            news
+        };
         if news {
             tracing::warn!(why, "the pool does not answer; what is known stays as it is");
             self.ring_all();
+        } else {
+            tracing::debug!(why, "the pool still does not answer");
         }
     }
 

@@ -1,13 +1,19 @@
 //! What doors read of a workload.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::Progress;
 use htc_core::workload::report::Report;
+use jiff::Timestamp;
 
 use super::Engine;
+use super::board::{Entry, Job};
 use crate::store::wishes::Want;
+
+/// The folder in a job's folder that its working folder comes home to.
+const WORK: &str = "work";
 
 /// A workload at one moment.
 #[derive(Clone, Debug)]
@@ -20,8 +26,23 @@ pub struct View {
     pub waiting: u64,
     /// The indices that have a job, in order.
     pub jobs: Vec<JobView>,
+    /// Whether the predecessor of this operator has submitted its jobs.
+    pub inherited: bool,
     /// Why the pool does not answer, if it does not.
     pub trouble: Option<String>,
+    /// Where its outputs are.
+    pub outputs: Outputs,
+}
+
+/// Where the outputs of a workload are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// Nothing has come home yet.
+    Nowhere,
+    /// In this folder: that of its only job, or the one with a folder for each job.
+    Home(PathBuf),
+    /// They were removed then, because their time was over.
+    Collected(Timestamp),
 }
 
 /// The current job of an index.
@@ -31,6 +52,8 @@ pub struct JobView {
     pub index: u32,
     /// What we believe of it.
     pub progress: Progress,
+    /// How often the pool has started it, as far as we have seen.
+    pub starts: u32,
     /// What it last said of itself.
     pub report: Option<Arc<Report>>,
 }
@@ -40,9 +63,10 @@ impl Engine {
     pub fn view(&self, uid: &Uid) -> Option<View> {
         let board = self.0.board();
         let entry = board.entries.get(uid)?;
-        let job = |(&index, job): (&u32, &super::board::Job)| JobView {
+        let job = |(&index, job): (&u32, &Job)| JobView {
             index,
             progress: job.progress.clone(),
+            starts: job.starts,
             report: job.report.clone(),
         };
         Some(View {
@@ -50,8 +74,38 @@ impl Engine {
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
             jobs: entry.jobs.iter().map(job).collect(),
-            trouble: board.trouble.clone().or_else(|| board.submit_trouble.clone()),
+            trouble: board
+                .trouble
+                .as_ref()
+                .map(|trouble| trouble.why.clone())
+                .or_else(|| board.submit_trouble.clone()),
+            inherited: entry.inherited,
+            outputs: self.outputs(uid, entry),
         })
+    }
+
+    /// What is wished of a workload; nothing when nobody ever wished it.
+    pub fn want(&self, uid: &Uid) -> Option<Want> {
+        self.0.board().entries.get(uid).map(|entry| entry.want)
+    }
+
+    /// Whether all indices of a workload have ended.
+    pub fn is_over(&self, uid: &Uid) -> bool {
+        let board = self.0.board();
+        let is_over =
+            |entry: &Entry| entry.waiting_count() == 0 && entry.jobs.values().all(|job| job.end().is_some());
+        board.entries.get(uid).is_some_and(is_over)
+    }
+
+    fn outputs(&self, uid: &Uid, entry: &Entry) -> Outputs {
+        let mut home = entry.jobs.values().filter(|job| job.home);
+        let only = entry.workload.as_ref().is_some_and(|workload| workload.indices == 1);
+        match (entry.collected, home.next()) {
+            (Some(at), _) => Outputs::Collected(at),
+            (None, None) => Outputs::Nowhere,
+            (None, Some(job)) if only => Outputs::Home(Path::new(&job.folder).join(WORK)),
+            (None, Some(_)) => Outputs::Home(self.0.workload_folder(uid)),
+        }
     }
 
     /// The UIDs of all workloads that a door wishes to run or to be gone.

@@ -1,4 +1,4 @@
-//! Wishes: a workload shall run, or shall be gone. Durable when the call returns.
+//! The wish that a workload runs. Durable when the call returns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{End, JobId, Progress};
+use jiff::Timestamp;
 use thiserror::Error;
 
 use super::board::{Entry, Job};
@@ -89,45 +90,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Wishes that nothing of a workload is left, known or not. [`Engine::view`] says when it is so.
-    pub async fn gone(&self, uid: &Uid, door: &'static str) -> Result<(), StoreError> {
-        let inner = &self.0;
-        let known = inner.board().entries.get(uid).map(|entry| entry.want);
-        if matches!(known, Some(Want::Gone | Want::Tombstone)) {
-            return Ok(());
-        }
-        let stranger = known.is_none().then(|| StoredWish {
-            uid: uid.clone(),
-            door: door.to_owned(),
-            namespace: String::new(),
-            name: String::new(),
-            workload: None,
-            want: Want::Gone,
-            not_before: inner.born + SUBMIT_DEADLINE.as_secs().cast_signed(),
-        });
-        let new_entry = stranger.as_ref().map(|wish| Entry::of(wish, Vec::new()));
-        let id = uid.clone();
-        inner
-            .store
-            .call(move |t| match &stranger {
-                Some(wish) => wishes::insert(t, wish, &[]),
-                None => wishes::want_gone(t, &id),
-            })
-            .await?;
-        let mut board = inner.board();
-        if let Some(entry) = new_entry {
-            board.entries.entry(uid.clone()).or_insert(entry);
-        }
-        if let Some(entry) = board.entries.get_mut(uid) {
-            entry.want = Want::Gone;
-            entry.gone_since = Some(Instant::now());
-            entry.waiting.clear();
-        }
-        drop(board);
-        inner.look_bell.notify_one();
-        Ok(())
-    }
-
     /// The caller's outside has taken the ends of these indices: their jobs may leave the queue.
     pub async fn published(&self, uid: &Uid, indices: &[u32]) -> Result<(), StoreError> {
         let inner = &self.0;
@@ -168,6 +130,8 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
         workload: Some(workload),
         want: Want::Run,
         not_before: if seen_before { inner.born + wait } else { now() },
+        inherited: false,
+        collected: None,
     };
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
@@ -201,7 +165,8 @@ pub(super) fn stored_job(name: &str, job: &Job) -> StoredJob {
 impl Entry {
     /// The entry of a wish that has no jobs yet.
     pub(super) fn of(wish: &StoredWish, waiting: Vec<Waiting>) -> Entry {
-        let StoredWish { uid: _, door, namespace, name, workload, want, not_before } = wish;
+        let StoredWish { uid: _, door, namespace, name, workload, want, not_before, inherited, collected } =
+            wish;
         Entry {
             door: door.clone(),
             namespace: namespace.clone(),
@@ -214,7 +179,12 @@ impl Entry {
             waiting,
             intended: 0,
             served: None,
+            at_most: None,
             removal_asked: None,
+            in_queue: 0,
+            inherited: *inherited,
+            collected: collected.and_then(|at| Timestamp::from_second(at).ok()),
+            unstaged: BTreeMap::new(),
             jobs: BTreeMap::new(),
         }
     }

@@ -17,6 +17,9 @@ pub enum ReconcileError {
     /// The finalizer could not be changed.
     #[error("failed to change the finalizers: {0}")]
     Finalizer(#[source] kube::Error),
+    /// An object that is not as we know them could not be read.
+    #[error("failed to read the object: {0}")]
+    Read(#[source] kube::Error),
     /// The status could not be written.
     #[error("failed to write the status: {0}")]
     Status(#[source] kube::Error),
@@ -35,6 +38,7 @@ impl ReconcileError {
             ReconcileError::Incomplete(_) => "incomplete",
             ReconcileError::Uid(_) => "uid",
             ReconcileError::Finalizer(_) => "finalizer",
+            ReconcileError::Read(_) => "read",
             ReconcileError::Status(_) => "status",
             ReconcileError::Wish(_) => "wish",
             ReconcileError::Store(_) => "store",

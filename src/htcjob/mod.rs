@@ -2,6 +2,9 @@
 //! becomes its status, and its finalizer stays until nothing of it is left in the pool.
 
 mod error;
+mod holds;
+mod inherited;
+mod leaving;
 mod object;
 mod reconcile;
 mod state;
@@ -10,11 +13,13 @@ mod steps;
 pub mod translate;
 pub mod types;
 mod vanished;
+mod watch;
 mod write;
 
 pub use object::FINALIZER;
 pub use reconcile::run;
 pub use state::DoorState;
+pub use translate::Site;
 
 /// The name of this door in the store.
 pub const DOOR: &str = "htcjob";

@@ -13,6 +13,9 @@ use crate::engine::Settled;
 /// Keeps an HTCJob until nothing of it is left in the pool.
 pub const FINALIZER: &str = "finalizer.htc.cern.ch";
 
+/// The annotation with which an admin lets a deleted HTCJob go though its jobs are not known to be gone.
+pub const ABANDON: &str = "htc.cern.ch/abandon-jobs";
+
 /// An object with the names that each step needs.
 pub struct Seen {
     /// As it was read.
@@ -62,6 +65,11 @@ impl Seen {
     /// Whether our finalizer keeps it.
     pub fn has_finalizer(&self) -> bool {
         self.object.finalizers().iter().any(|f| f == FINALIZER)
+    }
+
+    /// Whether an admin lets it go without its jobs.
+    pub fn abandons_jobs(&self) -> bool {
+        self.object.annotations().get(ABANDON).is_some_and(|value| value == "true")
     }
 
     /// The ends that the status already tells: after the store was lost they must not run again.

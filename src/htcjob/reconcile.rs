@@ -1,60 +1,66 @@
 //! The driver: watches HTCJobs and takes each through named steps. Only these steps do I/O.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{join_all, ready};
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use htc_core::workload::names::Uid;
-use kube::api::ListParams;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Error};
-use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{Controller, WatchStreamExt, watcher};
+use kube::{Resource, ResourceExt};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::DOOR;
 use super::error::ReconcileError;
+use super::inherited::inherit;
 use super::object::Seen;
 use super::state::DoorState;
 use super::steps::{accept, follow, leave, refuse};
 use super::translate::translate;
 use super::types::{HTCJob, HTCJobSpec, Script};
 use super::vanished;
+use super::watch::{Guarded, Place, wait_for_crd, watch};
 use crate::engine::Engine;
 use crate::limits::RECONCILE_BACKOFF;
 
-pub(super) type Guarded = DeserializeGuard<HTCJob>;
-
 /// Watches these namespaces, or all when none is named, until `stop` is cancelled.
 pub async fn run(state: Arc<DoorState>, namespaces: &[String], stop: CancellationToken) {
-    let all = namespaces.is_empty().then_some(None);
-    let places: Vec<Option<&str>> = namespaces.iter().map(|name| Some(name.as_str())).chain(all).collect();
-    let api = |place: &Option<&str>| -> Api<Guarded> {
-        match place {
-            Some(namespace) => Api::namespaced(state.client.clone(), namespace),
-            None => Api::all(state.client.clone()),
-        }
-    };
+    let all = namespaces.is_empty().then_some(Place(None));
+    let places: Vec<Place> = namespaces.iter().map(|name| Place(Some(name.clone()))).chain(all).collect();
     tokio::select! {
-        _ = join_all(places.iter().map(|place| wait_for_crd(api(place)))) => state.set_ready(),
+        _ = join_all(places.iter().map(|place| wait_for_crd(place.api(&state), &state))) => state.set_ready(true),
         () = stop.cancelled() => return,
     }
-    join_all(places.iter().map(|place| control(api(place), *place, state.clone(), stop.clone()))).await;
+    join_all(places.into_iter().map(|place| control(place, state.clone(), stop.clone()))).await;
 }
 
-async fn control(api: Api<Guarded>, place: Option<&str>, state: Arc<DoorState>, stop: CancellationToken) {
-    let place = place.map(str::to_owned);
-    let is_here = move |object: &ObjectRef<Guarded>| place.is_none() || object.namespace == place;
-    let changed = changed_objects(state.engine.clone()).filter(move |object| ready(is_here(object)));
-    let controller = Controller::new(api.clone(), watcher::Config::default());
-    let sweep = vanished::sweep(state.clone(), api, controller.store());
+async fn control(place: Place, state: Arc<DoorState>, stop: CancellationToken) {
+    let (cache, writer) = reflector::store();
+    let api = place.api(&state);
+    let here = place.clone();
+    let changed = changed_objects(state.engine.clone())
+        .filter(move |object| ready(here.has(object.namespace.as_deref())));
+    let seen = Arc::new(Notify::new());
+    let sweep = vanished::sweep(state.clone(), api.clone(), place, cache.clone(), seen.clone());
+    let door = state.clone();
+    let ends = move |event: &watcher::Result<watcher::Event<Guarded>>| {
+        // An object that was refused has no finalizer: this is all that we hear of its end.
+        if let Ok(watcher::Event::Delete(object)) = event
+            && let Ok(uid) = object.meta().uid.as_deref().unwrap_or_default().parse()
+        {
+            door.forget(&uid);
+        }
+        if let Ok(watcher::Event::InitDone | watcher::Event::Delete(_)) = event {
+            seen.notify_one();
+        }
+    };
+    let objects = watch(api, state.clone()).reflect(writer).inspect(ends).applied_objects();
     let sweep = tokio::spawn(stop.clone().run_until_cancelled_owned(sweep));
-    controller
+    Controller::for_stream(objects, cache)
         .reconcile_on(changed)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, on_error, state)
@@ -69,24 +75,8 @@ async fn control(api: Api<Guarded>, place: Option<&str>, state: Arc<DoorState>, 
     sweep.abort();
 }
 
-/// Waits until HTCJobs can be listed: without the CRD there is nothing to watch, and that nothing
-/// is listed says nothing about what was there.
-async fn wait_for_crd(api: Api<Guarded>) {
-    let (mut pause, longest) = (RECONCILE_BACKOFF.0, Duration::from_secs(30));
-    while let Err(why) = api.list_metadata(&ListParams::default().limit(1)).await {
-        match &why {
-            kube::Error::Api(status) if status.code == 404 => {
-                tracing::warn!("the API server has no HTCJobs yet: kubectl apply -f crds/htcjob.yaml");
-            }
-            _ => tracing::warn!(%why, "failed to list HTCJobs; it is tried again"),
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(longest);
-    }
-}
-
 /// The objects whose workloads change.
-fn changed_objects(engine: Engine) -> impl stream::Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+fn changed_objects(engine: Engine) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
     let changes = engine.changes();
     let next = move |(mut changes, engine): (Receiver<Uid>, Engine)| async move {
         let uids: Vec<Uid> = match changes.recv().await {
@@ -115,16 +105,19 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
         }
     };
     let job = Seen::of(object)?;
+    if let Some(action) = inherit(&job, &state, problem.is_none()).await? {
+        return Ok(action);
+    }
     let action = if job.object.metadata.deletion_timestamp.is_some() {
         leave(&job, &state).await?
-    } else if state.engine.view(&job.uid).is_some() {
+    } else if state.engine.want(&job.uid).is_some() {
         follow(&job, &state).await?
     } else if job.was_refused() {
         Action::await_change()
     } else if let Some(why) = problem {
         refuse(&job, &state, &why).await?
     } else {
-        match translate(&job.object.spec, state.image_registry.as_deref()) {
+        match translate(&job.object.spec, &state.site) {
             Ok(workload) => accept(&job, &state, workload).await?,
             Err(why) => refuse(&job, &state, &why.to_string()).await?,
         }

@@ -7,12 +7,19 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Map, Value};
 
-use super::types::{HTCJobStatus, Phase};
-use crate::engine::View;
+use super::holds;
+use super::types::{HTCJobStatus, Hold, Phase};
+use crate::engine::{JobView, Outputs, View};
 use crate::limits::JOB_IDS_LISTED;
 
 /// The reason of an object that was refused.
 pub const INVALID_SPEC: &str = "InvalidSpec";
+
+/// What is said of a suspended copy.
+const SUSPENDED: &str = "the pool has stopped it on its machine, where condor_continue or the machine's own rules \
+                         let it go on";
+/// The condition of an object whose jobs the predecessor of this operator has submitted.
+pub const INHERITED: &str = "Inherited";
 
 /// What a status is made from, besides the view.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +46,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let active = i64::from(indices) - succeeded - failed;
     let count = |is: fn(&Progress) -> bool| view.jobs.iter().filter(|job| is(&job.progress)).count() as i64;
     let held = count(|p| matches!(p, Progress::Held { .. }));
-    let running = count(|p| matches!(p, Progress::Running { .. }));
+    let running = count(|p| matches!(p, Progress::Running { .. } | Progress::Suspended { .. }));
     let submitting = count(|p| matches!(p, Progress::Submitting { .. }));
     let committed = view.jobs.len() as i64 - submitting;
     let phase = match () {
@@ -53,8 +60,15 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     };
     let ids: Vec<JobId> = view.jobs.iter().filter_map(|job| job.progress.job()).collect();
     let listed: Vec<String> = ids.iter().take(JOB_IDS_LISTED).map(JobId::to_string).collect();
-    let (reason, message) = explain(phase, view, &ends);
+    let holds = holds::list(view);
+    let (reason, message) =
+        told_failure(subject, phase, old).unwrap_or_else(|| explain(phase, view, &ends, &holds));
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
+    conditions.extend(holds::condition(&holds, indices, old));
+    conditions.extend(view.inherited.then(|| {
+        let message = "its jobs were submitted before this operator came; they are followed as they are";
+        (INHERITED, true, "Predecessor".to_owned(), message.to_owned())
+    }));
     let ended = match phase {
         Phase::Succeeded => Some("Complete"),
         Phase::Failed => Some("Failed"),
@@ -66,6 +80,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         succeeded: Some(succeeded),
         failed: Some(failed),
         held: Some(held),
+        holds,
         jobid: listed.clone(),
         jobids: listed,
         job_ranges: if ids.len() > JOB_IDS_LISTED { id_ranges(&ids) } else { Vec::new() },
@@ -80,6 +95,14 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         observed_generation: generation,
         start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
         completion_time: (active == 0).then(|| Time(ends.iter().map(|(_, e)| e.at).max().unwrap_or(now))),
+        outputs: match &view.outputs {
+            Outputs::Home(folder) => Some(folder.display().to_string()),
+            Outputs::Nowhere | Outputs::Collected(_) => None,
+        },
+        outputs_collected: match view.outputs {
+            Outputs::Collected(at) => Some(Time(at)),
+            Outputs::Nowhere | Outputs::Home(_) => None,
+        },
         reason: Some(reason),
         message: (!message.is_empty()).then_some(message),
     }
@@ -109,7 +132,7 @@ pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobSta
 }
 
 /// A condition before its times: type, whether it holds, reason, message.
-type Draft = (&'static str, bool, String, String);
+pub(super) type Draft = (&'static str, bool, String, String);
 
 fn submitted(indices: i64, committed: i64, view: &View) -> Draft {
     let message = format!("{committed} of {indices} in HTCondor's queue");
@@ -120,22 +143,24 @@ fn submitted(indices: i64, committed: i64, view: &View) -> Draft {
     }
 }
 
+/// An end that was told stays as it was told, also where its words are lost with the store.
+fn told_failure(subject: Subject<'_>, phase: Phase, old: &HTCJobStatus) -> Option<(String, String)> {
+    let same = old.uniqid.as_deref() == Some(subject.uid) && old.phase == Some(phase);
+    let reason = old.reason.clone().filter(|_| same && phase == Phase::Failed)?;
+    Some((reason, old.message.clone().unwrap_or_default()))
+}
+
 /// The word and the sentence for the phase.
-fn explain(phase: Phase, view: &View, ends: &[(u32, &End)]) -> (String, String) {
+fn explain(phase: Phase, view: &View, ends: &[(u32, &End)], holds: &[Hold]) -> (String, String) {
     let first_failure = || {
         let (index, end) = ends.iter().find(|(_, end)| !end.outcome.succeeded())?;
         Some((end.outcome.reason().to_owned(), format!("index {index}: {}", end.message)))
     };
-    let first_hold = || {
-        view.jobs.iter().find_map(|job| match &job.progress {
-            Progress::Held { code, subcode, reason, .. } => {
-                let text = format!("index {}: {reason} (hold code {code}, subcode {subcode})", job.index);
-                Some(("JobHeld".to_owned(), text))
-            }
-            _ => None,
-        })
-    };
+    let first_hold = || holds.first().map(|hold| (hold.reason.clone(), holds::sentence(hold)));
     let plain = |word: &str| Some((word.to_owned(), String::new()));
+    let of =
+        |is: fn(&JobView) -> bool| intervals(view.jobs.iter().filter(|job| is(job)).map(|job| job.index));
+    let runs = view.jobs.iter().any(|job| matches!(job.progress, Progress::Running { .. }));
     let found = match phase {
         Phase::Failed => first_failure(),
         Phase::Held => first_hold(),
@@ -144,15 +169,30 @@ fn explain(phase: Phase, view: &View, ends: &[(u32, &End)]) -> (String, String) 
             None => plain("Waiting"),
         },
         Phase::Succeeded => plain("Completed"),
-        Phase::Submitted => plain("InQueue"),
-        Phase::Running => plain("Running"),
+        Phase::Submitted => {
+            let again = of(|job| job.starts > 0 && matches!(job.progress, Progress::Queued { .. }));
+            let message = again.map(|indices| {
+                format!("index {indices}: has lost its machine and waits in the queue to start again")
+            });
+            Some(("InQueue".to_owned(), message.unwrap_or_default()))
+        }
+        Phase::Running if runs => plain("Running"),
+        Phase::Running => {
+            let indices = of(|job| matches!(job.progress, Progress::Suspended { .. })).unwrap_or_default();
+            Some(("Suspended".to_owned(), format!("index {indices}: {SUSPENDED}")))
+        }
         Phase::Deleting => plain("Deleting"),
     };
     found.unwrap_or_default()
 }
 
 /// Keeps the time of a condition that has not changed its mind.
-fn condition(draft: Draft, generation: Option<i64>, now: Timestamp, old: &HTCJobStatus) -> Condition {
+pub(super) fn condition(
+    draft: Draft,
+    generation: Option<i64>,
+    now: Timestamp,
+    old: &HTCJobStatus,
+) -> Condition {
     let (kind, holds, reason, message) = draft;
     let status = if holds { "True" } else { "False" };
     let same = old.conditions.iter().find(|c| c.type_ == kind && c.status == status);

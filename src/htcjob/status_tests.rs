@@ -18,10 +18,34 @@ fn ended(proc: u32, outcome: Outcome) -> Progress {
     Progress::Ended { job: Some(id(proc)), end }
 }
 
+#[test]
+fn the_status_says_where_the_outputs_are_and_when_they_were_removed() {
+    let told = |outputs| {
+        let view = View { outputs, ..view(vec![ended(0, Outcome::Succeeded)], 0) };
+        let status = of(&view, 1);
+        (status.outputs, status.outputs_collected)
+    };
+    assert_eq!(told(Outputs::Nowhere), (None, None));
+    assert_eq!(
+        told(Outputs::Home("/data/jobs/u/0.0.0/work".into())),
+        (Some("/data/jobs/u/0.0.0/work".into()), None)
+    );
+    assert_eq!(told(Outputs::Collected(at(9))), (None, Some(Time(at(9)))));
+}
+
 fn view(progress: Vec<Progress>, waiting: u64) -> View {
     let jobs = progress.into_iter().enumerate();
-    let jobs = jobs.map(|(n, progress)| JobView { index: n as u32, progress, report: None }).collect();
-    View { want: Want::Run, indices: 0, waiting, jobs, trouble: None }
+    let jobs =
+        jobs.map(|(n, progress)| JobView { index: n as u32, progress, starts: 0, report: None }).collect();
+    View {
+        want: Want::Run,
+        indices: 0,
+        waiting,
+        jobs,
+        inherited: false,
+        trouble: None,
+        outputs: Outputs::Nowhere,
+    }
 }
 
 fn of(view: &View, indices: u32) -> HTCJobStatus {
@@ -53,6 +77,16 @@ fn complete_needs_every_index_to_succeed() {
 }
 
 #[test]
+fn a_failure_that_was_told_keeps_its_words() {
+    let told = of(&view(vec![ended(0, Outcome::ExitCode(1))], 0), 1);
+    let forgotten = view(vec![ended(0, Outcome::LostTrack)], 0);
+    let subject = Subject { uid: "u", generation: Some(1), indices: 1, deleting: false, now: at(900) };
+    assert_eq!(status(subject, &forgotten, &told), told);
+    let of_another = Subject { uid: "v", ..subject };
+    assert_eq!(status(of_another, &forgotten, &told).reason.as_deref(), Some("LostTrack"));
+}
+
+#[test]
 fn a_failure_among_running_copies_is_not_the_end() {
     let running = Progress::Running { job: id(0), start: 1, since: at(1) };
     let status = of(&view(vec![running, ended(1, Outcome::ExitCode(1))], 0), 2);
@@ -60,13 +94,84 @@ fn a_failure_among_running_copies_is_not_the_end() {
     assert_eq!(holds(&status, "Failed"), None);
 }
 
+fn held(proc: u32, code: i64, subcode: i64) -> Progress {
+    Progress::Held { job: id(proc), code, subcode, reason: "It is so.".into(), since: at(1) }
+}
+
+fn condition_of<'a>(status: &'a HTCJobStatus, kind: &str) -> &'a Condition {
+    status.conditions.iter().find(|c| c.type_ == kind).unwrap()
+}
+
 #[test]
-fn a_held_copy_says_why() {
-    let held = Progress::Held { job: id(0), code: 12, subcode: 2, reason: "no output".into(), since: at(1) };
-    let status = of(&view(vec![held], 0), 1);
+fn a_held_copy_says_why_and_who_can_do_what() {
+    let status = of(&view(vec![held(0, 34, 102)], 0), 1);
     assert_eq!((status.phase, status.held, status.active), (Some(Phase::Held), Some(1), Some(1)));
-    assert_eq!(status.reason.as_deref(), Some("JobHeld"));
-    assert!(status.message.unwrap().contains("no output (hold code 12"));
+    assert_eq!(status.reason.as_deref(), Some("JobOutOfResources"));
+    let message = status.message.clone().unwrap();
+    assert!(message.starts_with("index 0: It is so (hold code 34, subcode 102). The job used more memory"));
+    let condition = condition_of(&status, "Held");
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", "JobOutOfResources"));
+    assert_eq!(condition.message, format!("1 of 1 on hold; {message}"));
+}
+
+#[test]
+fn holds_are_grouped_by_code_and_remedy_and_most_copies_come_first() {
+    let copies = [held(0, 1, 0), held(1, 34, 102), held(2, 34, 104), held(3, 34, 102), held(4, 34, 102)];
+    let running = Progress::Running { job: id(5), start: 1, since: at(1) };
+    let status = of(&view([&copies[..], &[running]].concat(), 4), 10);
+    assert_eq!(
+        (status.phase, status.held, status.reason.as_deref()),
+        (Some(Phase::Running), Some(5), Some("Running"))
+    );
+    let groups: Vec<_> =
+        status.holds.iter().map(|h| (h.reason.as_str(), h.subcode, h.indexes.as_str())).collect();
+    let expected =
+        [("JobOutOfResources", 102, "1,3-4"), ("UserRequest", 0, "0"), ("JobOutOfResources", 104, "2")];
+    assert_eq!(groups, expected);
+    let condition = condition_of(&status, "Held");
+    assert_eq!(condition.reason, "JobOutOfResources");
+    for words in ["5 of 10 on hold; index 1,3-4: ", "; index 0: ", "; index 2: "] {
+        assert!(condition.message.contains(words), "{}", condition.message);
+    }
+}
+
+#[test]
+fn what_was_on_hold_is_released_and_what_never_was_says_nothing() {
+    let subject = Subject { uid: "u", generation: Some(1), indices: 1, deleting: false, now: at(200) };
+    let queued = view(vec![Progress::Queued { job: id(0) }], 0);
+    assert_eq!(holds(&of(&queued, 1), "Held"), None);
+    let before = of(&view(vec![held(0, 1, 0)], 0), 1);
+    let released = status(subject, &queued, &before);
+    let condition = condition_of(&released, "Held");
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "Released"));
+    assert!(condition.last_transition_time.0 == at(200) && released.holds.is_empty());
+    let done = status(subject, &view(vec![ended(0, Outcome::Succeeded)], 0), &released);
+    assert_eq!(holds(&done, "Held"), Some(false));
+}
+
+#[test]
+fn a_suspended_copy_is_on_its_machine_and_not_on_hold() {
+    let suspended = Progress::Suspended { job: id(0), since: at(1) };
+    let alone = of(&view(vec![suspended.clone()], 0), 1);
+    assert_eq!((alone.phase, alone.held), (Some(Phase::Running), Some(0)));
+    assert_eq!((alone.reason.as_deref(), holds(&alone, "Held")), (Some("Suspended"), None));
+    assert!(alone.message.unwrap().starts_with("index 0: the pool has stopped it"));
+    let running = Progress::Running { job: id(1), start: 1, since: at(1) };
+    let status = of(&view(vec![suspended, running], 0), 2);
+    assert_eq!((status.reason.as_deref(), status.message), (Some("Running"), None));
+}
+
+#[test]
+fn a_copy_that_has_lost_its_machine_says_so() {
+    let mut view = view(vec![Progress::Queued { job: id(0) }, Progress::Queued { job: id(1) }], 0);
+    assert_eq!(of(&view, 2).message, None);
+    view.jobs[1].starts = 1;
+    let status = of(&view, 2);
+    assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Submitted), Some("InQueue")));
+    assert_eq!(
+        status.message.as_deref(),
+        Some("index 1: has lost its machine and waits in the queue to start again")
+    );
 }
 
 #[test]
@@ -99,4 +204,20 @@ fn intervals_read_back() {
         let text = intervals(numbers.iter().copied()).unwrap_or_default();
         assert_eq!(parse_intervals(&text), numbers, "{text}");
     }
+}
+
+#[test]
+fn the_largest_status_there_can_be_is_far_below_what_etcd_takes() {
+    // Every other index fails, and every job is a cluster of its own: nothing joins into ranges.
+    let indices = crate::limits::QUEUE_MAX;
+    let outcome = |n: u32| if n.is_multiple_of(2) { Outcome::Succeeded } else { Outcome::ExitCode(1) };
+    let of_own_cluster = |n: u32| {
+        let end = End { outcome: outcome(n), message: "x".repeat(crate::limits::MESSAGE_MAX), at: at(50) };
+        Progress::Ended { job: Some(JobId { cluster: 90_000_000 + n, proc: 0 }), end }
+    };
+    let status = of(&view((0..indices).map(of_own_cluster).collect(), 0), indices);
+    assert_eq!((status.succeeded, status.failed), (Some(10_000), Some(10_000)));
+    assert!(status.completed_indexes.as_ref().is_some_and(|text| text.ends_with(",19996,19998")));
+    let bytes = serde_json::to_vec(&status).unwrap().len();
+    assert!(bytes < 512 << 10, "{bytes} bytes; an object may have 1.5 MiB");
 }

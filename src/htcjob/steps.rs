@@ -1,8 +1,11 @@
 //! What happens to an HTCJob: accepted, refused, or left.
 
+use std::time::Instant;
+
 use htc_core::workload::Workload;
 use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -10,9 +13,9 @@ use super::DOOR;
 use super::error::ReconcileError;
 use super::object::{FINALIZER, Seen};
 use super::state::DoorState;
-use super::status;
-use super::types::{HTCJob, HTCJobStatus, Phase};
-use super::write::{Written, write_status};
+use super::types::HTCJob;
+use super::write::{Written, publish, write_status};
+use super::{leaving, status};
 use crate::crash_point;
 use crate::engine::{Want, Wish};
 use crate::limits::{CONFLICT_PAUSE, GONE_LOOK};
@@ -43,6 +46,12 @@ pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result
 /// An object whose wish is known: its status says what the board says. What was accepted counts,
 /// not what we would accept today.
 pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileError> {
+    // The bell rings for every copy: one status is made for many of them, but the last at once.
+    let pause = state.status_pause(&job.uid);
+    if !pause.is_zero() && !state.engine.is_over(&job.uid) {
+        return Ok(Action::requeue(pause));
+    }
+    let began = Instant::now();
     let Some(view) = state.engine.view(&job.uid) else { return Ok(Action::await_change()) };
     // Before the first complete answer of this life we may know less than the status already says;
     // the bell rings when it is there.
@@ -52,6 +61,7 @@ pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileEr
     }
     let old = state.newest_status(job);
     let new = status::status(job.subject(view.indices), &view, &old);
+    state.made_status(&job.uid, began.elapsed());
     match write_status(job, state, &old, new).await? {
         Written::Vanished => return Ok(Action::await_change()),
         Written::Later(wait) => return Ok(Action::requeue(wait)),
@@ -82,31 +92,79 @@ pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileErr
         state.forget(&job.uid);
         return Ok(Action::await_change());
     }
-    state.engine.gone(&job.uid, DOOR).await?;
-    let view = state.engine.view(&job.uid);
-    if view.as_ref().is_some_and(|view| view.want == Want::Tombstone) {
+    if job.abandons_jobs() {
+        abandon(job, state).await?;
+    } else {
+        state.engine.gone(&job.uid, DOOR).await?;
+    }
+    let Some(awaited) = state.engine.awaited(&job.uid) else {
         if !set_finalizer(job, state, false).await? {
             return Ok(Action::requeue(CONFLICT_PAUSE));
         }
         crash_point!("finalizer-removed");
         state.forget(&job.uid);
         return Ok(Action::await_change());
-    }
-    let old = state.newest_status(job);
-    let new = HTCJobStatus {
-        phase: Some(Phase::Deleting),
-        reason: Some("Deleting".to_owned()),
-        message: view.and_then(|view| view.trouble),
-        ..old.clone()
     };
-    let written = write_status(job, state, &old, new).await?;
-    // The bell of a workload without a name cannot name its object: look again anyway.
-    Ok(Action::requeue(if let Written::Later(wait) = written { wait } else { GONE_LOOK }))
+    let old = state.newest_status(job);
+    let inherited = state.engine.view(&job.uid).is_some_and(|view| view.inherited);
+    let new = leaving::status(&leaving::Subject::of(job, inherited), &awaited, &old);
+    let event = tell(leaving::reason(&awaited), leaving::is_warning(&awaited), new.message.clone());
+    Ok(Action::requeue(match write_status(job, state, &old, new).await? {
+        Written::Later(wait) => wait,
+        Written::Same | Written::Vanished => {
+            if state.memory(&job.uid, |memory| memory.told.insert(leaving::reason(&awaited))) {
+                publish(job, state, event);
+            }
+            // The bell of a workload without a name cannot name its object: look again anyway.
+            GONE_LOOK
+        }
+    }))
+}
+
+/// An admin does not want to wait for the jobs of a deleted object.
+async fn abandon(job: &Seen, state: &DoorState) -> Result<(), ReconcileError> {
+    let Seen { uid, namespace, name, .. } = job;
+    state.engine.gone(uid, DOOR).await?;
+    if let Some(awaited) = state.engine.awaited(uid) {
+        // Their ads have no key of ours, so that nothing finds them once they are forgotten.
+        let inherited = state.engine.view(uid).filter(|view| view.inherited);
+        let ids = inherited.map(|view| {
+            let ids = view.jobs.iter().filter_map(|job| job.progress.job());
+            ids.map(|id| id.to_string()).collect::<Vec<_>>().join(" ")
+        });
+        state.engine.abandon(uid, DOOR).await?;
+        let note = match ids {
+            Some(ids) => format!(
+                "let go by the annotation htc.cern.ch/abandon-jobs: jobs of the predecessor are NOT removed \
+                 later; if they are left: condor_rm {ids}"
+            ),
+            None => "let go by the annotation htc.cern.ch/abandon-jobs: jobs of it may be left in HTCondor's queue, \
+                    and are removed when the pool answers".to_owned(),
+        };
+        tracing::warn!(%uid, namespace, name, ?awaited, "an HTCJob was {note}");
+        publish(job, state, tell("JobsAbandoned", true, Some(note)));
+    }
+    Ok(())
+}
+
+/// The event that tells of a deletion.
+fn tell(reason: &str, warning: bool, note: Option<String>) -> Event {
+    Event {
+        type_: if warning { EventType::Warning } else { EventType::Normal },
+        reason: reason.to_owned(),
+        note,
+        action: "Delete".to_owned(),
+        secondary: None,
+    }
 }
 
 /// Adds or takes away our finalizer, on exactly the object that we saw; false when it has changed
 /// since, as by our own status, and the watch is about to bring it.
-async fn set_finalizer(job: &Seen, state: &DoorState, present: bool) -> Result<bool, ReconcileError> {
+pub(super) async fn set_finalizer(
+    job: &Seen,
+    state: &DoorState,
+    present: bool,
+) -> Result<bool, ReconcileError> {
     let others = job.object.finalizers().iter().filter(|f| *f != FINALIZER).cloned();
     let finalizers: Vec<String> = others.chain(present.then(|| FINALIZER.to_owned())).collect();
     let patch = json!({ "metadata": {

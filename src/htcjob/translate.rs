@@ -1,13 +1,14 @@
 //! HTCJob → Workload. What the schema does not check is checked here; a refusal names the field.
 
 use htc_core::workload::Workload;
-use htc_core::workload::container::{Arg, Container, EnvVar, Image, Mount};
-use htc_core::workload::spec::{File, Volume, VolumeSource};
+use htc_core::workload::container::{Arg, Container, EnvVar, Mount, Program, Pull};
+use htc_core::workload::spec::{File, HostKind, Volume, VolumeSource};
 use thiserror::Error;
 
 use super::types::{HTCJobSpec, Script};
 use crate::engine::parse_submit_options;
 use crate::limits::QUEUE_MAX;
+use crate::pod::image;
 
 /// The working folder in the container; it comes home to `TEMP_DIR/work`.
 const RUN: &str = "/htc_run";
@@ -26,8 +27,17 @@ pub struct Refusal {
     why: String,
 }
 
+/// What a site says of all HTCJobs.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// The registry of images that are plain names.
+    pub image_registry: Option<String>,
+    /// Patterns of attributes that `htcopts` may not set, besides those that nobody may.
+    pub denied_attributes: Vec<String>,
+}
+
 /// The work that an HTCJob describes.
-pub fn translate(spec: &HTCJobSpec, image_registry: Option<&str>) -> Result<Workload, Refusal> {
+pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
     // No `..`: a field that is forgotten here would be dropped in silence.
     let HTCJobSpec { name, script, queue, htcopts } = spec;
     let Script { image, command, source, queue: script_queue } = script;
@@ -37,13 +47,16 @@ pub fn translate(spec: &HTCJobSpec, image_registry: Option<&str>) -> Result<Work
     }
     let container = Container {
         name: "main".to_owned(),
-        image: parse_image(image, image_registry).map_err(|why| refuse("spec.script.image", &why))?,
-        argv: argv(command).map_err(|why| refuse("spec.script.command", &why))?,
+        image: image::reference(image, site.image_registry.as_deref())
+            .map_err(|why| refuse("spec.script.image", &why))?,
+        program: argv(command).map(Program::Words).map_err(|why| refuse("spec.script.command", &why))?,
         env: vec![EnvVar { name: "JOB_NAME".to_owned(), value: name.clone() }],
         working_dir: Some(Arg::Mount(RUN.to_owned())),
         mounts: mounts(),
+        pull: Pull::IfNotPresent,
+        termination_message: None,
     };
-    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""));
+    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""), &site.denied_attributes);
     Ok(Workload {
         name: name.clone(),
         indices: indices(*queue, *script_queue)?,
@@ -53,11 +66,14 @@ pub fn translate(spec: &HTCJobSpec, image_registry: Option<&str>) -> Result<Work
         grace_seconds: GRACE_SECONDS,
         folder_variable: Some("TEMP_DIR".to_owned()),
         restart_after_eviction: true,
+        deadline_seconds: None,
+        hostname: None,
+        registries: Vec::new(),
         submit: submit.map_err(|why| refuse("spec.htcopts", &why))?,
     })
 }
 
-fn indices(queue: Option<i32>, script_queue: Option<i32>) -> Result<u32, Refusal> {
+fn indices(queue: Option<i64>, script_queue: Option<i64>) -> Result<u32, Refusal> {
     let (field, queue) = match (queue, script_queue) {
         (Some(_), Some(_)) => {
             let why = "is set as well as spec.queue; set only one of them".to_owned();
@@ -101,37 +117,10 @@ fn volumes(source: &str) -> Vec<Volume> {
     let script = File { path: "script".to_owned(), mode: 0o555, data: source.as_bytes().to_vec() };
     let volume = |name: &str, source| Volume { name: name.to_owned(), source };
     let ours = [volume("work", VolumeSource::Work), volume("script", VolumeSource::Files(vec![script]))];
-    let site = SITE_FOLDERS
-        .map(|path| volume(&path[1..], VolumeSource::Host { path: path.to_owned(), optional: true }));
+    let site = SITE_FOLDERS.map(|path| {
+        volume(&path[1..], VolumeSource::Host { path: path.to_owned(), optional: true, kind: HostKind::Any })
+    });
     ours.into_iter().chain(site).collect()
-}
-
-/// What an image text means: `host`, a reference with its scheme, a path, or a plain name, which
-/// gets `docker://` and the registry of the settings.
-fn parse_image(text: &str, registry: Option<&str>) -> Result<Image, String> {
-    if text.is_empty()
-        || text.starts_with('-')
-        || text.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        return Err(format!("{text:?} is no image"));
-    }
-    if text == "host" {
-        return Ok(Image::Host);
-    }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        return match scheme {
-            "docker" | "oras" if !rest.is_empty() => Ok(Image::Apptainer(text.to_owned())),
-            _ => Err(format!("{scheme}:// is not supported; docker:// and oras:// are")),
-        };
-    }
-    if text.starts_with('/') {
-        return Ok(Image::Apptainer(text.to_owned()));
-    }
-    if text.ends_with(".sif") || text.starts_with('.') {
-        return Err("a path must be absolute and seen by the workers".to_owned());
-    }
-    let registry = registry.map(|registry| format!("{}/", registry.trim_end_matches('/')));
-    Ok(Image::Apptainer(format!("docker://{}{text}", registry.unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -155,14 +144,14 @@ mod tests {
     fn refused(change: impl FnOnce(&mut HTCJobSpec)) -> String {
         let mut spec = spec();
         change(&mut spec);
-        translate(&spec, None).unwrap_err().to_string()
+        translate(&spec, &Site::default()).unwrap_err().to_string()
     }
 
     #[test]
     fn the_command_gets_the_script_and_the_index() {
         let mut spec = spec();
         spec.script.command = "python3 -u 'a b'".into();
-        let workload = translate(&spec, None).unwrap();
+        let workload = translate(&spec, &Site::default()).unwrap();
         let expected = [
             Arg::from("python3"),
             Arg::from("-u"),
@@ -170,23 +159,8 @@ mod tests {
             Arg::Mount("/htc_script".into()),
             Arg::Index,
         ];
-        assert_eq!(workload.containers[0].argv, expected);
+        assert_eq!(workload.containers[0].program, Program::Words(expected.to_vec()));
         assert_eq!(workload.indices, 1);
-    }
-
-    #[test]
-    fn an_image_is_taken_as_it_was_meant() {
-        let image = |text: &str, registry| parse_image(text, registry).unwrap();
-        let apptainer = |text: &str| Image::Apptainer(text.into());
-        assert_eq!(image("centos", None), apptainer("docker://centos"));
-        assert_eq!(image("a/b:1", Some("reg:5000/")), apptainer("docker://reg:5000/a/b:1"));
-        assert_eq!(image("docker://x", Some("reg")), apptainer("docker://x"));
-        assert_eq!(image("oras://x/y", None), apptainer("oras://x/y"));
-        assert_eq!(image("/cvmfs/unpacked/x", None), apptainer("/cvmfs/unpacked/x"));
-        assert_eq!(image("host", None), Image::Host);
-        for bad in ["", "-x", "a b", "a\nb", "x.sif", "./x", "file:///x", "docker://"] {
-            assert!(parse_image(bad, None).is_err(), "{bad:?}");
-        }
     }
 
     #[test]
@@ -204,7 +178,7 @@ mod tests {
     fn the_source_reaches_the_job_byte_for_byte() {
         let mut spec = spec();
         spec.script.source = "a'b\"c`d$e\\\u{1}\u{ff}\u{1f600}".into();
-        let workload = translate(&spec, None).unwrap();
+        let workload = translate(&spec, &Site::default()).unwrap();
         let VolumeSource::Files(files) = &workload.volumes[1].source else { panic!() };
         assert_eq!(files[0].data, spec.script.source.as_bytes());
     }

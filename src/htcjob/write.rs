@@ -1,4 +1,4 @@
-//! Writes the status, and an event for each condition that has come true.
+//! Writes the status, and events of what is new in it.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,14 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::error::ReconcileError;
+use super::holds::{self, HELD, RELEASED};
 use super::object::Seen;
 use super::state::DoorState;
 use super::status;
 use super::types::{HTCJob, HTCJobStatus};
 use crate::crash_point;
-use crate::limits::{EVENT_DEADLINE, STATUS_GAP};
+use crate::engine::shortened;
+use crate::limits::{EVENT_DEADLINE, EVENT_NOTE_MAX, STATUS_GAP};
 
 /// What became of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,25 +60,106 @@ pub async fn write_status(
     Ok(Written::Same)
 }
 
-/// One event for each condition that has come true. One that cannot be written holds nothing back.
+/// Writes the events. One that cannot be written holds nothing back.
 fn tell(job: &Seen, state: &DoorState, old: &HTCJobStatus, new: &HTCJobStatus) {
-    let holds = |status: &HTCJobStatus, kind: &str| {
+    for event in events(old, new) {
+        publish(job, state, event);
+    }
+}
+
+/// Writes an event, and does not wait for it.
+pub fn publish(job: &Seen, state: &DoorState, event: Event) {
+    let event = Event { note: event.note.map(|note| shortened(note, EVENT_NOTE_MAX)), ..event };
+    let (recorder, object, name) = (state.recorder.clone(), job.object.object_ref(&()), job.name.clone());
+    tokio::spawn(async move {
+        let published = timeout(EVENT_DEADLINE, recorder.publish(&event, &object)).await;
+        if !matches!(published, Ok(Ok(()))) {
+            tracing::debug!(?published, name, "failed to write an event");
+        }
+    });
+}
+
+/// One event for each condition that has come true; of holds one for each code that is new, and one
+/// when nothing is on hold any more.
+fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
+    let holds_true = |status: &HTCJobStatus, kind: &str| {
         status.conditions.iter().any(|c| c.type_ == kind && c.status == "True")
     };
-    for condition in new.conditions.iter().filter(|c| c.status == "True" && !holds(old, &c.type_)) {
-        let event = Event {
-            type_: if condition.type_ == "Failed" { EventType::Warning } else { EventType::Normal },
-            reason: condition.type_.clone(),
-            note: Some(format!("{}: {}", condition.reason, condition.message)),
-            action: "Follow".to_owned(),
-            secondary: None,
-        };
-        let (recorder, object, name) = (state.recorder.clone(), job.object.object_ref(&()), job.name.clone());
-        tokio::spawn(async move {
-            let published = timeout(EVENT_DEADLINE, recorder.publish(&event, &object)).await;
-            if !matches!(published, Ok(Ok(()))) {
-                tracing::debug!(?published, name, "failed to write an event");
-            }
+    let event = |type_, reason: &str, action: &str, note: String| Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: action.to_owned(),
+        secondary: None,
+    };
+    let come_true = new.conditions.iter().filter(|c| c.status == "True" && !holds_true(old, &c.type_));
+    let of_conditions = come_true.filter(|c| c.type_ != HELD).map(|c| {
+        let type_ = if c.type_ == "Failed" { EventType::Warning } else { EventType::Normal };
+        event(type_, &c.type_, "Follow", format!("{}: {}", c.reason, c.message))
+    });
+    let is_new = |n: usize, reason: &str| old.holds.iter().chain(&new.holds[..n]).all(|h| h.reason != reason);
+    let of_holds =
+        new.holds.iter().enumerate().filter(|(n, hold)| is_new(*n, &hold.reason)).map(|(_, hold)| {
+            // The recorder counts events of the same reason and action as one.
+            let note = format!("{}: {}", hold.reason, holds::sentence(hold));
+            event(EventType::Warning, HELD, &hold.reason, note)
         });
+    let released =
+        new.conditions.iter().find(|c| c.type_ == HELD && c.status == "False" && holds_true(old, HELD));
+    let released = released.map(|c| event(EventType::Normal, RELEASED, "Follow", c.message.clone()));
+    of_conditions.chain(of_holds).chain(released).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::super::types::Hold;
+    use super::*;
+
+    fn status(conditions: &[(&str, &str)], reasons: &[&str]) -> HTCJobStatus {
+        let condition = |(kind, status): &(&str, &str)| Condition {
+            type_: (*kind).to_owned(),
+            status: (*status).to_owned(),
+            reason: "R".to_owned(),
+            message: "m".to_owned(),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        };
+        let hold = |reason: &&str| Hold { reason: (*reason).to_owned(), ..Hold::default() };
+        HTCJobStatus {
+            conditions: conditions.iter().map(condition).collect(),
+            holds: reasons.iter().map(hold).collect(),
+            ..HTCJobStatus::default()
+        }
+    }
+
+    fn told(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<(EventType, String, String)> {
+        events(old, new).into_iter().map(|e| (e.type_, e.reason, e.action)).collect()
+    }
+
+    #[test]
+    fn a_condition_that_comes_true_is_told_once() {
+        let submitted = status(&[("Submitted", "True")], &[]);
+        let failed = status(&[("Submitted", "True"), ("Failed", "True")], &[]);
+        let warning = (EventType::Warning, "Failed".to_owned(), "Follow".to_owned());
+        assert_eq!(told(&submitted, &failed), [warning]);
+        assert_eq!(told(&failed, &failed), []);
+        assert_eq!(told(&status(&[], &[]), &status(&[("Submitted", "False")], &[])), []);
+    }
+
+    #[test]
+    fn each_code_of_a_hold_is_told_once_and_the_release_once() {
+        let free = status(&[], &[]);
+        let one = status(&[("Held", "True")], &["UserRequest"]);
+        let two = status(&[("Held", "True")], &["JobOutOfResources", "JobOutOfResources", "UserRequest"]);
+        let released = status(&[("Held", "False")], &[]);
+        let held = |code: &str| (EventType::Warning, "Held".to_owned(), code.to_owned());
+        assert_eq!(told(&free, &one), [held("UserRequest")]);
+        assert_eq!(told(&one, &one), []);
+        assert_eq!(told(&one, &two), [held("JobOutOfResources")]);
+        assert_eq!(told(&two, &one), []);
+        assert_eq!(told(&one, &released), [(EventType::Normal, "Released".to_owned(), "Follow".to_owned())]);
+        assert_eq!(told(&released, &released), []);
     }
 }

@@ -12,10 +12,16 @@ pub enum HttpError {
     Unauthorized(&'static str),
     /// 404: there is no such thing.
     NotFound(String),
+    /// 405: it is there, but not for this method.
+    MethodNotAllowed(&'static str),
+    /// 408: the rest of the request did not come.
+    TooSlow(&'static str),
     /// 409: not now; it may be right later.
     Conflict(String),
     /// 410: there was such a thing, or never was, and never will be.
     Gone(&'static str),
+    /// 413: the body is larger than anything that we take.
+    TooLarge(String),
     /// 500: our fault; the reason is in the log.
     Internal,
     /// 503: try again a little later.
@@ -28,8 +34,11 @@ impl IntoResponse for HttpError {
             HttpError::BadRequest(why) => (StatusCode::BAD_REQUEST, why),
             HttpError::Unauthorized(why) => (StatusCode::UNAUTHORIZED, why.to_owned()),
             HttpError::NotFound(why) => (StatusCode::NOT_FOUND, why),
+            HttpError::MethodNotAllowed(why) => (StatusCode::METHOD_NOT_ALLOWED, why.to_owned()),
+            HttpError::TooSlow(why) => (StatusCode::REQUEST_TIMEOUT, why.to_owned()),
             HttpError::Conflict(why) => (StatusCode::CONFLICT, why),
             HttpError::Gone(why) => (StatusCode::GONE, why.to_owned()),
+            HttpError::TooLarge(why) => (StatusCode::PAYLOAD_TOO_LARGE, why),
             HttpError::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "something failed here; see the operator's log".to_owned(),

@@ -1,6 +1,7 @@
 //! Listeners: an axum router on a TCP address or a unix socket, until we are asked to stop.
 
 pub mod error;
+pub mod guests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,9 @@ use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::limits::{CONNECTIONS, SILENCE};
+use guests::Guests;
 
 /// Why a listener could not be opened.
 #[derive(Debug, Error)]
@@ -48,6 +52,7 @@ pub async fn serve_tcp(
     tracing::info!(%address, "listening for {what}");
     let stop = stop.clone();
     tasks.spawn(async move {
+        let listener = Guests::new(listener, CONNECTIONS, SILENCE);
         let service = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(why) = service.await {
             tracing::error!(%why, "the listener for {what} has ended");

@@ -11,9 +11,14 @@ use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use super::predecessor;
 use crate::crash_point;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("../../migrations/01-first.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/01-first.sql")),
+    M::up(include_str!("../../migrations/02-inherited.sql")),
+    M::up(include_str!("../../migrations/03-collected.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// At most this many requests share a transaction: the first of them waits for the last.
@@ -102,6 +107,7 @@ fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error 
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    predecessor::complete(connection)?;
     MIGRATIONS.to_latest(connection)?;
     Ok(())
 }

@@ -151,6 +151,11 @@ fn status(end: Option<&End>, home: bool) -> i64 {
     status + if home { HOME } else { 0 }
 }
 
+/// The columns `ending` and `status` of a job.
+pub fn ending_and_status(job: &StoredJob) -> Result<(Option<String>, i64), StoreError> {
+    Ok((job.end.as_ref().map(json).transpose()?, status(job.end.as_ref(), job.home)))
+}
+
 fn json(end: &End) -> Result<String, StoreError> {
     serde_json::to_string(end).map_err(|e| StoreError::Unreadable(e.to_string()))
 }

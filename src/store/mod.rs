@@ -4,4 +4,5 @@ pub mod database;
 pub mod inbox;
 pub mod intents;
 pub mod jobs;
+pub mod predecessor;
 pub mod wishes;

@@ -34,6 +34,10 @@ pub struct StoredWish {
     pub want: Want,
     /// Nothing of it is submitted before, epoch seconds.
     pub not_before: i64,
+    /// Whether the predecessor of this operator has submitted its jobs.
+    pub inherited: bool,
+    /// When its folder was removed because its time was over, epoch seconds.
+    pub collected: Option<i64>,
 }
 
 /// Indices `first..=last` that wait for the same attempt and submission.
@@ -51,12 +55,14 @@ pub struct Waiting {
 
 /// Keeps a new wish.
 pub fn insert(t: &Transaction<'_>, wish: &StoredWish, waiting: &[Waiting]) -> Result<(), StoreError> {
-    let StoredWish { uid, door, namespace, name, workload, want, not_before } = wish;
+    let StoredWish { uid, door, namespace, name, workload, want, not_before, inherited, collected } = wish;
     let workload = serde_json::to_string(workload).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    let (uid_text, want) = (uid.as_str(), word(*want));
     t.execute(
-        "INSERT INTO wishes (uid, door, namespace, name, workload, want, since, not_before)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![uid.as_str(), door, namespace, name, workload, word(*want), now(), not_before],
+        "INSERT INTO wishes
+         (uid, door, namespace, name, workload, want, since, not_before, inherited, collected)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![uid_text, door, namespace, name, workload, want, now(), not_before, inherited, collected],
     )?;
     replace_waiting(t, uid, waiting)
 }
@@ -68,6 +74,12 @@ pub fn want_gone(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
         params![uid.as_str(), now()],
     )?;
     replace_waiting(t, uid, &[])
+}
+
+/// The workload's folder has been removed because its time was over.
+pub fn collected(t: &Transaction<'_>, uid: &Uid, at: i64) -> Result<(), StoreError> {
+    t.execute("UPDATE wishes SET collected = ?2 WHERE uid = ?1", params![uid.as_str(), at])?;
+    Ok(())
 }
 
 /// Nothing is left of the workload: only the tombstone stays.
@@ -82,10 +94,13 @@ pub fn bury(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forgets the tombstones of before `before`, epoch seconds.
-pub fn prune(t: &Transaction<'_>, before: i64) -> Result<(), StoreError> {
-    t.execute("DELETE FROM wishes WHERE want = 'tombstone' AND since < ?1", [before])?;
-    Ok(())
+/// Forgets the tombstones of before `before`, epoch seconds; says whose they were.
+pub fn prune(t: &Transaction<'_>, before: i64) -> Result<Vec<Uid>, StoreError> {
+    let mut delete = t.prepare("DELETE FROM wishes WHERE want = 'tombstone' AND since < ?1 RETURNING uid")?;
+    let uids: Vec<String> = delete.query_map([before], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    uids.iter()
+        .map(|uid| uid.parse().map_err(|e| StoreError::Unreadable(format!("wish {uid}: {e}"))))
+        .collect()
 }
 
 /// Says anew what of a workload waits.
@@ -105,7 +120,8 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
     let mut ranges =
         t.prepare("SELECT first, last, attempt, submission FROM waiting WHERE uid = ?1 ORDER BY first")?;
     let mut statement = t.prepare(
-        "SELECT uid, door, namespace, name, workload, want, not_before FROM wishes ORDER BY since, uid",
+        "SELECT uid, door, namespace, name, workload, want, not_before, inherited, collected FROM wishes
+         ORDER BY since, uid",
     )?;
     let mut rows = statement.query([])?;
     let mut wishes = Vec::new();
@@ -124,6 +140,8 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
             },
             want: want(&row.get::<_, String>(5)?).ok_or_else(|| unreadable(&"unknown want"))?,
             not_before: row.get(6)?,
+            inherited: row.get(7)?,
+            collected: row.get(8)?,
         };
         let range = |r: &rusqlite::Row<'_>| {
             Ok(Waiting { first: r.get(0)?, last: r.get(1)?, attempt: r.get(2)?, submission: r.get(3)? })

@@ -22,9 +22,14 @@ pub struct Picked {
     pub workload: Arc<Workload>,
 }
 
+/// A submission is not cut into more shares than these: a workload that is left out comes first the
+/// next time, while one that went in single copies would have its status written for each of them.
+const SHARES_MOST: usize = 20;
+
 /// Up to `limit` jobs whose descriptions have the same set of commands. Each workload that waits
 /// gets the same share, and the shape of the one that was served longest ago comes first, so that
-/// a large one does not hold back the small.
+/// a large one does not hold back the small. One of which a submission was refused goes only with
+/// others of that kind, and no more of them than its doubt allows.
 pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
     let mut waiting: Vec<(&Uid, &Entry, &Arc<Workload>)> = board
         .entries
@@ -33,14 +38,18 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
         .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
         .collect();
     waiting.sort_by_key(|(uid, entry, _)| (entry.served, entry.not_before, *uid));
-    let shape = |workload: &Workload| Terms::from(workload).shape();
-    let Some(first) = waiting.first().map(|(_, _, workload)| shape(workload)) else { return Vec::new() };
-    waiting.retain(|(_, _, workload)| shape(workload) == first);
-
+    let kind = |(_, entry, workload): &(&Uid, &Entry, &Arc<Workload>)| {
+        (entry.at_most, Terms::from(&***workload).shape())
+    };
+    let Some(first) = waiting.first().map(kind) else { return Vec::new() };
+    let limit = first.0.map_or(limit, |at_most| at_most.min(limit));
+    // Each gives one at least, so that no more of them are needed: a shape costs more than a look.
+    let alike = waiting.iter().filter(|candidate| kind(candidate) == first).take(limit);
+    let mut sources: Vec<_> = alike.map(keys).collect();
+    let least = (limit / SHARES_MOST).max(1);
     let mut picked = Vec::new();
-    let mut sources: Vec<_> = waiting.iter().map(keys).collect();
     while picked.len() < limit && !sources.is_empty() {
-        let share = ((limit - picked.len()) / sources.len()).max(1);
+        let share = ((limit - picked.len()) / sources.len()).max(least);
         sources.retain_mut(|source| {
             let room = limit - picked.len();
             let before = picked.len();
@@ -88,6 +97,9 @@ mod tests {
                 grace_seconds: 30,
                 folder_variable: None,
                 restart_after_eviction: true,
+                deadline_seconds: None,
+                hostname: None,
+                registries: vec![],
                 submit: options.iter().map(|name| ((*name).into(), "1".into())).collect(),
             };
             let wish = StoredWish {
@@ -98,6 +110,8 @@ mod tests {
                 workload: Some(workload),
                 want: Want::Run,
                 not_before: 0,
+                inherited: false,
+                collected: None,
             };
             let all = Waiting { first: 0, last: indices - 1, attempt: 0, submission: 0 };
             board.entries.insert(wish.uid.clone(), Entry::of(&wish, vec![all]));
@@ -121,6 +135,39 @@ mod tests {
     fn workloads_of_different_shapes_do_not_share_a_submission() {
         let picked = choose(&board(&[("a", 3, &[]), ("b", 3, &["rank"]), ("c", 3, &[])]), 1, 10);
         assert_eq!(counts(&picked), [("a".into(), 3), ("c".into(), 3)]);
+    }
+
+    #[test]
+    fn those_in_doubt_go_by_themselves_and_no_more_than_their_doubt_allows() {
+        let mut board = board(&[("clean", 3, &[]), ("doubted", 9, &[]), ("worse", 9, &[])]);
+        let mut doubt = |uid: &str, at_most, served| {
+            let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
+            (entry.at_most, entry.served) = (at_most, served);
+        };
+        let now = std::time::Instant::now();
+        doubt("clean", None, Some(now));
+        doubt("worse", Some(1), Some(now));
+        doubt("doubted", Some(4), None);
+        assert_eq!(counts(&choose(&board, 1, 10)), [("doubted".into(), 4)]);
+        board.entries.remove(&"doubted".parse::<Uid>().unwrap());
+        assert_eq!(counts(&choose(&board, 1, 10)), [("clean".into(), 3)]);
+    }
+
+    #[test]
+    fn where_there_is_not_room_for_all_some_come_whole_and_the_others_the_next_time() {
+        let mut board = board(&[]);
+        for n in 0..30 {
+            let one = self::board(&[(&format!("w{n:02}"), 5, &[])]);
+            board.entries.extend(one.entries);
+        }
+        let first = counts(&choose(&board, 1, 60));
+        assert_eq!((first.len(), first.iter().all(|(_, n)| *n == 3)), (20, true));
+        for (uid, _) in &first {
+            let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
+            entry.served = Some(std::time::Instant::now());
+        }
+        let next = choose(&board, 1, 60);
+        assert!(next[..30].iter().all(|picked| picked.key.uid.as_str() >= "w20"));
     }
 
     #[test]

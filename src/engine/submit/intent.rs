@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use htc_core::events;
@@ -14,10 +15,10 @@ use thiserror::Error;
 use super::batch::Picked;
 use crate::condor::submit::{self, Row, Submission, Terms};
 use crate::crash_point;
-use crate::engine::Inner;
 use crate::engine::board::{Board, Intent, Job, ToolEnd};
 use crate::engine::files::{lock_intent, make_folder, write_private};
 use crate::engine::wish::stored_job;
+use crate::engine::{Inner, Options};
 use crate::store::database::{StoreError, now};
 use crate::store::wishes::Want;
 use crate::store::{intents, jobs, wishes};
@@ -36,16 +37,32 @@ pub enum SubmitError {
 impl Inner {
     /// Submits these jobs together; says how the tool ended. Whether they were committed is for
     /// the tracker to find out.
-    pub(super) async fn submit(&self, picked: Vec<Picked>) -> Result<ToolEnd, SubmitError> {
+    pub(super) async fn submit(self: &Arc<Self>, picked: Vec<Picked>) -> Result<ToolEnd, SubmitError> {
         let (id, picked) = self.intend(picked).await?;
         crash_point!("intent-durable");
         let end = self.call(id, &picked).await;
-        if let Some(intent) = self.board().intents.get_mut(&id) {
-            let end = end.as_ref().map_or(ToolEnd::Unknown, Clone::clone);
-            intent.dead = Some((Instant::now(), end));
-        }
+        self.note_end(id, &picked, end.as_ref().map_or(ToolEnd::Unknown, Clone::clone));
         self.look_bell.notify_one();
         end
+    }
+
+    /// The tool is dead. After a refusal its workloads are tried in halves, until a job is refused
+    /// alone; what is taken lets them grow again.
+    fn note_end(&self, id: i64, picked: &[Picked], end: ToolEnd) {
+        let mut board = self.board();
+        for uid in workloads(picked) {
+            let Some(entry) = board.entries.get_mut(&uid) else { continue };
+            entry.at_most = match &end {
+                ToolEnd::Refused(_) => Some((picked.len() / 2).max(1)),
+                ToolEnd::Well => {
+                    entry.at_most.map(|n| n * 2).filter(|n| *n < self.options.max_jobs_per_submission)
+                }
+                ToolEnd::Outage | ToolEnd::Unknown => entry.at_most,
+            };
+        }
+        if let Some(intent) = board.intents.get_mut(&id) {
+            intent.dead = Some((Instant::now(), end));
+        }
     }
 
     /// Makes the intent durable: from here on the keys are taken. Gives those that are still wanted.
@@ -54,11 +71,8 @@ impl Inner {
             // Under one lock with the request, so that ranges reach the disk in the board's order.
             let mut board = self.board();
             let picked = take(&mut board, picked);
-            let mut uids: Vec<_> = picked.iter().map(|p| p.key.uid.clone()).collect();
-            uids.sort();
-            uids.dedup();
             let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
-            let waiting: Vec<_> = uids.into_iter().filter_map(ranges).collect();
+            let waiting: Vec<_> = workloads(&picked).into_iter().filter_map(ranges).collect();
             let rows: Vec<(String, Job)> = picked.iter().map(|p| (p.name.clone(), self.new_job(p))).collect();
             let durable = rows.clone();
             let kept = self.store.call(move |t| {
@@ -92,6 +106,8 @@ impl Inner {
             let Some(entry) = board.entries.get_mut(&job.key.uid) else { continue };
             entry.intended -= 1;
             match kept {
+                // Abandoned in this moment: what the tool commits is removed by its tombstone.
+                Ok(_) if entry.want == Want::Tombstone => {}
                 Ok(id) => {
                     entry.served = Some(Instant::now());
                     job.intent = Some(*id);
@@ -103,7 +119,7 @@ impl Inner {
     }
 
     /// Writes the files, starts the tool and follows it to its end.
-    async fn call(&self, id: i64, picked: &[Picked]) -> Result<ToolEnd, SubmitError> {
+    async fn call(self: &Arc<Self>, id: i64, picked: &[Picked]) -> Result<ToolEnd, SubmitError> {
         let (description, lock) = self.prepare(id, picked).await?;
         crash_point!("submit-files-written");
         let started = Instant::now();
@@ -155,26 +171,21 @@ impl Inner {
                 *job = Some(id);
             }
         }
-        drop(board);
-        let mut uids: Vec<_> = picked.iter().map(|p| p.key.uid.clone()).collect();
-        uids.dedup();
-        self.ring(uids);
+        // No bell: the jobs settle in a moment, and one status says both.
         Ok(())
     }
 
     /// Writes `job.json` for each job, the description and the lock.
-    async fn prepare(&self, id: i64, picked: &[Picked]) -> Result<(PathBuf, File), SubmitError> {
-        let files: Vec<(PathBuf, Vec<u8>)> =
-            picked.iter().map(|p| self.job_file(p)).collect::<Result<_, _>>()?;
-        let rows: Vec<Row> = picked.iter().map(|p| self.row(p)).collect();
-        let text = submit::description(&self.options.instance, &self.options.sender, &rows);
-        let folder = self.intent_folder(id);
+    async fn prepare(self: &Arc<Self>, id: i64, picked: &[Picked]) -> Result<(PathBuf, File), SubmitError> {
+        let (inner, picked) = (self.clone(), picked.to_vec());
         let work = move || {
+            let folder = inner.intent_folder(id);
             let lock = lock_intent(&folder)?;
-            for (path, bytes) in files {
-                make_folder(path.parent().unwrap_or(Path::new("/")))?;
-                write_private(&path, &bytes)?;
-            }
+            // One after the other: a script may be large.
+            picked.iter().try_for_each(|p| inner.write_job_file(p))?;
+            let rows: Vec<Row> = picked.iter().map(|p| inner.row(p)).collect();
+            let Options { instance, sender, max_output_mb, .. } = &inner.options;
+            let text = submit::description(instance, sender, *max_output_mb, &rows);
             let description = folder.join("submit");
             write_private(&description, text.as_bytes())?;
             Ok((description, lock))
@@ -182,21 +193,18 @@ impl Inner {
         tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
     }
 
-    fn job_file(&self, picked: &Picked) -> Result<(PathBuf, Vec<u8>), SubmitError> {
+    fn write_job_file(&self, picked: &Picked) -> std::io::Result<()> {
         let folder = self.folder(&picked.key);
-        let events = self.options.events.as_ref().map(|events| {
-            let (key_id, master) = self.keys.signing();
-            Events {
-                url: events.url.clone(),
-                source: events.source.clone(),
-                key_id: key_id.to_owned(),
-                key: events::job_key(master, &picked.key),
-                ca: events.ca.clone(),
-            }
-        });
-        let job = JobSpec::new(&picked.workload, &picked.namespace, picked.key.clone(), &folder, events);
-        let bytes = serde_json::to_vec(&job).map_err(std::io::Error::other)?;
-        Ok((Path::new(&folder).join(spec::FILE), bytes))
+        let (key_id, master) = self.keys.signing();
+        let events = Events {
+            key_id: key_id.to_owned(),
+            key: events::job_key(master, &picked.key),
+            route: self.options.route.clone(),
+        };
+        let (key, images) = (picked.key.clone(), &self.options.images);
+        let job = JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), images);
+        make_folder(Path::new(&folder))?;
+        write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job)?)
     }
 
     fn row(&self, picked: &Picked) -> Row {
@@ -208,6 +216,14 @@ impl Inner {
             terms: Terms::from(&**workload),
         }
     }
+}
+
+/// Each once.
+fn workloads(picked: &[Picked]) -> Vec<Uid> {
+    let mut uids: Vec<Uid> = picked.iter().map(|p| p.key.uid.clone()).collect();
+    uids.sort();
+    uids.dedup();
+    uids
 }
 
 /// Takes the picked indices out of what waits; those that are not wanted any more are left out.

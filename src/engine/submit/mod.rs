@@ -17,27 +17,21 @@ use crate::store::database::now;
 
 /// Works until `stop` is cancelled; a submission that is under way is brought to its end.
 pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
-    let mut limit = inner.options.max_jobs_per_submission;
     let mut failures = 0;
     let mut last = None;
     while !stop.is_cancelled() {
         inner.gather(last).await;
-        let picked = inner.pick(limit);
+        let picked = inner.pick();
         if picked.is_empty() {
             let wait = timeout(inner.time_to_next_wish(), inner.submit_bell.notified());
             tokio::select! { _ = wait => {}, () = stop.cancelled() => {} }
             continue;
         }
-        let size = picked.len();
         let result = inner.submit(picked).await;
         last = Some(Instant::now());
         match result {
-            Ok(ToolEnd::Well) => {
-                failures = 0;
-                // A batch that was refused is tried in halves; what is taken lets them grow again.
-                limit = (limit * 2).min(inner.options.max_jobs_per_submission);
-            }
-            Ok(ToolEnd::Refused(_)) => limit = (size / 2).max(1),
+            Ok(ToolEnd::Well) => failures = 0,
+            Ok(ToolEnd::Refused(_)) => {}
             Ok(ToolEnd::Outage | ToolEnd::Unknown) => failures += 1,
             Err(why) => {
                 failures += 1;
@@ -52,13 +46,13 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
 
 impl Inner {
     /// What goes into the next submission; nothing while absence in the queue means nothing.
-    fn pick(&self, limit: usize) -> Vec<batch::Picked> {
+    fn pick(&self) -> Vec<batch::Picked> {
         let board = self.board();
         if !board.merged || board.trouble.is_some() {
             return Vec::new();
         }
         let room = self.options.max_jobs_in_queue.saturating_sub(board.live());
-        batch::choose(&board, now(), limit.min(room))
+        batch::choose(&board, now(), room.min(self.options.max_jobs_per_submission))
     }
 
     /// In a burst, gives those that are just coming the time to come along.

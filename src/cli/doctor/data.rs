@@ -1,0 +1,156 @@
+//! The data folder: ours alone, on a local disk with space, and in nobody else's use.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use super::finding::Finding;
+use crate::condor::submit::is_good_folder;
+use crate::control;
+use crate::limits::FREE_SPACE_WANTED;
+
+/// What it is called in findings.
+pub const CHECK: &str = "data folder";
+
+/// `statfs` types of file systems that other machines can write, or that lock badly: SQLite needs
+/// neither. From `statfs(2)`.
+const REMOTE: &[(u64, &str)] = &[
+    (0x6969, "NFS"),
+    (0x00c3_6400, "CephFS"),
+    (0x517b, "SMB"),
+    (0xfe53_4d42, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0x5346_414f, "AFS"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x0102_1997, "9P"),
+    (0x1983_0326, "BeeGFS"),
+];
+/// May be anything, also remote.
+const FUSE: u64 = 0x6573_5546;
+/// Memory.
+const TMPFS: u64 = 0x0102_1994;
+
+/// Everything about it.
+pub fn check(folder: &Path, uid: u32) -> Vec<Finding> {
+    let shown = folder.display();
+    let meta = match fs::metadata(folder) {
+        Ok(meta) => meta,
+        Err(why) => {
+            let remedy = format!("mkdir -m 700 {shown}, owned by this user, or choose another --data-dir");
+            return vec![Finding::failed(CHECK, format!("{shown}: {why}"), remedy)];
+        }
+    };
+    let mut findings = vec![place(folder, &meta, uid)];
+    findings.extend(file_system(folder));
+    findings.extend(space(folder));
+    findings.push(in_use(folder));
+    findings
+}
+
+fn place(folder: &Path, meta: &fs::Metadata, uid: u32) -> Finding {
+    let (shown, mode) = (folder.display(), meta.mode() & 0o777);
+    let canonical = folder.canonicalize().ok();
+    let fits = canonical.as_deref().and_then(Path::to_str).is_some_and(is_good_folder);
+    match () {
+        () if !meta.is_dir() => {
+            Finding::failed(CHECK, format!("{shown} is no folder"), "choose another --data-dir")
+        }
+        () if meta.uid() != uid => Finding::failed(
+            CHECK,
+            format!("{shown} belongs to user {}, we are {uid}", meta.uid()),
+            format!("chown -R {uid} {shown}"),
+        ),
+        () if mode != 0o700 => Finding::failed(
+            CHECK,
+            format!("{shown} has mode {mode:03o}: it holds keys of jobs"),
+            format!("chmod 700 {shown}"),
+        ),
+        () if !fits => Finding::failed(
+            CHECK,
+            format!("{shown} has a character that submit files cannot carry"),
+            "choose a --data-dir without blanks, commas, # and $",
+        ),
+        () => Finding::ok(CHECK, format!("{shown} is ours alone")),
+    }
+}
+
+fn file_system(folder: &Path) -> Option<Finding> {
+    let found = rustix::fs::statfs(folder).ok()?;
+    Some(judge_file_system(u64::try_from(found.f_type).unwrap_or_default()))
+}
+
+fn judge_file_system(kind: u64) -> Finding {
+    let remedy = "put --data-dir on a local disk or a block volume (ReadWriteOnce)";
+    match REMOTE.iter().find(|(known, _)| *known == kind) {
+        Some((_, name)) => Finding::failed(CHECK, format!("is on {name}, where SQLite is not safe"), remedy),
+        None if kind == FUSE => {
+            Finding::warning(CHECK, "is on a FUSE file system, perhaps a remote one", remedy)
+        }
+        None if kind == TMPFS => Finding::warning(CHECK, "is in memory: a reboot loses it", remedy),
+        None => Finding::ok(CHECK, "is on a local file system"),
+    }
+}
+
+fn space(folder: &Path) -> Option<Finding> {
+    let found = rustix::fs::statvfs(folder).ok()?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let text = format!("has {} MiB free", free >> 20);
+    Some(if free < FREE_SPACE_WANTED {
+        Finding::warning(CHECK, text, "make room: outputs of jobs come home to it")
+    } else {
+        Finding::ok(CHECK, text)
+    })
+}
+
+fn in_use(folder: &Path) -> Finding {
+    Finding::ok(CHECK, if is_in_use(folder) { "is used by an operator that runs" } else { "is not in use" })
+}
+
+/// Whether an operator runs with this folder: it answers on its socket. Its lock is left alone, so
+/// that we are in the way of none that starts.
+pub fn is_in_use(folder: &Path) -> bool {
+    UnixStream::connect(control::socket(folder)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn failed(folder: &Path, uid: u32) -> bool {
+        check(folder, uid).iter().any(Finding::has_failed)
+    }
+
+    #[test]
+    fn a_folder_is_ours_alone_or_not_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let uid = fs::metadata(folder.path()).unwrap().uid();
+        let mode = |mode| fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode)).unwrap();
+        mode(0o700);
+        assert!(!failed(folder.path(), uid));
+        assert!(failed(folder.path(), uid + 1));
+        mode(0o750);
+        assert!(failed(folder.path(), uid));
+        assert!(failed(&folder.path().join("nothing"), uid));
+    }
+
+    #[test]
+    fn sqlite_must_not_be_on_a_shared_file_system() {
+        assert!(judge_file_system(0x6969).has_failed());
+        assert!(judge_file_system(0x00c3_6400).found.contains("CephFS"));
+        assert!(!judge_file_system(0xef53).has_failed());
+    }
+
+    #[test]
+    fn a_socket_that_answers_tells_that_an_operator_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_in_use(folder.path()));
+        let listener = std::os::unix::net::UnixListener::bind(control::socket(folder.path())).unwrap();
+        assert!(is_in_use(folder.path()));
+        drop(listener);
+        assert!(!is_in_use(folder.path()), "what a killed operator left");
+    }
+}

@@ -1,0 +1,98 @@
+//! `htc-operator doctor`: checks in one go what goes wrong at first, and says what to do about it.
+//! Whether an operator runs or not makes no difference.
+
+mod cluster;
+mod data;
+mod finding;
+mod pool;
+mod probe;
+mod secrets;
+mod sender;
+
+use std::io::Write;
+
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
+
+use super::serve;
+use crate::config::Settings;
+use finding::Finding;
+
+/// What is checked: the settings of `serve`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Submit no test job, which shows whether workers reach the events URL.
+    #[arg(long)]
+    no_test_job: bool,
+
+    /// How the findings are printed.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A line each, as they come.
+    Text,
+    /// One JSON array.
+    Json,
+}
+
+/// Checks everything; an error when something has failed.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { no_test_job, output, settings } = arguments;
+    let (pool, uid) = (serve::pool(&settings.pool), rustix::process::geteuid().as_raw());
+    let mut report = Report { output, findings: Vec::new() };
+    report.add(data::check(&settings.data.data_dir, uid))?;
+    report.add(vec![secrets::master_key(&settings.master_key_file, uid)])?;
+    report.add(vec![sender::check(settings.sender.as_ref(), &pool).await])?;
+    report.add(cluster::check(&settings.kubernetes.watch_namespace).await)?;
+    report.add(pool::check(&pool, uid).await)?;
+    if !no_test_job {
+        let needed = [data::CHECK, sender::CHECK, pool::SUBMISSION];
+        report.add(match needed.iter().find(|check| !report.is_well(check)) {
+            // It would only repeat what was found.
+            Some(check) => {
+                let remedy = format!("mend this first: {check}");
+                vec![Finding::warning(probe::CHECK, "was not submitted", remedy)]
+            }
+            None => probe::check(&settings, &pool).await,
+        })?;
+    }
+    report.finish()
+}
+
+struct Report {
+    output: Output,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn add(&mut self, findings: Vec<Finding>) -> anyhow::Result<()> {
+        if self.output == Output::Text {
+            let mut out = std::io::stdout().lock();
+            findings.iter().try_for_each(|finding| writeln!(out, "{finding}"))?;
+        }
+        self.findings.extend(findings);
+        Ok(())
+    }
+
+    /// Whether something was found of it, and nothing bad.
+    fn is_well(&self, check: &str) -> bool {
+        let mut of_it = self.findings.iter().filter(|finding| finding.check == check).peekable();
+        of_it.peek().is_some() && !of_it.any(Finding::has_failed)
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        if self.output == Output::Json {
+            let all: Vec<_> = self.findings.iter().map(Finding::json).collect();
+            writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(&all)?)?;
+        }
+        let failed = self.findings.iter().filter(|finding| finding.has_failed()).count();
+        ensure!(failed == 0, "{failed} of {} checks failed", self.findings.len());
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Questions about the tools, the pool and us in it, as `doctor` asks them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::cli::{Call, CallError, run};
+use super::pool::Pool;
+use crate::limits::DOCTOR_DEADLINE;
+
+/// Every tool that the operator starts.
+pub const TOOLS: &[&str] =
+    &["condor_submit", "condor_q", "condor_qedit", "condor_rm", "condor_transfer_data", "condor_status"];
+
+/// A schedd as the collector knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Schedd {
+    /// Its name, for `-name`.
+    pub name: String,
+    /// `$CondorVersion: …`.
+    #[serde(default)]
+    pub condor_version: String,
+}
+
+/// Why the pool does not answer as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not believe who we are: a missing, wrong or expired credential.
+    Credential,
+    /// It knows us and says no.
+    Denied,
+    /// Nobody answers at the address.
+    Network,
+    /// Something answers, but not in time.
+    Hangs,
+    /// Anything else.
+    Other,
+}
+
+/// Tells them apart: most tools say the same for a bad credential as for an outage, but not
+/// `condor_status` and `condor_ping`.
+pub fn trouble(error: &CallError) -> Trouble {
+    let message = match error {
+        CallError::Deadline { .. } => return Trouble::Hangs,
+        CallError::Failed { message, .. } => message,
+        CallError::Start { .. } | CallError::Unreadable { .. } => return Trouble::Other,
+    };
+    let says = |sign: &str| message.contains(sign);
+    match () {
+        () if says("AUTHENTICATE:") => Trouble::Credential,
+        () if says("SECMAN:2010") || says("DENIED") => Trouble::Denied,
+        () if says("CEDAR:6001") || says("Failed to connect") || says("unknown host") => Trouble::Network,
+        () if says("SECMAN:2007") => Trouble::Hangs,
+        () => Trouble::Other,
+    }
+}
+
+/// The version of the tools: `23.9.6`.
+pub async fn version(pool: &Pool) -> Result<String, CallError> {
+    let text = ask(&local(pool), "condor_version", &[]).await?;
+    Ok(text.split_whitespace().nth(1).unwrap_or_default().to_owned())
+}
+
+/// A setting of HTCondor's configuration; none where it is not defined.
+pub async fn setting(pool: &Pool, name: &str) -> Result<Option<String>, CallError> {
+    match ask(&local(pool), "condor_config_val", &[name]).await {
+        Err(CallError::Failed { message, .. }) if message.contains("Not defined") => Ok(None),
+        other => other.map(|value| Some(value.trim().to_owned())),
+    }
+}
+
+/// All schedds that the collector knows.
+pub async fn schedds(pool: &Pool) -> Result<Vec<Schedd>, CallError> {
+    let pool = Pool { schedd: None, ..pool.clone() };
+    let text =
+        ask(&pool, "condor_status", &["-schedd", "-json", "-attributes", "Name,CondorVersion"]).await?;
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(&text)
+        .map_err(|why| CallError::Unreadable { tool: "condor_status", message: why.to_string() })
+}
+
+/// As whom the schedd takes our submissions, and by which method: `alice@site`, `IDTOKENS`.
+pub async fn identity(pool: &Pool) -> Result<(String, String), CallError> {
+    let text = ask(pool, "condor_ping", &["-verbose", "-type", "SCHEDD", "WRITE"]).await?;
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        value.map(|value| value.trim().to_owned()).unwrap_or_default()
+    };
+    match field("Authorized:").as_str() {
+        "TRUE" => Ok((field("Remote Mapping:"), field("Authenticated using:"))),
+        _ => Err(CallError::Failed { tool: "condor_ping", message: format!("DENIED: {}", text.trim()) }),
+    }
+}
+
+/// The line of the user database, without which HTCondor's tools do not know who we are.
+pub async fn account(pool: &Pool, uid: u32) -> Result<String, CallError> {
+    ask(&local(pool), "getent", &["passwd", &uid.to_string()]).await
+}
+
+/// Asks Kerberos whether there is a valid ticket.
+pub async fn ticket(pool: &Pool) -> Result<(), CallError> {
+    ask(&local(pool), "klist", &["-s"]).await.map(drop)
+}
+
+/// What the in-job program says of itself here.
+pub async fn sender_version(pool: &Pool, sender: &Path) -> Result<String, CallError> {
+    let text = ask(&local(pool), "env", &["--", &sender.display().to_string(), "--version"]).await?;
+    Ok(text.trim().to_owned())
+}
+
+/// The same tools and environment, without the options that name a schedd.
+fn local(pool: &Pool) -> Pool {
+    Pool { schedd: None, collector: None, ..pool.clone() }
+}
+
+async fn ask(pool: &Pool, tool: &'static str, arguments: &[&str]) -> Result<String, CallError> {
+    let arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+    let deadline: Duration = DOCTOR_DEADLINE;
+    let out = run(Call { tool, arguments, pool, deadline }).await?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_credential_is_told_from_an_outage() {
+        let of = |message: &str| {
+            trouble(&CallError::Failed { tool: "condor_status", message: message.to_owned() })
+        };
+        let refused = "Error: communication error; AUTHENTICATE:1003:Failed to authenticate with any method; \
+                       AUTHENTICATE:1004:Failed to authenticate using IDTOKENS";
+        assert_eq!(of(refused), Trouble::Credential);
+        assert_eq!(of("SECMAN:2010:Received \"DENIED\" from server for user bob@x"), Trouble::Denied);
+        assert_eq!(of("CEDAR:6001:Failed to connect to <127.0.0.1:1>"), Trouble::Network);
+        assert_eq!(of("SECMAN:2007:Read failure during security negotiation."), Trouble::Hangs);
+        assert_eq!(of("condor_rm: (null)"), Trouble::Other);
+        let late = CallError::Deadline { tool: "condor_ping", deadline: Duration::from_secs(1) };
+        assert_eq!(trouble(&late), Trouble::Hangs);
+    }
+}

@@ -1,0 +1,97 @@
+//! Where the log of an index is now, by the board.
+
+use std::path::PathBuf;
+
+use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::progress::{JobId, Progress};
+
+use super::LogError;
+use crate::engine::board::{Board, Entry, Job};
+use crate::store::wishes::Want;
+
+/// Where a log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere yet; the sentence says what the index waits for.
+    Nowhere(String),
+    /// With the job, which runs.
+    Worker(JobKey, JobId),
+    /// On its way home: the job has ended.
+    Coming,
+    /// In this folder.
+    Home(PathBuf),
+}
+
+/// Where the log of a container of an index is; an error when there is none and will be none.
+pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Place, LogError> {
+    let entry = board.entries.get(uid).ok_or(LogError::UnknownWorkload)?;
+    let workload = entry.workload.as_ref().filter(|_| entry.want == Want::Run).ok_or(LogError::Deleted)?;
+    if index >= workload.indices {
+        return Err(LogError::NoIndex { index, indices: workload.indices });
+    }
+    if entry.inherited {
+        let why = "this operator did not submit it; its files stay with HTCondor until condor_transfer_data \
+                   fetches them";
+        return Err(LogError::NoFiles { index, why: why.to_owned() });
+    }
+    let names = || workload.init_containers.iter().chain(&workload.containers).map(|c| c.name.as_str());
+    if !names().any(|name| name == container) {
+        let known = names().collect::<Vec<_>>().join(", ");
+        return Err(LogError::NoContainer { index, container: container.to_owned(), known });
+    }
+    match entry.jobs.get(&index) {
+        Some(job) => of_job(entry, job),
+        None => {
+            let pool = board.trouble.as_ref().map(|trouble| &trouble.why);
+            let trouble = pool.or(board.submit_trouble.as_ref());
+            let why = trouble.map_or(String::new(), |why| format!(": {why}"));
+            Ok(Place::Nowhere(format!("index {index} waits to be submitted to the pool{why}")))
+        }
+    }
+}
+
+fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
+    let index = job.key.index;
+    let none = |why: String| Err(LogError::NoFiles { index, why });
+    if let Some(at) = entry.collected {
+        return none(format!(
+            "its outputs were removed at {at}: they are kept only so long after the end (--keep-outputs-days)"
+        ));
+    }
+    if job.home {
+        return Ok(Place::Home(PathBuf::from(&job.folder)));
+    }
+    if let Some(end) = job.end().filter(|end| !end.outcome.has_files()) {
+        return none(end.message.clone());
+    }
+    if job.forsaken {
+        return none("its outputs could not be fetched from the pool".to_owned());
+    }
+    if job.end().is_some() && job.left {
+        return none("the job has left the pool without its outputs; they will not come home".to_owned());
+    }
+    // One that has said its last word may still be put on hold, as when its files cannot come back.
+    let is_held = matches!(job.progress, Progress::Held { .. });
+    if job.end().is_some() || job.finished.is_some() || (job.final_report().is_some() && !is_held) {
+        return Ok(Place::Coming);
+    }
+    Ok(match &job.progress {
+        // One that is suspended keeps its machine, and its log there.
+        Progress::Running { job: id, .. } | Progress::Suspended { job: id, .. } => {
+            Place::Worker(job.key.clone(), *id)
+        }
+        Progress::Submitting { .. } => {
+            Place::Nowhere(format!("index {index} is being submitted to the pool"))
+        }
+        Progress::Held { job: id, reason, .. } => {
+            Place::Nowhere(format!("index {index} is on hold in the pool, as job {id}: {reason}"))
+        }
+        Progress::Queued { job: id } if job.starts > 0 => Place::Nowhere(format!(
+            "index {index} lost its machine and waits in the queue to start again, as job {id}"
+        )),
+        Progress::Queued { job: id } => {
+            Place::Nowhere(format!("index {index} waits in the queue for a machine, as job {id}"))
+        }
+        Progress::Ended { .. } => Place::Coming,
+    })
+}

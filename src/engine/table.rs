@@ -1,0 +1,174 @@
+//! The board as a table: a line for each workload, or for each index. Read piece by piece, so that a
+//! long table never holds the board for long.
+
+use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::progress::{JobId, Progress};
+use jiff::Timestamp;
+
+use super::Engine;
+use super::board::{Board, Entry, Job, Trouble};
+use crate::store::wishes::Want;
+
+/// A workload in numbers.
+#[derive(Clone, Debug)]
+pub struct WorkloadRow {
+    /// Its UID.
+    pub uid: Uid,
+    /// The outside object's namespace.
+    pub namespace: String,
+    /// The outside object's name.
+    pub name: String,
+    /// Whether it shall be gone.
+    pub deleting: bool,
+    /// How many indices it has.
+    pub indices: u32,
+    /// How many of them are in each state; the rest waits to be submitted.
+    pub counts: Counts,
+}
+
+/// How many indices are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Being handed to the pool.
+    pub submitting: u32,
+    /// In the queue.
+    pub queued: u32,
+    /// At work, or stopped for now on their machines.
+    pub running: u32,
+    /// On hold.
+    pub held: u32,
+    /// Ended with exit code 0.
+    pub succeeded: u32,
+    /// Ended in any other way.
+    pub failed: u32,
+}
+
+/// An index of a workload.
+#[derive(Clone, Debug)]
+pub struct IndexRow {
+    /// Which.
+    pub index: u32,
+    /// Its job; none while it waits to be submitted.
+    pub job: Option<JobRow>,
+}
+
+/// The current job of an index.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    /// Its key.
+    pub key: JobKey,
+    /// What we believe of it.
+    pub progress: Progress,
+    /// How often the pool has started it, as far as we have seen.
+    pub starts: u32,
+    /// Where its files come home to.
+    pub folder: String,
+    /// Whether they are there.
+    pub home: bool,
+}
+
+/// Why what is shown may be old.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Troubles {
+    /// Why the pool does not answer, if it does not.
+    pub pool: Option<Trouble>,
+    /// Why the last submission failed, if it did.
+    pub submit: Option<String>,
+}
+
+impl Counts {
+    fn of(entry: &Entry) -> Counts {
+        let mut counts = Counts::default();
+        for job in entry.jobs.values() {
+            *counts.field(&job.progress) += 1;
+        }
+        counts
+    }
+
+    fn field(&mut self, progress: &Progress) -> &mut u32 {
+        match progress {
+            Progress::Submitting { .. } => &mut self.submitting,
+            Progress::Queued { .. } => &mut self.queued,
+            Progress::Running { .. } | Progress::Suspended { .. } => &mut self.running,
+            Progress::Held { .. } => &mut self.held,
+            Progress::Ended { end, .. } if end.outcome.succeeded() => &mut self.succeeded,
+            Progress::Ended { .. } => &mut self.failed,
+        }
+    }
+
+    /// How many have a job.
+    pub fn jobs(&self) -> u32 {
+        let Counts { submitting, queued, running, held, succeeded, failed } = self;
+        submitting + queued + running + held + succeeded + failed
+    }
+}
+
+impl JobRow {
+    fn of(job: &Job) -> JobRow {
+        let folder = job.folder.clone();
+        let (progress, starts, home) = (job.progress.clone(), job.starts, job.home);
+        JobRow { key: job.key.clone(), progress, starts, folder, home }
+    }
+
+    /// HTCondor's id.
+    pub fn id(&self) -> Option<JobId> {
+        self.progress.job()
+    }
+
+    /// Since when it is in its state, where that is known.
+    pub fn since(&self) -> Option<Timestamp> {
+        match &self.progress {
+            Progress::Running { since, .. }
+            | Progress::Suspended { since, .. }
+            | Progress::Held { since, .. } => Some(*since),
+            Progress::Ended { end, .. } => Some(end.at),
+            Progress::Submitting { .. } | Progress::Queued { .. } => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Why what is shown may be old.
+    pub fn troubles(&self) -> Troubles {
+        let board = self.0.board();
+        Troubles { pool: board.trouble.clone(), submit: board.submit_trouble.clone() }
+    }
+
+    /// The UIDs of a door's workloads that are not gone, by namespace and name.
+    pub fn table(&self, door: &str) -> Vec<Uid> {
+        let board = self.0.board();
+        let mine = board.entries.iter().filter(|(_, e)| e.door == door && e.want != Want::Tombstone);
+        let mut rows: Vec<_> =
+            mine.map(|(uid, e)| (e.namespace.clone(), e.name.clone(), uid.clone())).collect();
+        drop(board);
+        rows.sort();
+        rows.into_iter().map(|(_, _, uid)| uid).collect()
+    }
+
+    /// A workload in numbers, unless it is gone.
+    pub fn workload_row(&self, uid: &Uid) -> Option<WorkloadRow> {
+        let board = self.0.board();
+        let entry = entry(&board, uid)?;
+        Some(WorkloadRow {
+            uid: uid.clone(),
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+            deleting: entry.want == Want::Gone,
+            indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
+            counts: Counts::of(entry),
+        })
+    }
+
+    /// So many indices of a workload, from this one on; none behind the last.
+    pub fn index_rows(&self, uid: &Uid, from: u32, count: u32) -> Vec<IndexRow> {
+        let board = self.0.board();
+        let Some(entry) = entry(&board, uid) else { return Vec::new() };
+        let indices = entry.workload.as_ref().map_or(0, |workload| workload.indices);
+        let row = |index| IndexRow { index, job: entry.jobs.get(&index).map(JobRow::of) };
+        (from..indices.min(from.saturating_add(count))).map(row).collect()
+    }
+}
+
+fn entry<'a>(board: &'a Board, uid: &Uid) -> Option<&'a Entry> {
+    board.entries.get(uid).filter(|entry| entry.want != Want::Tombstone)
+}
