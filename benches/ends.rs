@@ -10,13 +10,17 @@ use tokio::time::timeout;
 
 use crate::harness::{Bed, Job, host};
 use crate::table::{Row, median};
-use crate::{Rows, api, operator};
+use crate::{Rows, api, operator, profile};
 
-/// One after another: the end of one would let the operator look at the pool for another.
-const JOBS: usize = 20;
+/// One after another: the end of one would let the operator look at the pool for another. With
+/// production intervals each waits up to a minute for its start.
+fn jobs() -> usize {
+    if profile::is_production() { 5 } else { 20 }
+}
+
 /// It runs longer than the shortest time between two status writes.
 const SCRIPT: &str = "sleep 1.3\ndate +%s.%N\n";
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The row of jobs that report.
 pub async fn routed(bed: &mut Bed) -> Rows {
@@ -40,7 +44,7 @@ async fn row(bed: &mut Bed, name: &str, prefix: &str) -> Result<Row, String> {
     let n = times.len();
     let (ours, range) = median(times);
     let note = format!("{range}; from the script's last line to the watch's event");
-    Ok(Row { name: name.to_owned(), unit: "ms", raw: None, ours: Some(ours), n, note, failed: false })
+    Ok(profile::row(name, "ms", ours, n, note))
 }
 
 /// Milliseconds, one value a job.
@@ -48,10 +52,11 @@ async fn measure(bed: &Bed, prefix: &str) -> Result<Vec<f64>, String> {
     let events = watcher(bed.htcjobs(), watcher::Config::default()).applied_objects();
     pin_mut!(events);
     let mut times = Vec::new();
-    for n in 0..JOBS {
+    let jobs = jobs();
+    for n in 0..jobs {
         let job = bed.apply(host(&format!("{prefix}-{n}"), SCRIPT)).await;
         let ended = timeout(PATIENCE, until_ended(&mut events, &job)).await;
-        let at = ended.map_err(|_| format!("{} of {JOBS} HTCJobs ended", times.len()))??;
+        let at = ended.map_err(|_| format!("{} of {jobs} HTCJobs ended", times.len()))??;
         let log = bed.log_of(&job).await;
         let end: f64 = log.trim().parse().map_err(|_| format!("the log of {} is {log:?}", job.name))?;
         times.push((at - end) * 1000.0);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use htc_core::events::DEFAULT_SOURCE;
+use htc_core::workload::spec::{ImageSettings, Route};
 use htc_operator::engine::files::make_folder;
 use htc_operator::engine::keys::MasterKeys;
-use htc_operator::engine::{Engine, EventsOptions, Options, Wish};
+use htc_operator::engine::{Engine, Options, Wish};
 use htc_operator::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,14 +39,13 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         instance: corner.queue.instance.clone(),
         data: data.clone(),
         sender: sender.to_owned(),
-        events: Some(EventsOptions {
-            url: "http://127.0.0.1:1".into(),
-            source: DEFAULT_SOURCE.into(),
-            ca: None,
-        }),
+        images: ImageSettings::default(),
+        route: Some(Route { url: "http://127.0.0.1:1".into(), source: DEFAULT_SOURCE.into(), ca: None }),
         poll: Duration::from_secs(2),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
+        max_output_mb: None,
+        keep_outputs: None,
         lost_after: Duration::from_secs(3_600),
     };
     let keys = MasterKeys::parse("k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();

@@ -7,11 +7,14 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 
 mod api;
+mod carried;
 mod ends;
 mod engine;
 mod operator;
+mod profile;
 mod queue;
 mod raw;
+mod scale;
 mod sender;
 mod submit;
 mod table;
@@ -32,7 +35,7 @@ use futures::future::LocalBoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 
 use harness::Bed;
-use table::{Row, Table};
+use table::Row;
 
 /// What a subject gives: its rows, or why it has none.
 type Rows = Result<Vec<Row>, String>;
@@ -44,6 +47,8 @@ const SUBJECTS: &[(&str, Subject)] = &[
     ("submit", |bed| Box::pin(submit::rows(bed))),
     ("routed", |bed| Box::pin(ends::routed(bed))),
     ("unrouted", |bed| Box::pin(ends::unrouted(bed))),
+    ("carried", |bed| Box::pin(carried::rows(bed))),
+    ("scale", |bed| Box::pin(scale::rows(bed))),
 ];
 
 fn main() -> ExitCode {
@@ -57,7 +62,7 @@ fn main() -> ExitCode {
     let level = std::env::var("HTC_LOG").unwrap_or_else(|_| "error".to_owned());
     tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut table = Table::default();
+    let mut table = profile::table();
     runtime.block_on(harness::on_bed(async |bed: &mut Bed| {
         let mut stopped = pin!(asked_to_stop());
         for (name, subject) in SUBJECTS.iter().filter(|(name, _)| is_wanted(name)) {

@@ -100,7 +100,9 @@ impl Queue {
 
     /// How many keys are committed with all their files.
     pub async fn staged(&self) -> Result<usize, String> {
-        let ads = query::all(&self.pool, &self.instance).await.map_err(|e| e.to_string())?;
+        let ads = query::all(&self.pool, &self.instance, &query::Strangers::new())
+            .await
+            .map_err(|e| e.to_string())?;
         let staged = ads.iter().filter(|ad| ad.staged).map(|ad| ad.key.to_string());
         Ok(staged.collect::<HashSet<_>>().len())
     }
@@ -159,7 +161,9 @@ impl Queue {
         let ours = format!("{INSTANCE} == {}", quote::string(&self.instance));
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            let ads = query::all(&self.pool, &self.instance).await.map_err(|e| e.to_string())?;
+            let ads = query::all(&self.pool, &self.instance, &query::Strangers::new())
+                .await
+                .map_err(|e| e.to_string())?;
             if ads.is_empty() {
                 return Ok(());
             }

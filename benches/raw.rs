@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use htc_core::events;
-use htc_core::workload::spec::{self, Events, JobSpec};
+use htc_core::workload::spec::{self, Events, ImageSettings, JobSpec, Route};
 use htc_operator::condor::cli::{Call, run};
 use htc_operator::condor::submit::{Row, Terms, description};
 use htc_operator::engine::files::{make_folder, write_private};
@@ -28,7 +28,7 @@ pub async fn submit(
         .enumerate()
         .map(|(n, rows)| {
             let file = corner.folder.join(format!("{round}.{n}.submit"));
-            write_private(&file, description(&corner.queue.instance, sender, rows).as_bytes()).unwrap();
+            write_private(&file, description(&corner.queue.instance, sender, None, rows).as_bytes()).unwrap();
             file
         })
         .collect();
@@ -45,16 +45,20 @@ pub async fn submit(
 fn row(corner: &Corner, round: &str, n: usize) -> Row {
     let (key, name) = (key(round, n), format!("raw-{n}"));
     let (workload, folder) = (workload(&name), corner.folder.join(round).join(n.to_string()));
-    let events = Events {
-        url: "http://127.0.0.1:1".to_owned(),
-        source: events::DEFAULT_SOURCE.to_owned(),
-        key_id: "k1".to_owned(),
-        key: events::job_key(&[7; 32], &key),
-        ca: None,
-    };
+    let route =
+        Route { url: "http://127.0.0.1:1".to_owned(), source: events::DEFAULT_SOURCE.to_owned(), ca: None };
+    let key_id = "k1".to_owned();
+    let events = Events { key_id, key: events::job_key(&[7; 32], &key), route: Some(route) };
     make_folder(&folder).unwrap();
     let folder = folder.display().to_string();
-    let job = JobSpec::new(&workload, &corner.queue.instance, key.clone(), &folder, Some(events));
+    let job = JobSpec::new(
+        &workload,
+        &corner.queue.instance,
+        key.clone(),
+        &folder,
+        Some(events),
+        &ImageSettings::default(),
+    );
     write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job).unwrap()).unwrap();
     let batch_name = format!("{}/{name}", corner.queue.instance);
     Row { key, folder, batch_name, terms: Terms::from(&workload) }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Rows;
 use crate::harness::bed_folder;
@@ -27,7 +27,11 @@ pub struct Row {
 
 /// All rows.
 #[derive(Default)]
-pub struct Table(Vec<Row>);
+pub struct Table {
+    rows: Vec<Row>,
+    /// Rows of the first half of this run, as it wrote them.
+    earlier: Vec<Value>,
+}
 
 impl Row {
     fn ratio(&self) -> Option<f64> {
@@ -48,9 +52,14 @@ impl Row {
 }
 
 impl Table {
+    /// A table that goes on after these rows.
+    pub fn after(earlier: Vec<Value>) -> Table {
+        Table { rows: Vec::new(), earlier }
+    }
+
     /// Adds the rows of a subject, or one that says why there are none.
     pub fn add(&mut self, subject: &str, rows: Rows) {
-        self.0.extend(rows.unwrap_or_else(|why| {
+        self.rows.extend(rows.unwrap_or_else(|why| {
             let name = subject.to_owned();
             vec![Row { name, unit: "", raw: None, ours: None, n: 0, note: why, failed: true }]
         }));
@@ -58,13 +67,13 @@ impl Table {
 
     /// Whether a row has failed.
     pub fn has_failed(&self) -> bool {
-        self.0.iter().any(|row| row.failed)
+        self.rows.iter().any(|row| row.failed)
     }
 
     /// Prints them in columns.
     pub fn print(&self) {
         let head = ["", "unit", "raw", "ours", "ratio", "n", "note"].map(str::to_owned);
-        let lines: Vec<_> = std::iter::once(head).chain(self.0.iter().map(Row::cells)).collect();
+        let lines: Vec<_> = std::iter::once(head).chain(self.rows.iter().map(Row::cells)).collect();
         let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
         let w: Vec<usize> = (0..6).map(width).collect();
         for [name, unit, raw, ours, ratio, n, note] in &lines {
@@ -75,7 +84,7 @@ impl Table {
         }
     }
 
-    /// Writes them to `bench.json` of the bed, or of our home where the bed's folder is not ours.
+    /// Writes them to the first of the [`places`] that takes them.
     pub fn write(&self) {
         let row = |row: &Row| {
             let Row { name, unit, raw, ours, n, note, failed } = row;
@@ -83,15 +92,19 @@ impl Table {
                     "note": note, "failed": failed })
         };
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let rows: Vec<_> = self.0.iter().map(row).collect();
+        let rows: Vec<_> = self.earlier.iter().cloned().chain(self.rows.iter().map(row)).collect();
         let text = json!({ "at": jiff::Timestamp::now().to_string(), "cores": cores, "rows": rows });
-        let home = std::env::var_os("HOME").map(PathBuf::from);
-        let mut places = [Some(bed_folder()), home].into_iter().flatten().map(|f| f.join("bench.json"));
-        match places.find(|place| std::fs::write(place, format!("{text:#}\n")).is_ok()) {
+        match places().find(|place| std::fs::write(place, format!("{text:#}\n")).is_ok()) {
             Some(place) => println!("\nalso in {}", place.display()),
             None => eprintln!("bench.json could not be written"),
         }
     }
+}
+
+/// Where the rows are kept: in the bed, or in our home where the bed's folder is not ours.
+pub fn places() -> impl Iterator<Item = PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    [Some(bed_folder()), home].into_iter().flatten().map(|folder| folder.join("bench.json"))
 }
 
 /// The middle value, with the smallest and the largest in words.

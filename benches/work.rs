@@ -3,6 +3,7 @@
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::JobKey;
+use htc_operator::htcjob::Site;
 use htc_operator::htcjob::translate::translate;
 use htc_operator::htcjob::types::HTCJob;
 
@@ -24,7 +25,7 @@ pub fn htcjob(name: &str) -> HTCJob {
 
 /// The same in our own words.
 pub fn workload(name: &str) -> Workload {
-    translate(&htcjob(name).spec, None).unwrap()
+    translate(&htcjob(name).spec, &Site::default()).unwrap()
 }
 
 /// The key of the n-th job of a round.

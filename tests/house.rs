@@ -11,13 +11,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("metrics", &[]),
     ("config", &[]),
-    ("http", &[]),
+    ("http", &["limits"]),
     ("condor", &["limits"]),
     ("store", &["config"]),
+    ("pod", &[]),
     ("engine", &["limits", "metrics", "config", "condor", "store"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),
     ("control", &["http", "engine"]),
-    ("htcjob", &["limits", "metrics", "config", "engine"]),
+    ("htcjob", &["limits", "metrics", "config", "pod", "engine"]),
     ("cli", &["limits", "metrics", "config", "http", "condor", "engine", "callbacks", "control", "htcjob"]),
 ];
 
@@ -26,8 +27,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env::", &["src/config/", "sender/src/"]),
     ("Command::new", &["src/condor/cli.rs", "sender/src/process.rs"]),
     ("rusqlite", &["src/store/"]),
-    ("kube::", &["src/htcjob/", "src/cli/serve.rs"]),
-    ("k8s_openapi", &["src/htcjob/", "src/cli/serve.rs"]),
+    ("kube::", &["src/htcjob/", "src/cli/serve.rs", "src/cli/doctor/cluster.rs"]),
+    ("k8s_openapi", &["src/htcjob/", "src/pod/", "src/cli/serve.rs", "src/cli/doctor/cluster.rs"]),
 ];
 
 #[test]

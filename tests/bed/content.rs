@@ -1,8 +1,9 @@
 //! What a script finds: its text, its argument, its variables, its folders.
 
 use htc_operator::htcjob::types::Phase;
+use kube::ResourceExt;
 
-use crate::harness::{host, image, with_operator};
+use crate::harness::{Job, host, image, kubectl, with_operator};
 
 const LOOK: &str = r#"
 echo "argument $1 of $#"
@@ -54,12 +55,44 @@ async fn without_a_container_a_script_has_the_same_argument_variables_and_result
 async fn a_script_arrives_byte_for_byte_whatever_characters_it_has() {
     with_operator(async |bed| {
         let odd: String = (1..=0xff).map(|n| char::from_u32(n).unwrap()).chain(['\u{1f600}']).collect();
-        let source = format!("cat \"$0\"; exit 0\n{odd}$(x)`y`$(ENV) \\\n");
-        let job = bed.apply(image("centos", "odd", &source)).await;
-        bed.until_phase(&job, Phase::Succeeded).await;
-        let log = bed.logs(&job, None).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&log), source);
-        assert_eq!(log, source.as_bytes());
+        let source = format!("cat \"$0\"; exit 0\n{odd}$(x)`y`$(ENV) \\");
+        let scripts = [("with-newline", format!("{source}\n")), ("without-newline", source)];
+        let mut jobs = Vec::new();
+        for (name, source) in scripts {
+            jobs.push((bed.apply(image("centos", name, &source)).await, source));
+        }
+        for (job, source) in jobs {
+            bed.until_phase(&job, Phase::Succeeded).await;
+            let log = bed.logs(&job, None).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&log), source);
+            assert_eq!(log, source.as_bytes());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_script_of_256_kib_arrives_unless_kubectl_keeps_a_second_copy_of_it() {
+    with_operator(async |bed| {
+        let source = "cat \"$0\"; exit 0\n".to_owned() + &"# one of many lines\n".repeat(14_000);
+        assert!(source.len() > 256 * 1024);
+        let manifest = |name| serde_json::to_string(&image("centos", name, &source)).unwrap();
+        let with = async |arguments: &[&str], name| {
+            let arguments = [arguments, &["-n", &bed.namespace, "-f", "-"]].concat();
+            kubectl(&arguments, &manifest(name)).await
+        };
+        let why = with(&["apply"], "applied").await.unwrap_err();
+        assert!(why.contains("metadata.annotations: Too long: may not be more than 262144 bytes"), "{why}");
+        with(&["create"], "created").await.unwrap();
+        with(&["apply", "--server-side"], "server-side").await.unwrap();
+        for name in ["created", "server-side"] {
+            let uid = bed.htcjobs().get(name).await.unwrap().uid().unwrap();
+            let job = Job { namespace: bed.namespace.clone(), name: name.to_owned(), uid };
+            bed.until_phase(&job, Phase::Succeeded).await;
+            let log = bed.logs(&job, None).await.unwrap();
+            assert!(log == source.as_bytes(), "{name}: {} bytes of {}", log.len(), source.len());
+        }
     })
     .await;
 }

@@ -6,9 +6,6 @@ use rusqlite::{Connection, OpenFlags};
 use crate::harness::{Job, example, kubectl, until, with_operator};
 
 const ZERO: &str = include_str!("../../examples/retcode/zero.yaml");
-const NOT_ZERO: &str = include_str!("../../examples/retcode/notzero.yaml");
-const QUEUE: &str = include_str!("../../examples/queue.yaml");
-const PYTHON: &str = include_str!("../../examples/command/python.yaml");
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -63,46 +60,12 @@ async fn the_first_example_runs_and_its_status_log_and_files_come_home() {
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
-async fn the_other_examples_do_what_they_say() {
-    with_operator(async |bed| {
-        let (queue, python) = (bed.apply(example(QUEUE)).await, bed.apply(example(PYTHON)).await);
-        let bad = bed.apply(example(NOT_ZERO)).await;
-
-        let status = bed.until_phase(&bad, Phase::Failed).await;
-        assert_eq!(
-            (status.failed, status.active, status.reason.as_deref()),
-            (Some(1), Some(0), Some("Error"))
-        );
-        assert_eq!(bed.log_of(&bad).await, "B\n");
-
-        bed.until_phase(&python, Phase::Succeeded).await;
-        assert_eq!(bed.log_of(&python).await, "Python 3, index 0\n");
-
-        let status = bed.until_phase(&queue, Phase::Succeeded).await;
-        assert_eq!(status.completed_indexes.as_deref(), Some("0-9"));
-        for index in [0, 9] {
-            assert_eq!(bed.logs(&queue, Some(index)).await.unwrap(), format!("index {index}\n").as_bytes());
-        }
-        let why = bed.logs(&queue, None).await.unwrap_err();
-        assert!(why.contains("say which one"), "{why}");
-        bed.until_queue_empty().await;
-        bed.assert_committed_once(&queue, 10).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs the test bed: make test"]
 async fn kubernetes_is_told_of_each_transition_once() {
     with_operator(async |bed| {
         let job = bed.apply(example(ZERO)).await;
         bed.until_phase(&job, Phase::Succeeded).await;
         until("the events", async || {
-            let arguments = ["get", "events.events.k8s.io", "-n", &bed.namespace, "-o", "json"];
-            let events: serde_json::Value =
-                serde_json::from_str(&kubectl(&arguments, "").await?).map_err(|e| e.to_string())?;
-            let mut reasons: Vec<&str> =
-                events["items"].as_array().unwrap().iter().filter_map(|e| e["reason"].as_str()).collect();
+            let mut reasons: Vec<String> = bed.events(&job).await?.into_iter().map(|e| e.reason).collect();
             reasons.sort_unstable();
             if reasons == ["Complete", "Submitted"] { Ok(()) } else { Err(format!("{reasons:?}")) }
         })

@@ -1,23 +1,38 @@
 //! The whole on the test bed: a real HTCondor pool, real apptainer, a real API server. The tests run
-//! inside the pool's root as the submitting user; `make test` brings the bed up and starts them.
+//! inside the pool's root as the submitting user; `make test` brings the bed up and starts them. What is
+//! shipped beside the program, examples and manifests, is looked at here too, as far as possible without the bed.
 //!
 //! Each test has an operator, an instance id, a namespace and a folder of its own (see [`harness`]).
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod harness;
 
+mod alone;
 mod content;
 mod crash;
 mod deletion;
-mod failing;
+mod deploy;
+mod descriptions;
+mod doctor;
+mod ends;
+mod examples;
+mod holds;
+mod images;
+mod inherited;
+mod leaving;
 mod line;
+mod logs;
 mod many;
 mod names;
 mod options;
 mod outage;
+mod outputs;
 mod process;
 mod reports;
+mod requests;
 mod restart;
 mod rights;
 mod schema;
+mod thousand;
 mod tool;
+mod unwritten;

@@ -2,7 +2,7 @@
 
 use htc_operator::htcjob::types::Phase;
 
-use crate::harness::{host, image, with_operator};
+use crate::harness::{host, image, until, with_operator};
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -59,6 +59,30 @@ async fn a_window_holds_back_what_the_pool_shall_not_see_yet() {
         bed.until_phase(&job, Phase::Succeeded).await;
         bed.until_queue_empty().await;
         bed.assert_committed_once(&job, 5).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn thirty_copies_pass_through_three_windows_of_ten() {
+    with_operator(async |bed| {
+        bed.set("HTC_MAX_JOBS_IN_QUEUE", Some("10"));
+        bed.kill().await;
+        bed.start().await;
+        let mut job = host("windows", "echo \"$1\"");
+        job.spec.queue = Some(30);
+        let job = bed.apply(job).await;
+        until("all to end", async || {
+            let inside = bed.queued(&job).await.len();
+            assert!(inside <= 10, "{inside} in the queue");
+            let status = bed.status(&job).await;
+            if status.phase == Some(Phase::Succeeded) { Ok(()) } else { Err(format!("{status:#?}")) }
+        })
+        .await;
+        assert!(bed.metric("htc_submissions_total{kind=\"ok\"}").await >= 3);
+        bed.until_queue_empty().await;
+        bed.assert_committed_once(&job, 30).await;
     })
     .await;
 }

@@ -5,7 +5,7 @@ use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Resource};
 use serde_json::json;
 
-use crate::harness::{Bed, Job, host, with_operator};
+use crate::harness::{Bed, Job, host, on_bed, with_operator};
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -59,6 +59,50 @@ async fn an_htcjob_that_says_its_number_twice_or_out_of_range_is_refused_by_fiel
             let message = refused(bed, &job).await;
             assert!(message.starts_with(&format!("{field}: ")), "{message}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn what_people_wrote_for_the_predecessor_runs_or_says_what_to_do() {
+    with_operator(async |bed| {
+        let mut runs = host("runs", "true");
+        runs.spec.htcopts = Some(
+            "universe = vanilla\ngetenv = False\nRequestCpus = 1\nrequest_memory = 0.5 GB\n+MaxRuntime = 1200\n\
+             +JobFlavour = \"espresso\"\n+AccountingGroup = \"group_u_X.Y\"\n+WantXyz = true\n"
+                .into(),
+        );
+        let runs = bed.apply(runs).await;
+        let mut asks = host("asks", "true");
+        asks.spec.htcopts =
+            Some("max_retries = 3\nrequest_cpus = 1\n+JobFlavour = espresso\ninclude : ls |\n".into());
+        let asks = bed.apply(asks).await;
+        let message = refused(bed, &asks).await;
+        for words in ["line 1 (", "line 3 (", "+JobFlavour = \"espresso\"", "line 4 (\"include : ls |\")"] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        let condition = bed.status(&asks).await.conditions.into_iter().find(|c| c.type_ == "Failed").unwrap();
+        assert_eq!((condition.reason.as_str(), &condition.message), ("InvalidSpec", &message));
+        bed.until_phase(&runs, Phase::Succeeded).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_site_can_deny_attributes() {
+    on_bed(async |bed: &mut Bed| {
+        bed.set("HTC_DENY_ATTRIBUTES", Some("JobFlavour,Want*"));
+        bed.start().await;
+        let mut job = host("denied", "true");
+        job.spec.htcopts = Some("+MaxRuntime = 60\n+WantOS = \"el9\"\n".into());
+        let job = bed.apply(job).await;
+        let message = refused(bed, &job).await;
+        assert!(
+            message.contains("line 2 ") && message.contains("WantOS may not be set at this site"),
+            "{message}"
+        );
     })
     .await;
 }

@@ -67,8 +67,6 @@ async fn logs_says_when_no_operator_answers_and_when_there_is_no_such_job() {
     with_operator(async |bed| {
         let job = bed.apply(host("runs", "sleep 1000")).await;
         bed.until_phase(&job, Phase::Running).await;
-        let early = bed.logs(&job, None).await.unwrap_err();
-        assert!(early.contains("has not ended yet"), "{early}");
         let mut stranger = job.clone();
         stranger.name = "nobody".into();
         let unknown = bed.logs(&stranger, None).await.unwrap_err();

@@ -3,7 +3,7 @@
 use cloudevents::{EventBuilder, EventBuilderV10};
 use htc_core::events::TYPE;
 use htc_core::workload::names::JobKey;
-use htc_core::workload::report::{Phase as JobPhase, Report};
+use htc_core::workload::report::{ContainerState, Phase as JobPhase, Report};
 use htc_operator::htcjob::types::Phase;
 use jiff::Timestamp;
 
@@ -21,6 +21,43 @@ async fn without_a_route_ends_are_seen_all_the_same() {
         let status = bed.until_phase(&bad, Phase::Failed).await;
         assert!(status.message.as_ref().unwrap().contains("exit code 3"), "{:?}", status.message);
         assert_eq!(bed.log_of(&good).await, "here\n");
+        assert_eq!(bed.metric("htc_reports_total{kind=\"new\"}").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn without_a_route_condor_carries_what_a_running_job_says() {
+    on_bed(async |bed| {
+        bed.set("HTC_EVENTS_URL", None);
+        bed.start().await;
+        let job = bed.apply(host("chirps", &(bed.gate("go") + "exit 3"))).await;
+        let report = until("the container to be seen running", async || match bed.kept_report(&job) {
+            Some(report) if matches!(report.containers[0].state, ContainerState::Running { .. }) => {
+                Ok(report)
+            }
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        assert_eq!((report.name.as_str(), report.start), ("chirps", 1));
+        bed.until_phase(&job, Phase::Running).await;
+
+        // Whoever may edit the job can write there too, but not for the job.
+        let forged = "\"v1,k1,AAAAAAAAAAAAAAAAAAAAAA==,WzEsOV0=\"";
+        bed.edit(&job, "ChirpHTCReport", forged).await;
+        until("the forged report to be counted", async || {
+            match bed.metric("htc_chirps_total{kind=\"bad_signature\"}").await {
+                0 => Err("none".to_owned()),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        assert_eq!(bed.kept_report(&job), Some(report));
+
+        bed.open("go");
+        let status = bed.until_phase(&job, Phase::Failed).await;
+        assert!(status.message.as_ref().unwrap().contains("exit code 3"), "{:?}", status.message);
         assert_eq!(bed.metric("htc_reports_total{kind=\"new\"}").await, 0);
     })
     .await;
@@ -111,6 +148,7 @@ fn event(key: &JobKey, start: u32, seq: u64) -> Vec<u8> {
         seq,
         now: Timestamp::now(),
         phase: JobPhase::Running,
+        cut: None,
         init_containers: vec![],
         containers: vec![],
     };

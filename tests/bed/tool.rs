@@ -2,33 +2,9 @@
 //! files leaves a job in the queue that never ran and never will; one that outlives its operator
 //! may commit long after the next life has begun.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-
 use htc_operator::htcjob::types::Phase;
 
-use crate::harness::{Bed, host, on_bed, until};
-
-/// The first time, the real tool writes its line into a pipe that is full, and is killed there.
-/// Each later time it is the real tool.
-const DYING_TOOL: &str = r#"#!/bin/bash
-mkdir "$0.called" 2>/dev/null || exec /usr/bin/condor_submit "$@"
-mkfifo "$0.pipe"
-exec 3<>"$0.pipe"
-dd if=/dev/zero of="$0.pipe" bs=4096 count=1000 oflag=nonblock 2>/dev/null
-/usr/bin/condor_submit "$@" >&3 &
-until [ -e "$0.committed" ]; do sleep 0.1; done
-kill -KILL $!
-exit 1
-"#;
-
-/// The first time, the tool takes its time before it does anything; what it holds, it goes on holding.
-const SLOW_TOOL: &str = r#"#!/bin/bash
-mkdir "$0.called" 2>/dev/null || exec /usr/bin/condor_submit "$@"
-until [ -e "$0.go" ]; do sleep 0.1; done
-exec /usr/bin/condor_submit "$@"
-"#;
+use crate::harness::{Bed, DYING_SUBMIT, SLOW_SUBMIT, host, on_bed, until};
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -44,14 +20,14 @@ async fn also_when_the_operator_aborts_right_after_its_removal() {
 
 async fn half_submitted(crash_point: Option<&str>) {
     on_bed(async |bed: &mut Bed| {
-        let tool = replace_tool(bed, DYING_TOOL);
+        let tool = bed.replace_tool("condor_submit", DYING_SUBMIT);
         bed.set("HTC_CRASH_POINT", crash_point);
         bed.start().await;
         let mut job = host("half", "echo \"$1\"");
         job.spec.queue = Some(2);
         let job = bed.apply(job).await;
         bed.until_queued(&job, 5, 2).await;
-        fs::write(tool.with_extension("committed"), "").unwrap();
+        tool.go_on();
         if crash_point.is_some() {
             bed.crashed().await;
             bed.set("HTC_CRASH_POINT", None);
@@ -76,14 +52,10 @@ async fn half_submitted(crash_point: Option<&str>) {
 #[ignore = "needs the test bed: make test"]
 async fn a_tool_that_outlives_the_operator_is_waited_for() {
     on_bed(async |bed: &mut Bed| {
-        let tool = replace_tool(bed, SLOW_TOOL);
+        let tool = bed.replace_tool("condor_submit", SLOW_SUBMIT);
         bed.start().await;
         let job = bed.apply(host("slow", "true")).await;
-        until("the tool to run", async || match tool.with_extension("called").exists() {
-            true => Ok(()),
-            false => Err("it was not called".to_owned()),
-        })
-        .await;
+        tool.until_called().await;
         bed.kill().await;
         bed.start().await;
         until("some looks at the pool", async || match bed.metric("htc_looks_total{kind=\"ok\"}").await {
@@ -92,21 +64,10 @@ async fn a_tool_that_outlives_the_operator_is_waited_for() {
         })
         .await;
         assert!(bed.queued(&job).await.is_empty(), "submitted again while the first tool lives");
-        fs::write(tool.with_extension("go"), "").unwrap();
+        tool.go_on();
         bed.until_phase(&job, Phase::Succeeded).await;
         bed.until_queue_empty().await;
         bed.assert_committed_once(&job, 1).await;
     })
     .await;
-}
-
-/// Lets the operator find another `condor_submit`; gives its path.
-fn replace_tool(bed: &mut Bed, script: &str) -> PathBuf {
-    let tools = bed.folder.join("tools");
-    let tool = tools.join("condor_submit");
-    fs::create_dir(&tools).unwrap();
-    fs::write(&tool, script).unwrap();
-    fs::set_permissions(&tool, Permissions::from_mode(0o755)).unwrap();
-    bed.set("PATH", Some(&format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())));
-    tool
 }

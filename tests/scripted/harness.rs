@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use htc_core::workload::progress::Progress;
 use htc_core::workload::report::{Phase, Report};
 use htc_operator::condor::pool::Pool;
-use htc_operator::engine::{View, Want, Wish, WishError};
+use htc_operator::engine::{Options, Outputs, View, Want, Wish, WishError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub struct Plan {
     pub again: bool,
     /// When it wishes them gone.
     pub gone: Option<When>,
+    /// Whether outputs are removed soon after the end.
+    pub collect: bool,
 }
 
 /// When a workload is wished to be gone.
@@ -57,7 +59,9 @@ pub fn run(plan: Option<String>) -> u8 {
 async fn live(plan: &Plan) -> bool {
     let kept = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
     let environment = ["PATH", STATE_VARIABLE].into_iter().filter_map(kept).collect();
-    let life = Life::begin(options(&plan.data), Pool { environment, ..Pool::default() }).await;
+    let keep_outputs = plan.collect.then_some(Duration::from_millis(1));
+    let options = Options { keep_outputs, ..options(&plan.data) };
+    let life = Life::begin(options, Pool { environment, ..Pool::default() }).await;
     life.open_door();
     for (name, indices) in &plan.workloads {
         let wish = Wish { seen_before: plan.again, ..wish(name, *indices) };
@@ -76,6 +80,7 @@ async fn live(plan: &Plan) -> bool {
                 life.gone(name).await;
             }
             done &= is_done(&view, *indices, plan.gone.is_some());
+            done &= !plan.collect || matches!(view.outputs, Outputs::Collected(_));
         }
         if done && queue().is_empty() {
             for (name, _) in &plan.workloads {
@@ -136,6 +141,7 @@ pub fn running(key: htc_core::workload::names::JobKey, start: u32) -> Report {
         seq: 1,
         now: Timestamp::now(),
         phase: Phase::Running,
+        cut: None,
         init_containers: vec![],
         containers: vec![],
     }

@@ -91,7 +91,7 @@ impl Scripted {
 
     /// What happened to jobs, for ever.
     pub fn journal(&self) -> Vec<Entry> {
-        self.state().journal
+        expect(self.schedd.journal())
     }
 
     /// The keys that were committed, in order, each as often as it was.
@@ -167,6 +167,17 @@ impl Scripted {
     /// Ends one job.
     pub fn finish(&self, key: &str, ending: Ending) {
         self.on(key, |state, place| expect(state.finish(place, ending)));
+    }
+
+    /// A running job writes to one of its files.
+    pub fn write(&self, key: &str, file: &str, text: &str) {
+        self.on(key, |state, place| {
+            let folder = job::spool(&state.spool, &state.queue[place]);
+            expect(std::fs::create_dir_all(&folder));
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = expect(options.append(true).create(true).open(folder.join(file)));
+            expect(io::Write::write_all(&mut file, text.as_bytes()));
+        });
     }
 
     /// Puts a job on hold.

@@ -106,6 +106,7 @@ impl Bed {
             ("HTC_EVENTS_URL", format!("http://127.0.0.1:{events_port}")),
             ("HTC_HEALTH_LISTEN", format!("127.0.0.1:{health_port}")),
             ("HTC_WATCH_NAMESPACE", format!("{id},{other_namespace}")),
+            ("HTC_IMAGE_CACHE", bed_folder().join("worker-images").display().to_string()),
             ("HTC_LOG", "info,htc_operator=debug".to_owned()),
         ];
         Bed {

@@ -111,6 +111,13 @@ impl Bed {
         api.delete(&job.name, &DeleteParams::default()).await.unwrap();
     }
 
+    /// Changes an HTCJob's metadata, as `kubectl annotate` or `kubectl patch` does.
+    pub async fn patch_metadata(&self, job: &Job, metadata: serde_json::Value) {
+        let api: Api<HTCJob> = Api::namespaced(self.client.clone(), &job.namespace);
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        api.patch_metadata(&job.name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
     /// Waits until the object is gone, finalizer and all.
     pub async fn until_gone(&self, job: &Job) {
         until(&format!("{} to be gone", job.name), async || match self.object(job).await {

@@ -9,15 +9,19 @@ mod operator;
 mod patience;
 mod pool;
 mod sweep;
+pub mod table;
+mod tools;
 
 pub use bed::{Bed, on_bed, with_operator};
 pub use cluster::{Job, client};
 pub use jobs::{example, host, image};
 pub use operator::kubectl;
 pub use patience::until;
-pub use pool::{AWAY, HERE};
+pub use pool::{AWAY, HERE, tool};
+pub use tools::{DYING_SUBMIT, SLOW_SUBMIT};
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The folder of the test bed, as testbed/README.md has it.
 pub fn bed_folder() -> PathBuf {
@@ -27,4 +31,24 @@ pub fn bed_folder() -> PathBuf {
 /// A kubeconfig of the bed: `admin` for the harness, `operator` for the operator.
 pub fn kubeconfig(who: &str) -> PathBuf {
     bed_folder().join(format!("state/kube/{who}.conf"))
+}
+
+/// The repository, which is seen inside under the same path.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files below a folder of the repository: name and text.
+pub fn files_below(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(repository().join(folder)).unwrap().map(|entry| entry.unwrap()) {
+        let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(files_below(&name));
+        } else {
+            found.push((name, fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+    found.sort();
+    found
 }

@@ -1,10 +1,12 @@
 //! The operator as a process: started with settings of its own, killed, ended, started again.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
+use htc_core::workload::report::Report;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
@@ -33,7 +35,31 @@ pub async fn kubectl(arguments: &[&str], input: &str) -> Result<String, String> 
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
+/// An event of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// `Normal` or `Warning`.
+    pub kind: String,
+    /// The reason.
+    pub reason: String,
+    /// The sentence.
+    pub note: String,
+}
+
 impl Bed {
+    /// The events of an HTCJob.
+    pub async fn events(&self, job: &Job) -> Result<Vec<Told>, String> {
+        let arguments = ["get", "events.events.k8s.io", "-n", &job.namespace, "-o", "json"];
+        let events: serde_json::Value =
+            serde_json::from_str(&kubectl(&arguments, "").await?).map_err(|e| e.to_string())?;
+        let text =
+            |event: &serde_json::Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let ours = events["items"].as_array().unwrap().iter().filter(|e| e["regarding"]["uid"] == job.uid);
+        Ok(ours
+            .map(|e| Told { kind: text(e, "type"), reason: text(e, "reason"), note: text(e, "note") })
+            .collect())
+    }
+
     /// The operator's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
@@ -49,6 +75,14 @@ impl Bed {
         }
         command.env("KUBECONFIG", kubeconfig("operator")).envs(&self.settings).stdin(Stdio::null());
         command
+    }
+
+    /// The newest report of the first index of an HTCJob that the operator has in its store.
+    pub fn kept_report(&self, job: &Job) -> Option<Report> {
+        let store = rusqlite::Connection::open(self.data().join("htcjobs.db")).unwrap();
+        let query = "SELECT body FROM inbox WHERE uid = ?1 AND idx = 0";
+        let body = store.query_row(query, [&job.uid], |row| row.get::<_, String>(0)).ok()?;
+        Some(serde_json::from_str(&body).unwrap())
     }
 
     /// Starts the operator and waits until it is ready.
@@ -68,7 +102,7 @@ impl Bed {
 
     /// What the operator has written, in all its lives.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.log_file()).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
     }
 
     fn log_file(&self) -> PathBuf {
@@ -137,7 +171,15 @@ impl Bed {
 
     /// Lets those go on that wait at a gate.
     pub fn open(&self, name: &str) {
-        std::fs::write(self.gate_file(name), "").unwrap();
+        fs::write(self.gate_file(name), "").unwrap();
+    }
+
+    /// A folder in which jobs without a container can write, as whatever user the worker runs them.
+    pub fn shared_folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+        folder
     }
 
     fn gate_file(&self, name: &str) -> PathBuf {

@@ -102,6 +102,20 @@ impl Bed {
         .await;
     }
 
+    /// Does something to all jobs of an HTCJob, as a user of HTCondor would: `condor_hold`, ….
+    pub async fn act(&self, tool_name: &str, job: &Job) {
+        self.act_on(tool_name, &format!("HTCOperatorUid == \"{}\"", job.uid)).await;
+    }
+
+    /// Does something to the job of one index of an HTCJob.
+    pub async fn act_on_index(&self, tool_name: &str, job: &Job, index: u32) {
+        self.act_on(tool_name, &format!("HTCOperatorKey == \"{}/{index}/0/0\"", job.uid)).await;
+    }
+
+    async fn act_on(&self, tool_name: &str, constraint: &str) {
+        until(tool_name, async || tool(tool_name, &["-constraint", constraint]).await).await;
+    }
+
     /// Submits a job that nobody wished, with a key of an HTCJob.
     pub async fn submit_by_hand(&self, job: &Job, key: &str) {
         let file = self.folder.join("by-hand");
@@ -116,23 +130,28 @@ impl Bed {
 
     /// The oracle: each index was committed with all its files exactly once, whatever happened.
     pub async fn assert_committed_once(&self, job: &Job, indices: u32) {
+        self.assert_all_committed_once(&[(job, indices)]).await;
+    }
+
+    /// The same of many HTCJobs, with one question.
+    pub async fn assert_all_committed_once(&self, jobs: &[(&Job, u32)]) {
         let history = ads("condor_history", &[], &self.ours()).await;
-        let mut staged: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-        for ad in history.iter().chain(&self.queue().await) {
+        let mut staged: BTreeMap<&str, BTreeMap<u32, Vec<String>>> = BTreeMap::new();
+        let queue = self.queue().await;
+        for ad in history.iter().chain(&queue).filter(|ad| ad.contains_key("StageInFinish")) {
             let key = ad["HTCOperatorKey"].as_str().unwrap();
             let mut parts = key.split('/');
-            if parts.next() == Some(job.uid.as_str()) && ad.contains_key("StageInFinish") {
-                let index = parts.next().unwrap().parse().unwrap();
-                staged
-                    .entry(index)
-                    .or_default()
-                    .push(format!("{key} as {}.{}", ad["ClusterId"], ad["ProcId"]));
-            }
+            let of_job = staged.entry(parts.next().unwrap()).or_default();
+            let index = parts.next().unwrap().parse().unwrap();
+            of_job.entry(index).or_default().push(format!("{key} as {}.{}", ad["ClusterId"], ad["ProcId"]));
         }
-        let twice: Vec<_> = staged.values().filter(|keys| keys.len() != 1).collect();
-        assert!(twice.is_empty(), "{}: committed more than once: {twice:?}", job.name);
-        let committed: Vec<u32> = staged.into_keys().collect();
-        assert_eq!(committed, (0..indices).collect::<Vec<_>>(), "{}: indices committed", job.name);
+        for (job, indices) in jobs {
+            let staged = staged.remove(job.uid.as_str()).unwrap_or_default();
+            let twice: Vec<_> = staged.values().filter(|keys| keys.len() != 1).collect();
+            assert!(twice.is_empty(), "{}: committed more than once: {twice:?}", job.name);
+            let committed: Vec<u32> = staged.into_keys().collect();
+            assert_eq!(committed, (0..*indices).collect::<Vec<_>>(), "{}: indices committed", job.name);
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! The engine commits each attempt once, whatever becomes of `condor_submit`.
 
+use std::time::Instant;
+
 use htc_core::workload::progress::Outcome;
+use htc_operator::limits::STAGE_TRIES;
 
 use super::crashes::once;
-use crate::life::Life;
+use crate::life::{Life, PATIENCE};
 use crate::pool::{Fault, Outage, Planned, Scripted};
+use crate::tools::job::{KEY, text};
+use crate::tools::state::State;
 
 super::claims![
     a_pool_that_takes_long_to_send_files_is_not_waited_for_without_end,
@@ -17,6 +22,8 @@ super::claims![
     jobs_whose_files_did_not_travel_are_submitted_again,
     exit_zero_and_held_may_be_a_schedd_that_needs_a_moment,
     the_poisoned_row_of_eight_fails_alone_with_the_sentence_of_the_tool,
+    a_poisoned_row_stands_alone_soon_though_others_come_all_the_time,
+    what_never_gets_its_files_is_given_up,
     the_same_wish_twice_is_one_wish,
     at_no_moment_an_index_is_neither_waiting_nor_a_job,
 ];
@@ -153,6 +160,60 @@ async fn the_poisoned_row_of_eight_fails_alone_with_the_sentence_of_the_tool() {
     scripted.empties().await;
     once(&scripted);
     assert!(!scripted.committed().iter().any(|key| key.starts_with("a/5/")));
+    life.end().await;
+}
+
+async fn a_poisoned_row_stands_alone_soon_though_others_come_all_the_time() {
+    let scripted = Scripted::new();
+    scripted.auto_run(0);
+    let (marker, text) = ("poison/0/0/".to_owned(), "ERROR: this is poison".to_owned());
+    scripted.plan(Planned::next("condor_submit", Fault::Refuse { marker, text }));
+    scripted.fault("condor_submit", Fault::WaitBeforeCommit);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("first", 1).await;
+    scripted.calls_more("condor_submit", 1).await;
+    // All of these wait for the first, and go together.
+    life.wish("poison", 1).await;
+    for n in 0..50 {
+        life.wish(&format!("beside-{n}"), 1).await;
+    }
+    scripted.let_go_on();
+    let (mut others, began) = (0, Instant::now());
+    while life.progress("poison", 0).is_none_or(|progress| progress.end().is_none()) {
+        life.wish(&format!("later-{others}"), 2).await;
+        others += 1;
+        assert!(began.elapsed() < PATIENCE, "after {others} others it does not stand alone");
+        scripted.calls_more("condor_q", 1).await;
+    }
+    assert_eq!(life.ends("poison").await, [Outcome::SubmitRefused]);
+    let refused = scripted.calls("condor_submit").len() as u64 - scripted.commits();
+    // 51 in halves: 25, 12, 6, 3, 1.
+    assert!(refused <= 7, "{refused} submissions were refused while {others} others came");
+    for n in 0..50 {
+        assert_eq!(life.ends(&format!("beside-{n}")).await, [Outcome::Succeeded]);
+    }
+    life.end().await;
+}
+
+async fn what_never_gets_its_files_is_given_up() {
+    let scripted = Scripted::new();
+    scripted.plan(Planned::next("condor_submit", Fault::ExitZeroButHeld).always());
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    for submission in 0..STAGE_TRIES {
+        let key = format!("a/0/0/{submission}");
+        let is_there = |state: &State| state.queue.iter().any(|ad| text(ad, KEY) == key);
+        scripted.eventually(&format!("{key} is committed"), is_there).await;
+        // Sooner than the patience with a schedd that is slow.
+        scripted.remove(&key);
+    }
+    assert_eq!(life.ends("a").await, [Outcome::SubmitRefused]);
+    let end = life.progress("a", 0).unwrap().end().cloned().unwrap();
+    assert!(end.message.contains("did not reach the pool"), "{}", end.message);
+    scripted.empties().await;
+    assert_eq!(scripted.commits(), u64::from(STAGE_TRIES));
     life.end().await;
 }
 

@@ -16,7 +16,7 @@ use crate::harness::{Plan, When};
 use crate::pool::{Event, Fault, Scripted};
 
 /// Points of the HTCJob door; its own tests die there.
-const ELSEWHERE: &[&str] = &["finalizer-set", "status-written", "finalizer-removed"];
+const ELSEWHERE: &[&str] = &["finalizer-set", "inherited-durable", "status-written", "finalizer-removed"];
 
 /// Points that a submission passes, and what may pass before and after it.
 const SUBMITTING: &[&str] = &[
@@ -58,6 +58,9 @@ const ENDING: &[&str] = &[
 /// Points of a workload that shall be gone.
 const LEAVING: &[&str] = &["workload-acknowledged", "removed", "gone-durable"];
 
+/// Points of outputs whose time is over.
+const COLLECTING: &[&str] = &["outputs-removed", "outputs-collected", "outputs-collected:2"];
+
 /// Points of second copies.
 const COPIES: &[&str] = &["copies-removed"];
 
@@ -70,16 +73,25 @@ struct Scene {
     points: &'static [&'static [&'static str]],
     gone: Option<When>,
     fault: Option<Fault>,
+    /// Whether outputs are removed soon after the end.
+    collect: bool,
     /// Copies of the first job that an earlier life left in the queue.
     copies: &'static [&'static str],
 }
 
-const PLAIN: Scene =
-    Scene { name: "run", points: &[SUBMITTING, ENDING], gone: None, fault: None, copies: &[] };
+const PLAIN: Scene = Scene {
+    name: "run",
+    points: &[SUBMITTING, ENDING],
+    gone: None,
+    fault: None,
+    collect: false,
+    copies: &[],
+};
 
 const SCENES: &[Scene] = &[
     Scene { name: "unstaged", points: &[UNSTAGED], fault: Some(Fault::SpoolFails), ..PLAIN },
     PLAIN,
+    Scene { name: "collected", points: &[COLLECTING], collect: true, ..PLAIN },
     Scene { name: "copies", points: &[COPIES], copies: &["a/0/0/7", "a/0/0/8"], ..PLAIN },
     Scene {
         name: "gone_while_submitting",
@@ -128,7 +140,13 @@ fn crash(scene: &Scene, point: &str) {
         true => vec![("a".to_owned(), 1)],
         false => vec![("a".to_owned(), 3), ("b".to_owned(), 1)],
     };
-    let plan = Plan { data: scripted.path().join("data"), workloads, again, gone: scene.gone };
+    let plan = Plan {
+        data: scripted.path().join("data"),
+        workloads,
+        again,
+        gone: scene.gone,
+        collect: scene.collect,
+    };
 
     let first = harness(&scripted, &plan, Some(point));
     let said = String::from_utf8_lossy(&first.stderr);
@@ -187,7 +205,8 @@ fn all_have_run(scripted: &Scripted, plan: &Plan, said: &str) {
             }
             let folder = format!("jobs/{}/{}.{}.{}", key.uid, key.index, key.attempt, key.submission);
             let file = |name: &str| plan.data.join(Path::new(&folder)).join(name);
-            assert!(file("result.json").is_file() && file("work/out.txt").is_file(), "{folder}");
+            let is_home = file("result.json").is_file() && file("work/out.txt").is_file();
+            assert_eq!(is_home, !plan.collect, "{folder}");
         }
     }
     assert_eq!(ended.into_iter().collect::<Vec<_>>(), plan.workloads);

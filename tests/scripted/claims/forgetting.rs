@@ -1,5 +1,9 @@
 //! The store may be lost: what is in the queue is adopted, and nothing is committed twice.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, LazyLock};
+
 use htc_core::workload::progress::{End, Outcome};
 use htc_operator::engine::{Settled, Wish};
 use jiff::Timestamp;
@@ -18,6 +22,7 @@ super::claims![
     an_index_whose_end_is_known_outside_is_not_run_again,
     nothing_of_a_deleted_workload_is_left_though_nobody_knows_it,
     jobs_that_nobody_wishes_are_left_alone,
+    jobs_that_nobody_wishes_are_told_of_once,
 ];
 
 /// A wish by someone who made it before.
@@ -183,4 +188,32 @@ async fn jobs_that_nobody_wishes_are_left_alone() {
     scripted.eventually("only the stranger is left", |state| state.queue.len() == 1).await;
     assert_eq!(scripted.jobs()[0]["HTCOperatorKey"], "stranger/0/0/0");
     life.end().await;
+}
+
+/// The lines that the engines of all tests of this process have logged about a workload, from now on: a
+/// subscriber of one thread would miss what another thread has come by before.
+fn logged_of(name: &str) -> Vec<String> {
+    static LOG: LazyLock<File> = LazyLock::new(|| {
+        let file = tempfile::tempfile().unwrap();
+        let writer = Arc::new(file.try_clone().unwrap());
+        tracing_subscriber::fmt().with_ansi(false).with_writer(writer).init();
+        file
+    });
+    let mut bytes = vec![0; usize::try_from(LOG.metadata().unwrap().len()).unwrap()];
+    LOG.read_exact_at(&mut bytes, 0).unwrap();
+    String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(name)).map(str::to_owned).collect()
+}
+
+async fn jobs_that_nobody_wishes_are_told_of_once() {
+    let scripted = Scripted::new();
+    submit(&scripted, &["nobody-knows/0/0/0", "nobody-knows/1/0/0"]).await.1.unwrap();
+    assert!(logged_of("nobody-knows").is_empty());
+    let life = Life::on(&scripted).await;
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.calls_more("condor_q", 4).await;
+    life.end().await;
+    let told = logged_of("nobody-knows");
+    assert!(matches!(&told[..], [one] if one.contains("jobs=2") && one.contains("first=1.0")), "{told:#?}");
+    assert_eq!(scripted.jobs().len(), 3);
 }

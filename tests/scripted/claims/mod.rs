@@ -9,9 +9,13 @@ mod descriptions;
 mod ending;
 mod faults;
 mod forgetting;
+mod inheriting;
 mod leaving;
+mod logs;
 mod looking;
 mod outliving;
+mod outputs;
+mod receiving;
 mod reporting;
 mod submitting;
 mod transferring;
@@ -56,8 +60,12 @@ pub fn all() -> Vec<Trial> {
         descriptions::all(),
         faults::all(),
         forgetting::all(),
+        inheriting::all(),
         leaving::all(),
+        logs::all(),
+        outputs::all(),
         looking::all(),
+        receiving::all(),
         reporting::all(),
         submitting::all(),
         transferring::all(),
@@ -93,7 +101,7 @@ fn start(scripted: &Scripted, keys: &[&str]) -> Submission {
 
 fn start_rows(scripted: &Scripted, rows: &[Row]) -> Submission {
     let file = scripted.path().join(rows[0].key.to_string().replace('/', "-"));
-    std::fs::write(&file, description(INSTANCE, Path::new("/bin/true"), rows)).unwrap();
+    std::fs::write(&file, description(INSTANCE, Path::new("/bin/true"), Some(1024), rows)).unwrap();
     let lock = std::fs::File::create(scripted.path().join("lock")).unwrap();
     Submission::start(&scripted.pool(), &file, lock).unwrap()
 }
@@ -107,5 +115,5 @@ async fn submit(scripted: &Scripted, keys: &[&str]) -> (Option<String>, Result<(
 
 /// What our real code sees of all jobs.
 async fn see(pool: &Pool) -> Vec<Ad> {
-    query::all(pool, INSTANCE).await.unwrap()
+    query::all(pool, INSTANCE, &query::Strangers::new()).await.unwrap()
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use htc_core::chirp;
+use htc_core::events::job_key;
 use htc_core::workload::progress::{Outcome, Progress};
 use htc_core::workload::report::{Phase, Report};
 use htc_operator::engine::Taken;
+use serde_json::json;
 
 use super::forgetting::age_store;
 use crate::harness::running;
@@ -21,6 +24,9 @@ super::claims![
     a_last_report_of_an_older_start_says_nothing_of_the_end,
     a_job_that_was_asked_to_stop_has_not_ended,
     reports_outlive_the_operator,
+    a_report_in_the_ad_is_taken_like_any_other,
+    a_last_report_in_the_ad_ends_the_job_without_its_files,
+    what_the_job_has_not_signed_is_counted_and_says_nothing,
 ];
 
 fn report(start: u32, seq: u64, phase: Phase) -> Report {
@@ -164,5 +170,67 @@ async fn reports_outlive_the_operator() {
     let life = Life::on(&scripted).await;
     assert_eq!(life.view("a").jobs[0].report.as_ref().map(|report| report.seq), Some(7));
     assert_eq!(life.engine.report(report(1, 6, Phase::Running)).await.unwrap(), Taken::Duplicate);
+    life.end().await;
+}
+
+/// Puts a report into the ad of its job, as the starter does; signed with the key of this job.
+fn put(scripted: &Scripted, report: &Report, signer: &str) {
+    let key = job_key(&[0; 32], &signer.parse().unwrap());
+    let value = chirp::encode("k1", &key, report).unwrap();
+    scripted.set(&report.key.to_string(), json!({ chirp::ATTRIBUTE: value }));
+}
+
+async fn chirped(life: &Life, kind: &str, count: u64) {
+    let name = format!("htc_chirps_total{{kind=\"{kind}\"}}");
+    life.until("a", &format!("{count} chirps are {kind}"), |_| life.metric(&name) == count).await;
+}
+
+async fn a_report_in_the_ad_is_taken_like_any_other() {
+    let scripted = Scripted::new();
+    let life = queued(&scripted, OFTEN).await;
+    scripted.start_jobs();
+    put(&scripted, &report(1, 5, Phase::Running), "a/0/0/0");
+    chirped(&life, "new", 1).await;
+    let kept = life.view("a").jobs[0].report.clone().unwrap();
+    assert_eq!((kept.order(), kept.name.as_str(), kept.namespace.as_str()), ((1, 5), "a", "default"));
+    assert_eq!(kept.jobid.as_deref(), Some("1.0"));
+    // The same text is looked at once, and an older one is no news.
+    scripted.calls_more("condor_q", 3).await;
+    put(&scripted, &report(1, 4, Phase::Running), "a/0/0/0");
+    chirped(&life, "duplicate", 1).await;
+    assert_eq!(life.view("a").jobs[0].report.as_ref().unwrap().seq, 5);
+    assert_eq!(life.metric("htc_chirps_total{kind=\"new\"}"), 1);
+    let late = life.engine.report(report(1, 5, Phase::Running)).await.unwrap();
+    assert_eq!(late, Taken::Duplicate);
+    life.end().await;
+}
+
+async fn a_last_report_in_the_ad_ends_the_job_without_its_files() {
+    let scripted = Scripted::new();
+    let life = queued(&scripted, OFTEN).await;
+    scripted.plan(Planned::next("condor_transfer_data", Fault::NothingDone).always());
+    scripted.start_jobs();
+    put(&scripted, &report(1, 2, Phase::Done), "a/0/0/0");
+    chirped(&life, "new", 1).await;
+    assert_eq!(outcomes(&life.view("a")), [None], "the ad does not say so yet");
+    scripted.finish("a/0/0/0", Ending::code(0));
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    life.end().await;
+}
+
+async fn what_the_job_has_not_signed_is_counted_and_says_nothing() {
+    let scripted = Scripted::new();
+    let life = queued(&scripted, OFTEN).await;
+    scripted.start_jobs();
+    put(&scripted, &report(7, 7, Phase::Done), "a/0/0/1");
+    chirped(&life, "bad_signature", 1).await;
+    scripted.set("a/0/0/0", json!({ chirp::ATTRIBUTE: "v1,k1,AAAA,AAAA" }));
+    chirped(&life, "bad_signature", 2).await;
+    scripted.calls_more("condor_q", 3).await;
+    assert_eq!(life.metric("htc_chirps_total{kind=\"bad_signature\"}"), 2);
+    assert!(life.view("a").jobs[0].report.is_none());
+    // A true one is still heard.
+    put(&scripted, &report(1, 1, Phase::Running), "a/0/0/0");
+    chirped(&life, "new", 1).await;
     life.end().await;
 }

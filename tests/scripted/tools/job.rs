@@ -30,6 +30,11 @@ pub fn id(ad: &Ad) -> String {
     format!("{}.{}", number("ClusterId"), number("ProcId"))
 }
 
+/// Whether they are the same job.
+pub fn is_same(one: &Ad, other: &Ad) -> bool {
+    ["ProcId", "ClusterId"].iter().all(|name| int(one, name) == int(other, name))
+}
+
 /// Whether it was removed or has ended.
 pub fn is_over(ad: &Ad) -> bool {
     matches!(int(ad, "JobStatus"), Some(3 | 4))
@@ -84,7 +89,7 @@ pub fn outputs(ad: &Ad) -> Vec<&str> {
 impl State {
     /// Lets an idle job start, if it can. Gives whether it did.
     pub fn start(&mut self, place: usize) -> bool {
-        let now = self.now();
+        let (now, root) = (self.now(), self.spool.clone());
         let Some(ad) = self.queue.get_mut(place) else { return false };
         let never = Expression::of_ad(text(ad, "Requirements")).is_ok_and(|requirements| {
             matches!(requirements.value(ad, now), super::constraint::Value::Bool(false))
@@ -93,6 +98,10 @@ impl State {
             return false;
         }
         let starts = int(ad, "NumShadowStarts").unwrap_or(0) + 1;
+        for log in outputs(ad).into_iter().filter(|name| name.starts_with("log.")) {
+            // Each start has a folder of its own; mostly this is the first.
+            let _ = std::fs::remove_file(spool(&root, ad).join(log));
+        }
         set(
             ad,
             json!({
@@ -122,7 +131,9 @@ impl State {
         let ad = ad.clone();
         self.record(&ad, Event::Ended(ending.code));
         // Without a `leave_in_queue` a job is gone as soon as it has ended.
-        self.let_leave(|other| id(other) == id(&ad));
+        if !self.is_held_back(&ad) {
+            self.let_leave(|other| is_same(other, &ad));
+        }
         Ok(())
     }
 
@@ -190,6 +201,8 @@ fn write_outputs(root: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Res
                 std::fs::create_dir_all(&path)?;
                 std::fs::write(path.join("out.txt"), text(ad, KEY))?;
             }
+            // What the job wrote itself stays.
+            _ if name.starts_with("log.") && path.exists() => {}
             _ if name.starts_with("log.") && !name.ends_with(".prev") => {
                 std::fs::write(path, format!("{} said {name}\n", text(ad, KEY)))?;
             }
@@ -230,6 +243,7 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
         seq: 1,
         now,
         phase: Phase::Done,
+        cut: None,
         init_containers: Vec::new(),
         containers: containers.collect(),
     };

@@ -10,6 +10,7 @@ mod parser;
 mod query;
 pub mod state;
 pub mod submit;
+mod tail;
 mod transfer;
 
 use std::io::Write;
@@ -27,6 +28,7 @@ pub const NAMES: &[&str] = &[
     "condor_rm",
     "condor_qedit",
     "condor_transfer_data",
+    "condor_tail",
     "condor_status",
 ];
 
@@ -108,6 +110,7 @@ fn call(tool: &str, arguments: &[String]) -> Outcome {
         "condor_rm" => act::remove(call, &options),
         "condor_qedit" => act::edit(call, &options),
         "condor_transfer_data" => transfer::run(call, &options),
+        "condor_tail" => tail::run(call, &options),
         _ => Err(unscripted(tool)),
     });
     if let Err(Failure { text, .. }) = &outcome

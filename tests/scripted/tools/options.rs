@@ -19,6 +19,10 @@ pub struct Options {
     pub spool: bool,
     /// `-allusers`.
     pub all_users: bool,
+    /// `-follow`.
+    pub follow: bool,
+    /// `-maxbytes`.
+    pub max_bytes: Option<u64>,
     /// What is no option.
     pub plain: Vec<String>,
 }
@@ -39,11 +43,13 @@ impl Options {
                         Some(value()?.split(',').map(|name| name.trim().to_owned()).collect());
                 }
                 "-limit" => options.limit = value()?.parse().ok(),
+                "-maxbytes" => options.max_bytes = value()?.parse().ok(),
+                "-follow" => options.follow = true,
                 "-json" => options.json = true,
                 "-terse" => options.terse = true,
                 "-spool" => options.spool = true,
                 "-allusers" => options.all_users = true,
-                "-schedd" | "-nobatch" => {}
+                "-schedd" | "-nobatch" | "-no-stdout" => {}
                 plain if !plain.starts_with('-') => options.plain.push(plain.to_owned()),
                 other => return Err(unscripted(other)),
             }

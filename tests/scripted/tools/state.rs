@@ -1,7 +1,8 @@
-//! The schedd's state: one JSON file that is read and replaced under a lock.
+//! The schedd's state: one JSON file that is read and replaced under a lock, and a journal that only
+//! grows, beside it, so that a long history costs nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,8 +33,11 @@ pub struct State {
     pub plan: Vec<Planned>,
     /// All calls of tools.
     pub calls: Vec<CallRecord>,
-    /// What happened to jobs. Unlike queue and history nothing makes it forget.
-    pub journal: Vec<Entry>,
+    /// What happens to jobs in this change.
+    #[serde(skip)]
+    news: Vec<Entry>,
+    /// So many bytes of the journal are true.
+    told: u64,
     /// Calls that no script exists for.
     pub surprises: Vec<String>,
     /// Processes of tools that hang.
@@ -116,7 +120,7 @@ impl State {
 
     /// Notes what happened to a job.
     pub fn record(&mut self, ad: &Ad, event: Event) {
-        self.journal.push(Entry { job: job::id(ad), key: job::text(ad, job::KEY).to_owned(), event });
+        self.news.push(Entry { job: job::id(ad), key: job::text(ad, job::KEY).to_owned(), event });
     }
 
     /// Takes what is planned for this call of a tool; what only changes the state happens here.
@@ -144,18 +148,21 @@ impl State {
 
     /// Lets those leave the queue that `who` names and whose `leave_in_queue` does not hold them.
     pub fn let_leave(&mut self, who: impl Fn(&Ad) -> bool) {
-        let now = self.now();
-        let held = |ad: &Ad| match ad.get("LeaveJobInQueue").and_then(Value::as_str) {
-            Some(text) => Expression::of_ad(text).is_ok_and(|leave| leave.holds(ad, now)),
-            None => ad.get("LeaveJobInQueue").and_then(Value::as_bool).unwrap_or(false),
-        };
         let (leaving, staying) = std::mem::take(&mut self.queue)
             .into_iter()
-            .partition::<Vec<Ad>, _>(|ad| job::is_over(ad) && who(ad) && !held(ad));
+            .partition::<Vec<Ad>, _>(|ad| job::is_over(ad) && who(ad) && !self.is_held_back(ad));
         self.queue = staying;
         for ad in leaving {
             self.record(&ad, Event::Left);
             self.history.push(ad);
+        }
+    }
+
+    /// Whether its `leave_in_queue` is true.
+    pub fn is_held_back(&self, ad: &Ad) -> bool {
+        match ad.get("LeaveJobInQueue").and_then(Value::as_str) {
+            Some(text) => Expression::of_ad(text).is_ok_and(|leave| leave.holds(ad, self.now())),
+            None => ad.get("LeaveJobInQueue").and_then(Value::as_bool).unwrap_or(false),
         }
     }
 
@@ -203,10 +210,42 @@ impl Schedd {
         let _lock = self.lock()?;
         let mut state = self.load()?;
         let given = change(&mut state);
+        state.told = self.tell(&state.news, state.told)?;
         let new = self.file.with_extension("new");
         std::fs::write(&new, serde_json::to_vec(&state)?)?;
         std::fs::rename(&new, &self.file)?;
         Ok(given)
+    }
+
+    /// What happened to jobs. Unlike queue and history nothing makes it forget.
+    pub fn journal(&self) -> io::Result<Vec<Entry>> {
+        let told = self.read()?.told;
+        let bytes = if told == 0 { Vec::new() } else { std::fs::read(self.journal_file())? };
+        let told = usize::try_from(told).map_err(io::Error::other)?;
+        let entries = serde_json::Deserializer::from_slice(&bytes[..told]).into_iter();
+        Ok(entries.collect::<Result<_, _>>()?)
+    }
+
+    /// Adds to the journal behind what is true of it; gives how much is true then.
+    fn tell(&self, news: &[Entry], told: u64) -> io::Result<u64> {
+        if news.is_empty() {
+            return Ok(told);
+        }
+        let mut lines = Vec::new();
+        for entry in news {
+            serde_json::to_writer(&mut lines, entry)?;
+            lines.push(b'\n');
+        }
+        let path = self.journal_file();
+        let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
+        file.set_len(told)?;
+        file.seek(SeekFrom::End(0))?;
+        file.write_all(&lines)?;
+        Ok(told + lines.len() as u64)
+    }
+
+    fn journal_file(&self) -> PathBuf {
+        self.file.with_extension("journal")
     }
 
     /// The lock lives as long as the file that this gives is open.

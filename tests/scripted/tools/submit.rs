@@ -30,6 +30,7 @@ const COMMANDS: &[(&str, &str, Kind)] = &[
     ("arguments", "Args", Kind::Text),
     ("transfer_input_files", "TransferInput", Kind::Text),
     ("transfer_output_files", "TransferOutput", Kind::Text),
+    ("max_transfer_output_mb", "MaxTransferOutputMB", Kind::Expression),
     ("output", "Out", Kind::Text),
     ("error", "Err", Kind::Text),
     ("should_transfer_files", "ShouldTransferFiles", Kind::Text),
@@ -190,7 +191,7 @@ pub fn release(state: &mut State, jobs: &[Ad]) {
     let (now, root) = (state.now(), state.spool.clone());
     for place in 0..state.queue.len() {
         let ad = &mut state.queue[place];
-        if !jobs.iter().any(|job| job::id(job) == job::id(ad)) || job::int(ad, "HoldReasonCode") != Some(16) {
+        if !jobs.iter().any(|job| job::is_same(job, ad)) || job::int(ad, "HoldReasonCode") != Some(16) {
             continue;
         }
         let (submitted_from, spool) = (job::text(ad, "Iwd").to_owned(), job::spool(&root, ad));

@@ -1,0 +1,187 @@
+//! `htc-operator doctor` on a bed that is well, and on one where something is wrong.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use crate::harness::{AWAY, Bed, HERE, kubeconfig, kubectl, on_bed, with_operator};
+
+/// The in-job program's opposite: it needs libraries.
+const DYNAMIC: &str = env!("CARGO_BIN_EXE_htc-operator");
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn where_all_is_well_nothing_is_found_with_and_without_an_operator() {
+    with_operator(async |bed| {
+        for running in [true, false] {
+            if !running {
+                bed.kill().await;
+            }
+            let (findings, success) = doctor(bed, &[]).await;
+            let bad: Vec<_> = findings.iter().filter(|f| f["level"] != "ok").collect();
+            assert!(bad.is_empty() && success, "{bad:#?}");
+            let use_of_data = if running { "is used by an operator" } else { "is not in use" };
+            for (check, found) in [
+                ("data folder", use_of_data),
+                ("in-job program", "static"),
+                ("API rights", "all"),
+                ("CRD", "in our version"),
+                ("submission", "as alice@"),
+                ("events URL", "reached http://127.0.0.1:"),
+            ] {
+                let has = |f: &&Value| f["check"] == check && f["found"].as_str().unwrap().contains(found);
+                assert!(findings.iter().any(|f| has(&f)), "{check} {found}: {findings:#?}");
+            }
+        }
+        assert!(left_behind(bed).is_empty(), "{:?}", left_behind(bed));
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn what_is_wrong_with_files_is_named_with_its_remedy() {
+    on_bed(async |bed: &mut Bed| {
+        failing(bed, "data folder", "No such file", "mkdir -m 700").await;
+        fs::create_dir(bed.data()).unwrap();
+        mode(&bed.data(), 0o755);
+        failing(bed, "data folder", "mode 755", "chmod 700").await;
+        mode(&bed.data(), 0o700);
+
+        let key = bed.folder.join("master.key");
+        mode(&key, 0o644);
+        failing(bed, "master key", "mode 644", "chmod 600").await;
+        mode(&key, 0o600);
+
+        let sender = bed.settings["HTC_SENDER"].clone();
+        bed.set("HTC_SENDER", Some(DYNAMIC));
+        failing(bed, "in-job program", "dynamically linked", "--sender").await;
+        bed.set("HTC_SENDER", Some("/no/such/htc-sender"));
+        failing(bed, "in-job program", "/no/such/htc-sender", "--sender").await;
+        bed.set("HTC_SENDER", Some(&sender));
+
+        let (findings, success) = doctor(bed, &["--no-test-job"]).await;
+        assert!(success, "{findings:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn what_is_wrong_with_the_pool_is_named_with_its_remedy() {
+    on_bed(async |bed: &mut Bed| {
+        fs::create_dir(bed.data()).unwrap();
+        mode(&bed.data(), 0o700);
+        bed.set("HTC_SCHEDD_NAME", Some("nobody@nowhere"));
+        failing(bed, "schedd", "knows no nobody@nowhere", "test@pool").await;
+        bed.set("HTC_SCHEDD_NAME", None);
+
+        bed.pool_away(AWAY);
+        failing(bed, "collector", "does not answer", "network").await;
+
+        // The pool is there, but takes only tokens, and ours is none: not an outage.
+        bed.pool_away(HERE);
+        let tokens = bed.folder.join("tokens.d");
+        fs::create_dir(&tokens).unwrap();
+        let claims = URL_SAFE_NO_PAD.encode(r#"{"sub": "alice@site", "iss": "site", "iat": 1, "exp": 2}"#);
+        fs::write(tokens.join("old"), format!("e30.{claims}.c2ln\n")).unwrap();
+        mode(&tokens.join("old"), 0o600);
+        bed.set("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS", Some("IDTOKENS"));
+        bed.set("_CONDOR_SEC_CLIENT_AUTHENTICATION", Some("REQUIRED"));
+        bed.set("_CONDOR_SEC_DEFAULT_AUTHENTICATION", Some("REQUIRED"));
+        bed.set("_CONDOR_SEC_TOKEN_DIRECTORY", tokens.to_str());
+        failing(bed, "token", "expired", "condor_token_fetch").await;
+        failing(bed, "collector", "does not believe who we are", "credentials above").await;
+        mode(&tokens.join("old"), 0o644);
+        failing(bed, "token", "in silence", "mode 600").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn each_right_that_lacks_is_named() {
+    on_bed(async |bed: &mut Bed| {
+        fs::create_dir(bed.data()).unwrap();
+        mode(&bed.data(), 0o700);
+        let namespace = bed.namespace.clone();
+        kubectl(&["create", "serviceaccount", "nobody", "-n", &namespace], "").await.unwrap();
+        let token = kubectl(&["create", "token", "nobody", "-n", &namespace], "").await.unwrap();
+        let mut config: Value =
+            serde_saphyr::from_str(&fs::read_to_string(kubeconfig("operator")).unwrap()).unwrap();
+        config["users"][0]["user"]["token"] = token.trim().into();
+        let file = bed.folder.join("kubeconfig");
+        fs::write(&file, config.to_string()).unwrap();
+        bed.set("KUBECONFIG", file.to_str());
+        failing(bed, "API rights", &format!("patch htcjobs/status in {namespace}"), "deploy/rbac.yaml").await;
+        failing(bed, "API rights", "get namespaces", "deploy/rbac.yaml").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_way_from_the_workers_that_leads_nowhere_is_named() {
+    with_operator(async |bed| {
+        let url = bed.settings["HTC_EVENTS_URL"].clone();
+        bed.set("HTC_EVENTS_URL", Some("http://127.0.0.1:1"));
+        let (findings, success) = doctor(bed, &[]).await;
+        assert_failed(&findings, success, "events URL", "cannot reach http://127.0.0.1:1/", "firewall");
+
+        // The API server is no operator.
+        bed.set("HTC_EVENTS_URL", Some(&format!("http://127.0.0.1:{}", bed.health_port)));
+        let (findings, success) = doctor(bed, &[]).await;
+        assert_failed(&findings, success, "events URL", "it answered 404", "firewall");
+
+        let other = bed.folder.join("other.key");
+        fs::write(&other, format!("k1:{}\n", STANDARD.encode([7; 32]))).unwrap();
+        mode(&other, 0o600);
+        bed.set("HTC_EVENTS_URL", Some(&url));
+        bed.set("HTC_MASTER_KEY_FILE", other.to_str());
+        let (findings, success) = doctor(bed, &[]).await;
+        assert_failed(&findings, success, "events URL", "another master key", "firewall");
+        assert!(left_behind(bed).is_empty(), "{:?}", left_behind(bed));
+    })
+    .await;
+}
+
+/// Runs it for programs; gives the findings, and whether it ended well.
+async fn doctor(bed: &Bed, arguments: &[&str]) -> (Vec<Value>, bool) {
+    let output = bed.command(&[&["doctor", "-o", "json"], arguments].concat()).output().await.unwrap();
+    let findings = serde_json::from_slice(&output.stdout);
+    let findings =
+        findings.unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(&output.stderr)));
+    (findings, output.status.success())
+}
+
+/// Without a test job, it fails at this check with these words.
+async fn failing(bed: &Bed, check: &str, found: &str, remedy: &str) {
+    let (findings, success) = doctor(bed, &["--no-test-job"]).await;
+    assert_failed(&findings, success, check, found, remedy);
+}
+
+fn assert_failed(findings: &[Value], success: bool, check: &str, found: &str, remedy: &str) {
+    let says = |finding: &Value, field: &str, words: &str| {
+        finding[field].as_str().is_some_and(|s| s.contains(words))
+    };
+    let is = |f: &&Value| {
+        f["check"] == check && f["level"] == "failed" && says(f, "found", found) && says(f, "remedy", remedy)
+    };
+    assert!(findings.iter().any(|f| is(&f)), "{check}: {found} -> {remedy}: {findings:#?}");
+    assert!(!success);
+}
+
+/// Folders of test jobs.
+fn left_behind(bed: &Bed) -> Vec<String> {
+    let names =
+        fs::read_dir(bed.data()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("doctor-")).collect()
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}

@@ -1,0 +1,132 @@
+//! Outputs are kept as long as was said, and no longer.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use htc_operator::engine::{LogOptions, Outputs, View, Wanted};
+
+use crate::life::{Life, options, uid};
+use crate::pool::{Ending, Fault, Planned, Scripted};
+
+super::claims![
+    outputs_are_where_the_view_says,
+    outputs_go_when_their_time_is_over_and_that_is_remembered,
+    outputs_stay_while_one_copy_has_not_ended,
+    outputs_come_home_though_one_answer_did_not_have_their_job,
+    outputs_that_left_the_pool_with_their_job_are_not_waited_for,
+];
+
+async fn keeping(scripted: &Scripted, keep: Duration) -> Life {
+    let options =
+        htc_operator::engine::Options { keep_outputs: Some(keep), ..options(&scripted.path().join("data")) };
+    let life = Life::begin(options, scripted.pool()).await;
+    life.open_door();
+    life
+}
+
+fn is_home(view: &View) -> bool {
+    matches!(view.outputs, Outputs::Home(_))
+}
+
+async fn outputs_are_where_the_view_says() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    scripted.auto_run(0);
+    life.wish("a", 1).await;
+    life.wish("b", 2).await;
+    let Outputs::Home(one) = life.until("a", "it is home", is_home).await.outputs else { panic!() };
+    assert_eq!(std::fs::read_to_string(one.join("out.txt")).unwrap(), "a/0/0/0");
+    life.ends("b").await;
+    let Outputs::Home(all) = life.until("b", "it is home", is_home).await.outputs else { panic!() };
+    scripted.empties().await;
+    for index in 0..2 {
+        let file = all.join(format!("{index}.0.0/work/out.txt"));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), format!("b/{index}/0/0"));
+    }
+    life.end().await;
+}
+
+async fn outputs_go_when_their_time_is_over_and_that_is_remembered() {
+    let scripted = Scripted::new();
+    let life = keeping(&scripted, Duration::from_millis(500)).await;
+    scripted.auto_run(3);
+    life.wish("a", 2).await;
+    let is_collected = |view: &View| matches!(view.outputs, Outputs::Collected(_));
+    let collected = life.until("a", "the outputs are removed", is_collected).await;
+    assert!(!scripted.path().join("data/jobs/a").exists());
+    life.end().await;
+    let life = keeping(&scripted, Duration::from_millis(500)).await;
+    let Outputs::Collected(at) = collected.outputs else { panic!() };
+    let Outputs::Collected(remembered) = life.view("a").outputs else { panic!("forgotten") };
+    assert_eq!(remembered.as_second(), at.as_second());
+    let wanted =
+        Wanted { uid: uid("a"), index: 1, container: "main".to_owned(), options: LogOptions::default() };
+    let said: Vec<_> = life.engine.logs(wanted).collect().await;
+    let why = said[0].as_ref().unwrap_err().to_string();
+    assert!(why.contains("were removed at") && why.contains("--keep-outputs-days"), "{why}");
+    assert_eq!(life.ends("a").await.len(), 2);
+    life.gone("a").await;
+    life.is_gone("a").await;
+    life.end().await;
+}
+
+async fn outputs_stay_while_one_copy_has_not_ended() {
+    let scripted = Scripted::new();
+    let life = keeping(&scripted, Duration::from_millis(10)).await;
+    life.wish("a", 2).await;
+    life.is_queued("a", 1).await;
+    scripted.start_jobs();
+    scripted.finish("a/0/0/0", Ending::code(0));
+    life.until("a", "the first is home", is_home).await;
+    scripted.eventually("it has left", |state| state.queue.len() == 1).await;
+    // Some rounds of the janitor.
+    scripted.calls_more("condor_q", 5).await;
+    assert!(scripted.path().join("data/jobs/a/0.0.0/work/out.txt").is_file());
+    scripted.finish("a/1/0/0", Ending::code(0));
+    life.until("a", "all is removed", |view| matches!(view.outputs, Outputs::Collected(_))).await;
+    life.end().await;
+}
+
+/// A life with one ended job whose files cannot be fetched.
+async fn ended_away(scripted: &Scripted) -> Life {
+    scripted.plan(Planned::next("condor_transfer_data", Fault::Fail("no room".into())).always());
+    scripted.auto_run(0);
+    let life = Life::on(scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.ends("a").await;
+    life
+}
+
+async fn outputs_come_home_though_one_answer_did_not_have_their_job() {
+    let scripted = Scripted::new();
+    let life = ended_away(&scripted).await;
+    let queue = scripted.change(|state| std::mem::take(&mut state.queue));
+    assert_eq!(queue.len(), 1);
+    scripted.calls_more("condor_q", 2).await;
+    scripted.change(|state| state.queue = queue);
+    scripted.heal();
+    life.until("a", "it is home", is_home).await;
+    scripted.empties().await;
+    life.end().await;
+}
+
+async fn outputs_that_left_the_pool_with_their_job_are_not_waited_for() {
+    let scripted = Scripted::new();
+    let life = ended_away(&scripted).await;
+    scripted.change(|state| state.vanish("a/0/0/0"));
+    life.end().await;
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    let options = LogOptions { follow: true, ..LogOptions::default() };
+    let wanted = Wanted { uid: uid("a"), index: 0, container: "main".to_owned(), options };
+    let said: Vec<_> = life.engine.logs(wanted).collect().await;
+    let why = said.last().unwrap().as_ref().unwrap_err().to_string();
+    assert!(why.contains("left the pool without its outputs"), "{why}");
+    life.end().await;
+    let life = keeping(&scripted, Duration::from_millis(500)).await;
+    // What is known of it goes when its time is over.
+    life.until("a", "it is collected", |view| matches!(view.outputs, Outputs::Collected(_))).await;
+    life.end().await;
+}
