@@ -206,3 +206,11 @@ pub const EXPIRY_WARNED: Duration = Duration::from_secs(86_400);
 
 /// Clocks that differ by more make credentials seem expired, or not valid yet.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
+
+/// A pod that nobody brought is told as waiting for so long: virtual kubelets bring at most five a second,
+/// and ask for a pod before they have brought it.
+pub const UNKNOWN_WAITS: Duration = Duration::from_secs(300);
+
+/// A pod that nobody has asked for in so long, while others were asked for, was deleted by force while its
+/// virtual kubelet was away: nobody will say so.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(86_400);
