@@ -1,6 +1,7 @@
 //! Pod → core words, and back: a pod becomes a Workload, what is known of its job becomes a PodStatus.
 //! Pure functions of values; who sends pods, and who is told, is for the doors.
 
+mod conditions;
 mod containers;
 mod context;
 pub mod delivered;
