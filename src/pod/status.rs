@@ -71,9 +71,16 @@ fn containers_of(pod: &k8s::Pod) -> (&[k8s::Container], &[k8s::Container]) {
 /// Why the pod as a whole ended, and not only its containers: a word, and a sentence.
 fn of_the_whole(end: &End, cut: Option<&Cut>) -> Option<(&'static str, String)> {
     match (end.outcome, cut) {
-        (Outcome::Removed | Outcome::SubmitRefused | Outcome::LostTrack | Outcome::Signal(_), _) => {
-            Some((end.outcome.reason(), end.message.clone()))
-        }
+        (
+            Outcome::Removed
+            | Outcome::Evicted
+            | Outcome::OnHold
+            | Outcome::OutOfMemory
+            | Outcome::SubmitRefused
+            | Outcome::LostTrack
+            | Outcome::Signal(_),
+            _,
+        ) => Some((end.outcome.reason(), end.message.clone())),
         (_, Some(cut @ Cut::Deadline { .. })) => Some((cut.reason(), PAST_DEADLINE.to_owned())),
         (_, Some(cut)) => Some((cut.reason(), cut.to_string())),
         (_, None) => None,
@@ -310,11 +317,30 @@ fn conditions(
     let own = drafts.map(|(kind, holds, reason)| condition(kind, holds, reason, old, now));
     // Conditions of others, such as readiness gates, are not ours to take away.
     let others = old.conditions.iter().flatten().filter(|c| own.iter().all(|o| o.type_ != c.type_)).cloned();
-    let disrupted = end.is_some_and(|end| end.outcome == Outcome::Removed);
-    let disruption = disrupted
-        .then(|| condition("DisruptionTarget", true, Some("DeletionByHTCondor"), old, now))
+    let disruption = end
+        .and_then(|end| disruption(end.outcome))
+        .map(|reason| condition("DisruptionTarget", true, Some(reason), old, now))
         .filter(|_| old.conditions.iter().flatten().all(|c| c.type_ != "DisruptionTarget"));
     own.iter().cloned().chain(others).chain(disruption).collect()
+}
+
+/// Why a pod ended for which it can do nothing, so that its controller may make another at no cost: its
+/// pool took it away. What a pod did itself, such as using too much memory, would only happen again.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>
+fn disruption(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Removed => Some("DeletionByHTCondor"),
+        // What a kubelet says of pods that its machine cannot keep.
+        Outcome::Evicted => Some("TerminationByKubelet"),
+        Outcome::Succeeded
+        | Outcome::ExitCode(_)
+        | Outcome::Signal(_)
+        | Outcome::CannotRun
+        | Outcome::OnHold
+        | Outcome::OutOfMemory
+        | Outcome::SubmitRefused
+        | Outcome::LostTrack => None,
+    }
 }
 
 /// Keeps the time of a condition that has not changed its mind.
