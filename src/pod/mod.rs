@@ -12,7 +12,7 @@ pub mod image;
 pub mod quantity;
 mod refusal;
 mod registries;
-mod resources;
+pub mod resources;
 mod site;
 pub mod status;
 mod volumes;
