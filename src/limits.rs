@@ -12,6 +12,13 @@ pub const STDERR_KEPT: u64 = 64 << 10;
 /// `condor_q`: gives up by itself after 20 s when the schedd hangs; a large queue takes seconds.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 
+/// `condor_status`: 10,000 projected slots take a second; a collector that is away says so within 20 s.
+pub const STATUS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How old an answer what the pool has may be before whoever asks has it asked again: virtual kubelets ask
+/// every 30 s, and machines come and go more slowly than that.
+pub const CAPACITY_LOOK: Duration = Duration::from_secs(60);
+
 /// `condor_rm` and `condor_qedit`: 10,000 jobs take 0.2 s; a hanging schedd 20 s.
 pub const ACT_DEADLINE: Duration = Duration::from_secs(60);
 

@@ -33,6 +33,8 @@ pub struct Metrics {
     registry: Registry,
     /// Wishes taken.
     pub wishes: Counter,
+    /// Questions what the pool has, by result.
+    pub capacity_looks: Family<Kind, Counter>,
     /// Jobs seen in the queue with all their files for the first time.
     pub committed: Counter,
     /// Jobs of an earlier life taken over.
@@ -76,6 +78,7 @@ impl Default for Metrics {
         let r = &mut registry;
         Metrics {
             wishes: add(r, "wishes", "Wishes taken"),
+            capacity_looks: add(r, "capacity_looks", "Questions what the pool has, by result"),
             committed: add(r, "jobs_committed", "Jobs seen in the queue with all their files"),
             adopted: add(r, "jobs_adopted", "Jobs of an earlier life taken over"),
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),

@@ -30,11 +30,30 @@ pub(super) fn conditions(
     let own = drafts.map(|(kind, holds, reason)| condition(kind, holds, reason, old, now));
     // Conditions of others, such as readiness gates, are not ours to take away.
     let others = old.conditions.iter().flatten().filter(|c| own.iter().all(|o| o.type_ != c.type_)).cloned();
-    let disrupted = end.is_some_and(|end| end.outcome == Outcome::Removed);
-    let disruption = disrupted
-        .then(|| condition("DisruptionTarget", true, Some("DeletionByHTCondor"), old, now))
+    let disruption = end
+        .and_then(|end| disruption(end.outcome))
+        .map(|reason| condition("DisruptionTarget", true, Some(reason), old, now))
         .filter(|_| old.conditions.iter().flatten().all(|c| c.type_ != "DisruptionTarget"));
     own.iter().cloned().chain(others).chain(disruption).collect()
+}
+
+/// Why a pod ended for which it can do nothing, so that its controller may make another at no cost: its
+/// pool took it away. What a pod did itself, such as using too much memory, would only happen again.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>
+fn disruption(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Removed => Some("DeletionByHTCondor"),
+        // What a kubelet says of pods that its machine cannot keep.
+        Outcome::Evicted => Some("TerminationByKubelet"),
+        Outcome::Succeeded
+        | Outcome::ExitCode(_)
+        | Outcome::Signal(_)
+        | Outcome::CannotRun
+        | Outcome::OnHold
+        | Outcome::OutOfMemory
+        | Outcome::SubmitRefused
+        | Outcome::LostTrack => None,
+    }
 }
 
 /// Keeps the time of a condition that has not changed its mind.

@@ -13,7 +13,7 @@ pub mod image;
 pub mod quantity;
 mod refusal;
 mod registries;
-mod resources;
+pub mod resources;
 mod site;
 pub mod status;
 mod volumes;

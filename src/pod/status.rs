@@ -118,9 +118,16 @@ fn subjects<'a>(
 /// Why the pod as a whole ended, and not only its containers: a word, and a sentence.
 fn of_the_whole(end: &End, cut: Option<&Cut>) -> Option<(&'static str, String)> {
     match (end.outcome, cut) {
-        (Outcome::Removed | Outcome::SubmitRefused | Outcome::LostTrack | Outcome::Signal(_), _) => {
-            Some((end.outcome.reason(), end.message.clone()))
-        }
+        (
+            Outcome::Removed
+            | Outcome::Evicted
+            | Outcome::OnHold
+            | Outcome::OutOfMemory
+            | Outcome::SubmitRefused
+            | Outcome::LostTrack
+            | Outcome::Signal(_),
+            _,
+        ) => Some((end.outcome.reason(), end.message.clone())),
         (_, Some(cut @ Cut::Deadline { .. })) => Some((cut.reason(), PAST_DEADLINE.to_owned())),
         (_, Some(cut)) => Some((cut.reason(), cut.to_string())),
         (_, None) => None,
