@@ -19,6 +19,7 @@ mod turns;
 mod version;
 pub mod words;
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +58,11 @@ pub struct Settings {
     /// A pod that nobody has asked for in so long, while others were asked for, is taken away; zero:
     /// never.
     pub orphan_after: Duration,
+    /// Whether containers of a pod that has not begun are told without any state: virtual kubelets before
+    /// 0.6.1 show a pod as running whose containers wait. The reason why they wait is lost to them then.
+    pub queued_without_state: bool,
+    /// Says what is wrong with the credential of this process: the ping fails for as long.
+    pub ping_check: Option<PingCheck>,
     /// Whether a `jobScript` that comes with a pod is run in the place of its containers.
     pub job_scripts: bool,
 }
@@ -67,8 +73,20 @@ impl Default for Settings {
             pods: pod::Settings::default(),
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
+            queued_without_state: false,
+            ping_check: None,
             job_scripts: false,
         }
+    }
+}
+
+/// Says in a sentence why a ping must fail; nothing as long as it must not. It is asked at each ping.
+#[derive(Clone)]
+pub struct PingCheck(pub Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for PingCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PingCheck")
     }
 }
 
