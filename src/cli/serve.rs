@@ -34,12 +34,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = pool(&common.pool);
     let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool).await?;
 
-    let door = DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site(&settings));
+    let door =
+        DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site(&settings));
     operator.receive_reports(&common.events, common.events.events_listen.unwrap_or(EVENTS_LISTEN)).await?;
     let listed = door.clone();
-    let ready: operator::Ready = Box::new(move || {
-        (!listed.is_ready()).then_some("HTCJobs cannot be listed; is their CRD there?\n")
-    });
+    let ready: operator::Ready =
+        Box::new(move || (!listed.is_ready()).then_some("HTCJobs cannot be listed; is their CRD there?\n"));
     operator.serve_health(common.health_listen.unwrap_or(HEALTH_LISTEN), ready).await?;
     let listeners = Listener::of_settings(&common.callers)?;
     if !listeners.is_empty() {

@@ -7,17 +7,18 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use tokio_rustls::server::TlsStream;
 
 use super::error::HttpError;
-use super::guests::Guest;
+use super::guests::{Guests, Tuned};
 use super::room::Seat;
+use super::tls::TlsListener;
 use crate::limits::{REFUSAL_TOLD, REFUSED_DRAINED_MAX};
 
 /// Knows good tokens from bad ones.
@@ -41,11 +42,11 @@ impl Callers {
         !self.certificate && self.checks.is_empty()
     }
 
-    async fn admit(&self, peer: &Peer, request: &Request) -> Result<(), String> {
+    async fn admit(&self, peer: &Peer, token: Option<&str>) -> Result<(), String> {
         if self.is_everybody() || (self.certificate && peer.certificate) {
             return Ok(());
         }
-        let Some(token) = bearer(request) else {
+        let Some(token) = token else {
             return Err("no bearer token".to_owned());
         };
         let mut reasons = Vec::new();
@@ -63,8 +64,8 @@ impl Callers {
 }
 
 /// The token of a request. Callers send what is in a file, with its line end.
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.trim().split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -77,33 +78,26 @@ pub struct Peer {
     certificate: bool,
 }
 
-/// A connection that knows its other side.
-pub trait Visit {
-    /// The other side.
-    fn peer(&self) -> Peer;
-}
-
-impl<S> Visit for Guest<S> {
-    fn peer(&self) -> Peer {
-        Peer { seat: self.seat(), certificate: false }
-    }
-}
-
-impl<S> Visit for TlsStream<Guest<S>> {
-    fn peer(&self) -> Peer {
-        let (guest, tls) = self.get_ref();
-        // One that is there was checked in the handshake.
-        Peer { seat: guest.seat(), certificate: tls.peer_certificates().is_some() }
-    }
-}
-
-impl<L> Connected<IncomingStream<'_, L>> for Peer
+impl<L> Connected<IncomingStream<'_, Guests<L>>> for Peer
 where
     L: Listener,
-    L::Io: Visit,
+    L::Io: Tuned,
 {
-    fn connect_info(stream: IncomingStream<'_, L>) -> Peer {
-        stream.io().peer()
+    fn connect_info(stream: IncomingStream<'_, Guests<L>>) -> Peer {
+        Peer { seat: stream.io().seat(), certificate: false }
+    }
+}
+
+impl<L> Connected<IncomingStream<'_, TlsListener<Guests<L>>>> for Peer
+where
+    L: Listener,
+    L::Addr: 'static,
+    L::Io: Tuned,
+{
+    fn connect_info(stream: IncomingStream<'_, TlsListener<Guests<L>>>) -> Peer {
+        let (guest, tls) = stream.io().get_ref();
+        // One that is there was checked in the handshake.
+        Peer { seat: guest.seat(), certificate: tls.peer_certificates().is_some() }
     }
 }
 
@@ -125,7 +119,11 @@ impl Doorkeeper {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_none_or(|then| then.elapsed() > REFUSAL_TOLD) {
             *told = Some(Instant::now());
-            tracing::warn!(path, why, "an InterLink call was refused; more of them are not told for a minute");
+            tracing::warn!(
+                path,
+                why,
+                "an InterLink call was refused; more of them are not told for a minute"
+            );
         }
     }
 }
@@ -136,7 +134,8 @@ async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
-    match door.callers.admit(&peer, &request).await {
+    let token = bearer(request.headers()).map(str::to_owned);
+    match door.callers.admit(&peer, token.as_deref()).await {
         Ok(()) => next.run(request).await,
         Err(why) => {
             door.tell(request.uri().path(), &why);
@@ -180,8 +179,8 @@ mod tests {
     use super::*;
 
     fn token(value: &str) -> Option<String> {
-        let request = Request::builder().header(AUTHORIZATION, value).body(Body::empty()).unwrap();
-        bearer(&request).map(str::to_owned)
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+        bearer(&headers).map(str::to_owned)
     }
 
     #[test]

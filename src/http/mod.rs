@@ -14,14 +14,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{CALLER_SILENCE, CALLERS, CONNECTIONS, DESCRIPTORS_KEPT, SILENCE};
-use callers::{Callers, Peer, Visit, guard};
+use callers::{Callers, Peer, guard};
 use guests::Guests;
 use place::Place;
 use tls::{Tls, TlsListener};
@@ -138,7 +139,7 @@ fn attend<L>(listener: L, router: Router, tasks: &TaskTracker, stop: &Cancellati
 where
     L: Listener,
     L::Addr: std::fmt::Debug,
-    L::Io: Visit,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
     let (stop, service) = (stop.clone(), router.into_make_service_with_connect_info::<Peer>());
     tasks.spawn(async move {

@@ -71,7 +71,8 @@ impl Oidc {
         if !is_safe(&issuer.url) {
             return Err(format!("the issuer {} must be an https URL", issuer.url));
         }
-        let mut builder = Client::builder().timeout(ISSUER_PATIENCE).redirect(reqwest::redirect::Policy::none());
+        let mut builder =
+            Client::builder().timeout(ISSUER_PATIENCE).redirect(reqwest::redirect::Policy::none());
         if let Some(ca) = &issuer.ca {
             let ca = reqwest::Certificate::from_pem_bundle(ca).map_err(|why| why.to_string())?;
             builder = builder.tls_certs_merge(ca);
@@ -122,7 +123,8 @@ impl Oidc {
                 Err(why) => tracing::warn!(issuer = self.issuer.url, why, "failed to get the issuer's keys"),
             }
         }
-        self.find(id).unwrap_or_else(|| Err("the issuer's keys are not known, or it has not this one".to_owned()))
+        self.find(id)
+            .unwrap_or_else(|| Err("the issuer's keys are not known, or it has not this one".to_owned()))
     }
 
     /// A key that is known and not older than so.

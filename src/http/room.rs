@@ -86,9 +86,9 @@ impl Room {
 
     fn show_out(&self) {
         let seats = lock(&self.seats);
-        let idle = seats.values().filter(|seat| {
-            seat.asked.load(Ordering::Relaxed) == 0 && !seat.leave.is_cancelled()
-        });
+        let idle = seats
+            .values()
+            .filter(|seat| seat.asked.load(Ordering::Relaxed) == 0 && !seat.leave.is_cancelled());
         if let Some(seat) = idle.min_by_key(|seat| seat.alive.load(Ordering::Relaxed)) {
             seat.leave.cancel();
         }

@@ -41,8 +41,7 @@ impl Check for TokenFile {
 
 fn read(files: &[PathBuf]) -> Result<Vec<String>, String> {
     let [file] = files else { return Err("it is one file".to_owned()) };
-    let text =
-        fs::read_to_string(file).map_err(|why| format!("failed to read {}: {why}", file.display()))?;
+    let text = fs::read_to_string(file).map_err(|why| format!("failed to read {}: {why}", file.display()))?;
     let tokens: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     match tokens.is_empty() {
@@ -64,7 +63,8 @@ mod tests {
         assert!(TokenFile::new(&file).is_err(), "nobody could call");
         fs::write(&file, "first\nsecond \n").unwrap();
         let tokens = TokenFile::new(&file).unwrap();
-        for (token, good) in [("first", true), ("second", true), ("", false), ("firs", false), ("third", false)]
+        for (token, good) in
+            [("first", true), ("second", true), ("", false), ("firs", false), ("third", false)]
         {
             assert_eq!(tokens.knows(token), good, "{token}");
         }

@@ -1,6 +1,7 @@
 //! The door for InterLink: virtual kubelets, or the InterLink API server in front of them, bring pods,
 //! ask for them, and take them away. One route is one file.
 
+pub mod legacy;
 mod words;
 
 use std::sync::Arc;
