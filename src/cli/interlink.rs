@@ -18,6 +18,7 @@ use crate::http::place::Place;
 use crate::interlink::legacy::{
     self, FILE_VARIABLE, Flags, Given, Row, Settled, Verdict, WORKING_FOLDER_FILES,
 };
+use crate::interlink::run_files;
 
 /// Where health is served where nobody says otherwise.
 const HEALTH_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
@@ -103,7 +104,16 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         operator.receive_reports(&common.events, address).await?;
     }
     serve_health(&operator, common).await?;
-    door::open(&operator, &common.callers, listeners, door::settings(common)?, None).await?;
+    let mut site = door::settings(common)?;
+    site.dummy_job = settled.dummy_job;
+    if common.callers.interlink_ping_checks_credential && settled.tools.credential.is_some() {
+        site.credential = settled.tools.credential.clone();
+    }
+    door::open(&operator, &common.callers, listeners, site, None).await?;
+    if let Some(root) = settled.data_root {
+        let (engine, stop) = (operator.engine.clone(), operator.stop_doors.clone());
+        operator.doors.spawn(run_files::write(engine, root, stop));
+    }
     operator.run().await
 }
 
