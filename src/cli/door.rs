@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use jiff::Timestamp;
 use kube::Client;
 
 use super::operator::Operator;
@@ -18,6 +19,7 @@ use crate::http::place::Place;
 use crate::http::tls::{Tls, TlsFiles};
 use crate::http::token::TokenFile;
 use crate::interlink::legacy::{self, TlsBlock};
+use crate::interlink::{PingCheck, credential};
 use crate::{http, interlink, pod};
 
 pub(super) use legacy::Listener;
@@ -43,13 +45,19 @@ pub(super) fn settings(settings: &OperatorSettings) -> anyhow::Result<interlink:
         pods: pods(settings)?,
         orphan_after: HOUR * callers.interlink_orphan_hours,
         job_scripts: callers.interlink_job_scripts,
-        credential: callers.interlink_ping_checks_credential.then(credential).flatten(),
+        queued_without_state: callers.interlink_queued_without_state,
+        ping_check: callers.interlink_ping_checks_credential.then(tool_credential).flatten().map(ping_check),
         ..interlink::Settings::default()
     })
 }
 
+/// Looks at this proxy or token at each ping.
+pub(super) fn ping_check(file: PathBuf) -> PingCheck {
+    PingCheck(Arc::new(move || credential::check(&file, Timestamp::now()).err()))
+}
+
 /// The proxy or token that HTCondor's tools find in their environment.
-fn credential() -> Option<PathBuf> {
+fn tool_credential() -> Option<PathBuf> {
     let environment = tool_environment();
     let named = |name: &str| environment.iter().find(|(known, _)| known == name);
     let found = named("BEARER_TOKEN_FILE").or_else(|| named("X509_USER_PROXY"));

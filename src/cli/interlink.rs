@@ -53,6 +53,8 @@ impl Plan {
             insecure_public: callers.insecure_public,
         };
         let settled = legacy::settle(&given);
+        // A port that was given beside a certificate of ours has it too; the old plugin's spoke no TLS.
+        let with_tls = settings.old.port.filter(|_| callers.interlink_tls_cert.is_some());
         settings.operator.callers = door::with_block(callers, settled.tls.as_ref());
         let data = match (&settings.data_dir, &settled.data_root) {
             (Some(data), _) => data.clone(),
@@ -60,7 +62,10 @@ impl Plan {
             (None, None) => state_folder().context("there is no HOME; set --data-dir")?.join("htc-operator"),
         };
         let mut listeners = Listener::of_settings(&settings.operator.callers)?;
-        listeners.extend(settled.listeners.iter().cloned());
+        listeners.extend(settled.listeners.iter().map(|Listener { place, tls }| {
+            let has = matches!(place, Place::Tcp(address) if Some(address.port()) == with_tls);
+            Listener { place: place.clone(), tls: *tls || has }
+        }));
         if listeners.is_empty() {
             listeners.push(Listener { place: Place::Unix(data.join("interlink.sock")), tls: false });
         }
@@ -106,8 +111,10 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     serve_health(&operator, common).await?;
     let mut site = door::settings(common)?;
     site.dummy_job = settled.dummy_job;
-    if common.callers.interlink_ping_checks_credential && settled.tools.credential.is_some() {
-        site.credential = settled.tools.credential.clone();
+    if common.callers.interlink_ping_checks_credential
+        && let Some(file) = &settled.tools.credential
+    {
+        site.ping_check = Some(door::ping_check(file.clone()));
     }
     door::open(&operator, &common.callers, listeners, site, None).await?;
     if let Some(root) = settled.data_root {

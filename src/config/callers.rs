@@ -68,6 +68,11 @@ pub struct CallerSettings {
     #[arg(long, env = "HTC_INTERLINK_ORPHAN_HOURS", default_value_t = 24)]
     pub interlink_orphan_hours: u32,
 
+    /// Tell containers of pods that have not begun without any state: virtual kubelets before 0.6.1 show a
+    /// pod as running whose containers wait. Why they wait is then not shown there.
+    #[arg(long, env = "HTC_INTERLINK_QUEUED_WITHOUT_STATE")]
+    pub interlink_queued_without_state: bool,
+
     /// Run a script that comes with a pod (`jobScript`, of a job-script builder) on the worker, in the place
     /// of the pod's containers.
     #[arg(long, env = "HTC_INTERLINK_JOB_SCRIPTS")]
