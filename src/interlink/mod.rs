@@ -5,14 +5,18 @@
 mod annotations;
 mod cache;
 mod create;
+pub mod credential;
 mod delete;
+mod dummy;
 mod followers;
 mod heard;
 mod job_script;
 mod keeper;
+pub mod legacy;
 mod logs;
 mod ping;
 mod refused;
+pub mod run_files;
 mod status;
 mod system_info;
 mod turns;
@@ -65,6 +69,8 @@ pub struct Settings {
     pub ping_check: Option<PingCheck>,
     /// Whether a `jobScript` that comes with a pod is run in the place of its containers.
     pub job_scripts: bool,
+    /// Whether a sleep runs in the place of each pod's containers.
+    pub dummy_job: bool,
 }
 
 impl Default for Settings {
@@ -76,6 +82,7 @@ impl Default for Settings {
             queued_without_state: false,
             ping_check: None,
             job_scripts: false,
+            dummy_job: false,
         }
     }
 }
