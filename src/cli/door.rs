@@ -54,6 +54,8 @@ fn pods(settings: &OperatorSettings) -> anyhow::Result<pod::Settings> {
         host_paths: pod_host_paths.clone(),
         claims: pod_claims.iter().cloned().collect(),
         site_scripts: site_scripts.iter().map(read).collect::<anyhow::Result<_>>()?,
+        // The door says it of its pods.
+        any_restart_policy: false,
     })
 }
 

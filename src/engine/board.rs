@@ -96,6 +96,8 @@ pub struct Job {
     pub intent: Option<i64>,
     /// How many submissions before it never got their files.
     pub unstaged: u32,
+    /// Whether the pool may start it only once; as its workload has it.
+    pub once: bool,
     /// The highest `NumShadowStarts` seen.
     pub starts: u32,
     /// What it last said of itself.
@@ -164,6 +166,7 @@ impl Job {
             progress,
             intent,
             unstaged: 0,
+            once: false,
             starts: 0,
             report: None,
             heard: None,

@@ -1,21 +1,48 @@
 //! The door for InterLink: virtual kubelets, or the InterLink API server in front of them, bring pods,
-//! ask for them, and take them away. One route is one file.
+//! ask for them, and take them away. One route is one file. Whoever calls is answered 200, or one
+//! plain sentence, whatever the method: the released clients differ in it.
 
+mod annotations;
+mod cache;
+mod create;
+mod delete;
+mod followers;
+mod heard;
+mod job_script;
+mod keeper;
 pub mod legacy;
-mod words;
+mod logs;
+mod ping;
+mod refused;
+mod status;
+mod system_info;
+mod turns;
+mod version;
+pub mod words;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use tokio_util::sync::CancellationToken;
+use futures::FutureExt;
+use htc_core::workload::names::Uid;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::Engine;
+use crate::http::body::{Limits, read};
 use crate::http::error::HttpError;
-use crate::limits::{ORPHAN_AFTER, UNKNOWN_WAITS};
+use crate::limits::{BODY_DRAINED_MAX, BODY_MAX, BODY_PATIENCE, ORPHAN_AFTER, UNKNOWN_WAITS};
 use crate::metrics::Metrics;
 use crate::pod;
+use followers::Followers;
+use heard::Heard;
+use turns::Turns;
 
 /// The name of this door in wishes.
 pub const DOOR: &str = "interlink";
@@ -23,7 +50,7 @@ pub const DOOR: &str = "interlink";
 /// What a site decides about this door.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What it decides about pods.
+    /// What it decides about pods. Whatever it says of the restart policy: this door takes any.
     pub pods: pod::Settings,
     /// How long a pod that nobody brought is told as waiting, from the first question after it, before
     /// it is told as lost: its `/create` may still be on its way.
@@ -51,35 +78,85 @@ pub struct Door {
     engine: Engine,
     settings: Settings,
     metrics: Arc<Metrics>,
+    turns: Turns,
+    heard: Heard,
+    followers: Followers,
+    told: UnboundedSender<Uid>,
+    /// The other end of `told`, until [`Door::run`] takes it.
+    ends: tokio::sync::Mutex<UnboundedReceiver<Uid>>,
 }
 
 impl Door {
     /// A door into this engine.
-    pub fn new(engine: Engine, settings: Settings, metrics: Arc<Metrics>) -> Arc<Door> {
-        Arc::new(Door { engine, settings, metrics })
+    pub fn new(engine: Engine, mut settings: Settings, metrics: Arc<Metrics>) -> Arc<Door> {
+        settings.pods.any_restart_policy = true;
+        let (told, ends) = unbounded_channel();
+        Arc::new(Door {
+            engine,
+            settings,
+            metrics,
+            turns: Turns::default(),
+            heard: Heard::new(Instant::now()),
+            followers: Followers::default(),
+            told,
+            ends: tokio::sync::Mutex::new(ends),
+        })
     }
 
-    /// Its housekeeping, until it is told to stop: ends that were told are published, pods that nobody
-    /// asks for are taken away.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let _ = (&self.engine, &self.settings, &self.metrics);
-        stop.cancelled().await;
+    /// The caller knows the ends of these pods now, or will when he has read the answer.
+    fn tell(&self, pods: Vec<Uid>) {
+        for uid in pods {
+            // Without housekeeping nobody listens: the next answer tells it again.
+            let _ = self.told.send(uid);
+        }
+    }
+
+    fn count(&self, what: &'static str) {
+        self.metrics.interlink_calls.get_or_create(&what.into()).inc();
     }
 }
 
 /// All routes, for virtual kubelets and API servers alike.
 pub fn router(door: Arc<Door>) -> Router {
-    let later = || async { HttpError::NotReady("this is not answered yet") };
-    let nothing = || async { HttpError::NotFound("nothing is here".to_owned()) };
+    let nothing = || async {
+        HttpError::NotFound(
+            "nothing is here; InterLink has /create, /status, /delete and /getLogs".to_owned(),
+        )
+    };
     Router::new()
-        .route("/pinglink", any(later))
-        .route("/status", any(later))
-        .route("/create", any(later))
-        .route("/delete", any(later))
-        .route("/getLogs", any(later))
-        .route("/updateCache", any(later))
-        .route("/system-info", any(later))
-        .route("/version", any(later))
+        .route("/create", any(create::create))
+        .route("/status", any(status::status))
+        .route("/delete", any(delete::delete))
+        .route("/getLogs", any(logs::logs))
+        .route("/pinglink", any(ping::ping))
+        .route("/updateCache", any(cache::update))
+        .route("/system-info", any(system_info::system_info))
+        .route("/version", any(version::version))
         .fallback(nothing)
+        .layer(from_fn(answer_always))
         .with_state(door)
+}
+
+/// A caller that gets no answer publishes its own token in the pod's status, so even a panic is answered.
+async fn answer_always(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answer = answer.unwrap_or_else(|_| {
+        tracing::error!(path, "a call has panicked");
+        HttpError::Internal.into_response()
+    });
+    tracing::debug!(path, status = answer.status().as_u16(), "answered");
+    answer
+}
+
+/// The body of a call: a pod with its ConfigMaps and Secrets may be large.
+async fn body(request: Request) -> Result<Bytes, HttpError> {
+    let limits =
+        Limits { what: "a request", max: BODY_MAX, drained: BODY_DRAINED_MAX, patience: BODY_PATIENCE };
+    read(request.into_body(), limits).await
+}
+
+/// What callers know a pod's job by: it is told before the job is in the queue, and never changes.
+fn jid(uid: &str) -> String {
+    format!("htc-{uid}")
 }
