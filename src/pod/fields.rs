@@ -10,6 +10,8 @@ use super::refusal::Refusal;
 pub enum Fate {
     /// Honoured; the golden case that shows it.
     Carried(&'static str),
+    /// Honoured by the case, but not alike at each door: this is how.
+    Varies(&'static str, &'static str),
     /// A pod that sets it is refused, for this reason.
     Refused(&'static str),
     /// Left out, and the pod is told so, for this reason.
@@ -19,7 +21,7 @@ pub enum Fate {
     Settled(&'static str),
 }
 
-use Fate::{Carried, Ignored, Refused, Settled};
+use Fate::{Carried, Ignored, Refused, Settled, Varies};
 
 /// A type of the API and the fate of each of its fields.
 pub type Table = &'static [(&'static str, Fate)];
@@ -57,7 +59,14 @@ pub const POD: Table = &[
     ("readinessGates", Settled("concern controllers, which look at conditions that others set")),
     ("resourceClaims", Refused("devices are asked for by resources such as nvidia.com/gpu")),
     ("resources", Carried("pod-resources")),
-    ("restartPolicy", Carried("never")),
+    (
+        "restartPolicy",
+        Varies(
+            "never",
+            "only `Never`, said aloud; by InterLink any, and none: its virtual kubelets never start a container \
+             again, so all run once",
+        ),
+    ),
     ("runtimeClassName", Ignored("containers run by apptainer")),
     ("schedulerName", SCHEDULING),
     ("schedulingGates", SCHEDULING),
