@@ -209,7 +209,7 @@ pub fn check(
     let Ok(Value::Object(fields)) = serde_json::to_value(object) else { return Ok(()) };
     for (name, _) in fields.iter().filter(|(_, value)| is_set(value)) {
         match table.iter().find(|(known, _)| known == name).map(|(_, fate)| fate) {
-            Some(Carried(_) | Settled(_)) => {}
+            Some(Carried(_) | Varies(..) | Settled(_)) => {}
             Some(Ignored(why)) => notes.push(format!("{at}.{name} is ignored: {why}")),
             Some(Refused(why)) => return Err(Refusal::new(format!("{at}.{name}"), *why)),
             None => return Err(Refusal::new(format!("{at}.{name}"), "is a field that is not known here")),
