@@ -19,7 +19,7 @@ async fn a_pod_runs_and_succeeds() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.create(&plain("good")).await.unwrap().pod_uid;
     door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     kubelet.until_phase(&uid, "Running").await;
     assert!(kubelet.held(&uid).copy.containers[0].ready);
     door.scripted.finish_jobs(Ending::code(0));
@@ -63,7 +63,7 @@ async fn a_lost_job_has_failed_for_good() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.create(&plain("lost")).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     kubelet.until_phase(&uid, "Running").await;
     door.scripted.change(|state| state.vanish(&key));
     // WIRE 4, lost job: all terminated, non-zero, with a message.
@@ -80,7 +80,7 @@ async fn a_job_that_an_admin_removes_has_failed() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.create(&plain("removed")).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     kubelet.until_phase(&uid, "Running").await;
     door.scripted.remove(&key);
     kubelet.until_phase(&uid, "Failed").await;
@@ -119,7 +119,7 @@ async fn the_run_files_are_where_the_predecessor_had_them() {
     let one = |name| container(name, "busybox", &["true"]);
     let uid = kubelet.create(&pod("files", &[], &[one("a"), one("b")])).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     for name in ["a", "b"] {
         let line = format!("2026-11-21T10:00:00.000000000Z stdout F words of {name}\n");
         door.scripted.write(&key, &format!("log.{name}"), &line);

@@ -90,7 +90,7 @@ async fn replay(version: &str, is: Version, hop: Hop) {
             for uid in &effects.accepted {
                 door.until_queued(uid).await;
             }
-            door.scripted.start_jobs();
+            door.run_jobs();
             write_logs(&door);
         }
         if recording.name.starts_with("070") {
