@@ -1,24 +1,30 @@
 //! The InterLink endpoint, from settings to listeners: what a site decides about pods, where callers come
 //! in, and what they must show.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use jiff::Timestamp;
 use kube::Client;
 
 use super::operator::Operator;
 use super::token_review::Reviewer;
 use crate::config::callers::ClientCertificate;
-use crate::config::{CallerSettings, OperatorSettings, PodSettings};
+use crate::config::{CallerSettings, OperatorSettings, PodSettings, tool_environment};
 use crate::http::callers::{Callers, Check};
 use crate::http::oidc::{Issuer, Oidc};
 use crate::http::place::Place;
 use crate::http::tls::{Tls, TlsFiles};
 use crate::http::token::TokenFile;
 use crate::interlink::legacy::{self, TlsBlock};
+use crate::interlink::{PingCheck, credential};
 use crate::{http, interlink, pod};
 
 pub(super) use legacy::Listener;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Listener {
     /// Those of `--interlink-listen`.
@@ -34,13 +40,34 @@ impl Listener {
 
 /// What the site decides about the door and its pods.
 pub(super) fn settings(settings: &OperatorSettings) -> anyhow::Result<interlink::Settings> {
-    Ok(interlink::Settings { pods: pods(settings)?, ..interlink::Settings::default() })
+    let callers = &settings.callers;
+    Ok(interlink::Settings {
+        pods: pods(settings)?,
+        orphan_after: HOUR * callers.interlink_orphan_hours,
+        job_scripts: callers.interlink_job_scripts,
+        queued_without_state: callers.interlink_queued_without_state,
+        ping_check: callers.interlink_ping_checks_credential.then(tool_credential).flatten().map(ping_check),
+        ..interlink::Settings::default()
+    })
+}
+
+/// Looks at this proxy or token at each ping.
+pub(super) fn ping_check(file: PathBuf) -> PingCheck {
+    PingCheck(Arc::new(move || credential::check(&file, Timestamp::now()).err()))
+}
+
+/// The proxy or token that HTCondor's tools find in their environment.
+fn tool_credential() -> Option<PathBuf> {
+    let environment = tool_environment();
+    let named = |name: &str| environment.iter().find(|(known, _)| known == name);
+    let found = named("BEARER_TOKEN_FILE").or_else(|| named("X509_USER_PROXY"));
+    found.map(|(_, file)| PathBuf::from(file))
 }
 
 fn pods(settings: &OperatorSettings) -> anyhow::Result<pod::Settings> {
     let PodSettings { pod_cpus, pod_memory_mib, pod_disk_mib, pod_host_paths, pod_claims, site_scripts } =
         &settings.pods;
-    let read = |(site, file): &(String, std::path::PathBuf)| {
+    let read = |(site, file): &(String, PathBuf)| {
         let script = std::fs::read(file);
         let script =
             script.with_context(|| format!("failed to read the script of {site}, {}", file.display()))?;
@@ -54,8 +81,7 @@ fn pods(settings: &OperatorSettings) -> anyhow::Result<pod::Settings> {
         host_paths: pod_host_paths.clone(),
         claims: pod_claims.iter().cloned().collect(),
         site_scripts: site_scripts.iter().map(read).collect::<anyhow::Result<_>>()?,
-        // The door says it of its pods.
-        any_restart_policy: false,
+        ..pod::Settings::default()
     })
 }
 

@@ -18,6 +18,7 @@ use crate::http::place::Place;
 use crate::interlink::legacy::{
     self, FILE_VARIABLE, Flags, Given, Row, Settled, Verdict, WORKING_FOLDER_FILES,
 };
+use crate::interlink::run_files;
 
 /// Where health is served where nobody says otherwise.
 const HEALTH_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
@@ -52,6 +53,8 @@ impl Plan {
             insecure_public: callers.insecure_public,
         };
         let settled = legacy::settle(&given);
+        // A port that was given beside a certificate of ours has it too; the old plugin's spoke no TLS.
+        let with_tls = settings.old.port.filter(|_| callers.interlink_tls_cert.is_some());
         settings.operator.callers = door::with_block(callers, settled.tls.as_ref());
         let data = match (&settings.data_dir, &settled.data_root) {
             (Some(data), _) => data.clone(),
@@ -59,7 +62,10 @@ impl Plan {
             (None, None) => state_folder().context("there is no HOME; set --data-dir")?.join("htc-operator"),
         };
         let mut listeners = Listener::of_settings(&settings.operator.callers)?;
-        listeners.extend(settled.listeners.iter().cloned());
+        listeners.extend(settled.listeners.iter().map(|Listener { place, tls }| {
+            let has = matches!(place, Place::Tcp(address) if Some(address.port()) == with_tls);
+            Listener { place: place.clone(), tls: *tls || has }
+        }));
         if listeners.is_empty() {
             listeners.push(Listener { place: Place::Unix(data.join("interlink.sock")), tls: false });
         }
@@ -103,7 +109,18 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         operator.receive_reports(&common.events, address).await?;
     }
     serve_health(&operator, common).await?;
-    door::open(&operator, &common.callers, listeners, door::settings(common)?, None).await?;
+    let mut site = door::settings(common)?;
+    site.dummy_job = settled.dummy_job;
+    if common.callers.interlink_ping_checks_credential
+        && let Some(file) = &settled.tools.credential
+    {
+        site.ping_check = Some(door::ping_check(file.clone()));
+    }
+    door::open(&operator, &common.callers, listeners, site, None).await?;
+    if let Some(root) = settled.data_root {
+        let (engine, stop) = (operator.engine.clone(), operator.stop_doors.clone());
+        operator.doors.spawn(run_files::write(engine, root, stop));
+    }
     operator.run().await
 }
 
@@ -112,8 +129,8 @@ fn tell(rows: &[Row]) {
     for Row { key, source, value: _, verdict, why } in rows {
         match verdict {
             Verdict::Honoured => {}
-            Verdict::Ignored => tracing::info!(key, source, "is ignored: {why}"),
-            Verdict::Refused => tracing::warn!(key, source, "is refused: {why}"),
+            Verdict::Ignored => tracing::info!(key, source, "ignored: {why}"),
+            Verdict::Refused => tracing::warn!(key, source, "refused: {why}"),
         }
     }
 }

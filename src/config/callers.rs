@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 /// Where the InterLink endpoint listens, and who may call it.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct CallerSettings {
     /// Where InterLink is served: `address:port` or `unix:/path`, separated by commas. By default nowhere,
     /// and with `interlink` the socket `interlink.sock` in the data folder, for our own user alone.
@@ -62,6 +62,21 @@ pub struct CallerSettings {
     /// reaches the port runs jobs in your name.
     #[arg(long, env = "HTC_INSECURE_PUBLIC")]
     pub insecure_public: bool,
+
+    /// Hours after which a pod that no caller asks for any more is taken away, while others are asked for;
+    /// 0 for never. One that was deleted by force while its virtual kubelet was away is announced by nobody.
+    #[arg(long, env = "HTC_INTERLINK_ORPHAN_HOURS", default_value_t = 24)]
+    pub interlink_orphan_hours: u32,
+
+    /// Tell containers of pods that have not begun without any state: virtual kubelets before 0.6.1 show a
+    /// pod as running whose containers wait. Why they wait is then not shown there.
+    #[arg(long, env = "HTC_INTERLINK_QUEUED_WITHOUT_STATE")]
+    pub interlink_queued_without_state: bool,
+
+    /// Run a script that comes with a pod (`jobScript`, of a job-script builder) on the worker, in the place
+    /// of the pod's containers.
+    #[arg(long, env = "HTC_INTERLINK_JOB_SCRIPTS")]
+    pub interlink_job_scripts: bool,
 
     /// Answer the InterLink ping with 503 while the proxy or token that `--proxy`, X509_USER_PROXY or
     /// BEARER_TOKEN_FILE names is missing or has expired. After five minutes of that a cluster deletes the

@@ -55,6 +55,8 @@ pub struct Entry {
     pub want: Want,
     /// When the wish to be gone was durable: only a question asked after it can prove it.
     pub gone_since: Option<Instant>,
+    /// Once it shall be gone, its folder and what is known of it stay until then.
+    pub lingers: Option<Instant>,
     /// Nothing of it is submitted before, epoch seconds.
     pub not_before: i64,
     /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
@@ -281,6 +283,7 @@ mod tests {
             workload: None,
             want: Want::Run,
             gone_since: None,
+            lingers: None,
             not_before: 0,
             unproven_since: None,
             waiting: waiting.to_vec(),

@@ -249,7 +249,11 @@ fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, chores: &mut
                 false => chores.remove_workload(uid),
             }
         }
-    } else if !unsettled && asked_after && look.epoch >= entry.not_before {
+    } else if !unsettled
+        && asked_after
+        && look.epoch >= entry.not_before
+        && entry.lingers.is_none_or(|until| until <= Instant::now())
+    {
         chores.bury(uid);
     }
 }

@@ -132,11 +132,15 @@ impl Engine {
         Some((entry.namespace.clone(), entry.name.clone()))
     }
 
-    /// The workload of an outside object that is not gone; the newest when there are several.
-    pub fn find(&self, door: &str, namespace: &str, name: &str) -> Option<Uid> {
+    /// The workload of an outside object that is not gone, of one door or of any; the newest when there
+    /// are several.
+    pub fn find(&self, door: Option<&str>, namespace: &str, name: &str) -> Option<Uid> {
         let board = self.0.board();
         let mine = board.entries.iter().filter(|(_, e)| {
-            e.door == door && e.namespace == namespace && e.name == name && e.want != Want::Tombstone
+            door.is_none_or(|door| e.door == door)
+                && e.namespace == namespace
+                && e.name == name
+                && e.want != Want::Tombstone
         });
         mine.max_by_key(|(_, e)| (e.want == Want::Run, e.not_before)).map(|(uid, _)| uid.clone())
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::words::{Asked, one_or_many};
 use super::{DOOR, Door, body};
 use crate::http::error::HttpError;
-use crate::limits::TAKING_PATIENCE;
+use crate::limits::{DELETED_KEPT, TAKING_PATIENCE};
 
 pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
     let body = body(request).await?;
@@ -45,6 +45,8 @@ async fn take_away(door: Arc<Door>, uid: Uid) -> Result<(), HttpError> {
     if door.engine.view(&uid).is_some_and(|view| view.door != DOOR) {
         return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
     }
+    // Who reads a log now shall read it to its end.
+    door.engine.linger(&uid, DELETED_KEPT);
     door.engine.gone(&uid, DOOR).await.map_err(|why| {
         tracing::error!(%why, %uid, "failed to keep that a pod shall be gone");
         HttpError::Internal

@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::followers::Follower;
 use super::words::{LogOpts, LogStruct, one_or_many};
 use super::{DOOR, Door, body};
-use crate::engine::{LogOptions, Piece, View, Want, Wanted};
+use crate::engine::{LogOptions, Piece, View, Wanted};
 use crate::http::error::HttpError;
 use crate::limits::{IDLE_LOOK, LOG_SETTLES};
 
@@ -69,7 +69,7 @@ fn check(field: &str, text: &str) -> Result<(), HttpError> {
 
 /// The container of this name; the first where none is named.
 fn container(view: &View, name: String) -> Result<String, HttpError> {
-    let Some(workload) = view.workload.as_ref().filter(|_| view.want == Want::Run) else {
+    let Some(workload) = &view.workload else {
         return Err(HttpError::NotFound("the pod has been deleted here, and its logs with it".to_owned()));
     };
     let mut all = workload.containers.iter().chain(&workload.init_containers).map(|c| &c.name);

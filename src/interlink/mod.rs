@@ -5,7 +5,9 @@
 mod annotations;
 mod cache;
 mod create;
+pub mod credential;
 mod delete;
+mod dummy;
 mod followers;
 mod heard;
 mod job_script;
@@ -14,12 +16,14 @@ pub mod legacy;
 mod logs;
 mod ping;
 mod refused;
+pub mod run_files;
 mod status;
 mod system_info;
 mod turns;
 mod version;
 pub mod words;
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,8 +62,15 @@ pub struct Settings {
     /// A pod that nobody has asked for in so long, while others were asked for, is taken away; zero:
     /// never.
     pub orphan_after: Duration,
+    /// Whether containers of a pod that has not begun are told without any state: virtual kubelets before
+    /// 0.6.1 show a pod as running whose containers wait. The reason why they wait is lost to them then.
+    pub queued_without_state: bool,
+    /// Says what is wrong with the credential of this process: the ping fails for as long.
+    pub ping_check: Option<PingCheck>,
     /// Whether a `jobScript` that comes with a pod is run in the place of its containers.
     pub job_scripts: bool,
+    /// Whether a sleep runs in the place of each pod's containers.
+    pub dummy_job: bool,
 }
 
 impl Default for Settings {
@@ -68,8 +79,21 @@ impl Default for Settings {
             pods: pod::Settings::default(),
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
+            queued_without_state: false,
+            ping_check: None,
             job_scripts: false,
+            dummy_job: false,
         }
+    }
+}
+
+/// Says in a sentence why a ping must fail; nothing as long as it must not. It is asked at each ping.
+#[derive(Clone)]
+pub struct PingCheck(pub Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for PingCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PingCheck")
     }
 }
 

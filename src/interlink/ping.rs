@@ -1,6 +1,7 @@
 //! `/pinglink`, and `/status` without pods: that we are here, and what the pool has. It is answered well
 //! as long as this process lives: a node whose ping fails loses its pods after five minutes, and what is
-//! wrong with the pool would end all of them.
+//! wrong with the pool would end all of them. Only where the site says so it fails for want of a
+//! credential.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,27 +9,28 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 
 use super::Door;
 use super::words::{Accelerator, PingResponse, Resources};
 use crate::engine::Capacity;
 use crate::pod::resources::gpu_resource;
 
-pub(super) async fn ping(State(door): State<Arc<Door>>) -> Json<PingResponse> {
-    Json(answer(&door))
+pub(super) async fn ping(State(door): State<Arc<Door>>) -> Response {
+    answer(&door)
 }
 
 /// The answer to a ping.
-pub fn answer(door: &Door) -> PingResponse {
+pub fn answer(door: &Door) -> Response {
     door.count("ping");
     door.heard.call(Instant::now());
-    let message = door.trouble().unwrap_or_else(|| "the pool answers".to_owned());
-    PingResponse {
-        status: "healthy".to_owned(),
-        message,
-        resources: door.resources().unwrap_or_default(),
-        taints: Vec::new(),
+    if let Some(why) = door.settings.ping_check.as_ref().and_then(|check| check.0()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response();
     }
+    let message = door.trouble().unwrap_or_else(|| "the pool answers".to_owned());
+    let (status, resources) = ("healthy".to_owned(), door.resources().unwrap_or_default());
+    Json(PingResponse { status, message, resources, taints: Vec::new() }).into_response()
 }
 
 impl Door {

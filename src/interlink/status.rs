@@ -29,7 +29,7 @@ pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> R
     let body = body(request).await?;
     let pods: Vec<Asked> = one_or_many(&body)?;
     if pods.is_empty() {
-        return Ok(Json(ping::answer(&door)).into_response());
+        return Ok(ping::answer(&door));
     }
     door.count("status");
     let now = Instant::now();
@@ -74,6 +74,7 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
         (None, Some(_)) => subjects.waiting("NotBroughtYet", "this pod has not been brought here yet"),
         (None, None) => subjects.waiting("NoUID", "the question names no UID of a pod"),
     };
+    let statuses = if door.settings.queued_without_state { stateless(statuses) } else { statuses };
     PodStatus {
         name: pod.metadata.name.clone(),
         uid: pod.metadata.uid.clone(),
@@ -93,6 +94,14 @@ fn live<'a>(view: &'a View, job: Option<&'a JobView>) -> Known<'a> {
         waits: trouble.map(|why| ("Submitting", why)),
         now: now(),
     }
+}
+
+/// A pod that has not begun, for virtual kubelets that would call it running because its containers wait.
+fn stateless(mut statuses: Statuses) -> Statuses {
+    if !statuses.init.iter().chain(&statuses.main).any(has_begun) {
+        statuses.main.iter_mut().for_each(|status| status.state = None);
+    }
+    statuses
 }
 
 fn has_begun(status: &ContainerStatus) -> bool {

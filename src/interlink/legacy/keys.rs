@@ -37,6 +37,8 @@ pub(super) enum Meaning {
     ErrorsOnly,
     /// What it says of itself; anything but empty or false is refused.
     Without(&'static str),
+    /// One of these values is what we do; anything else is refused.
+    Usual(&'static [&'static str], &'static str),
     /// True is what we do; false is refused.
     Always(&'static str),
     /// Of no use here.
@@ -50,7 +52,9 @@ const SLURM: &str = "is for Slurm; jobs go to HTCondor";
 const TSOCKS: &str =
     "jobs talk to us through HTCondor where they reach nothing else; no library is loaded into tools";
 const SCRIPT: &str = "no script is written here: what a job runs is data, and pods say it";
-const SINGULARITY: &str = "the worker's own apptainer or singularity is used, with our options; a pod asks for more in its annotations";
+const SINGULARITY: &str = "the worker's own apptainer or singularity runs the images, with our options";
+
+const RUNTIMES: &[&str] = &["singularity", "apptainer"];
 
 const fn key(name: &'static str, variable: &'static str, meaning: Meaning) -> Key {
     Key { name, variable: Some(variable), meaning }
@@ -98,11 +102,14 @@ pub(super) const KEYS: &[Key] = &[
     key("SqueuePath", "SQUEUEPATH", Foreign(SLURM)),
     key("SinfoPath", "SINFOPATH", Foreign(SLURM)),
     only("BashPath", Foreign("no shell is started here")),
-    only("ImagePrefix", Without("a plain image name is one of --image-registry, else of docker.io")),
-    only("SingularityPath", Without(SINGULARITY)),
+    only(
+        "ImagePrefix",
+        Usual(&["docker://"], "a plain image name is one of --image-registry, else of docker.io"),
+    ),
+    only("SingularityPath", Usual(RUNTIMES, SINGULARITY)),
     only("SingularityPrefix", Without(SINGULARITY)),
     only("SingularityDefaultOptions", Without(SINGULARITY)),
-    only("ContainerRuntime", Without(SINGULARITY)),
+    only("ContainerRuntime", Usual(RUNTIMES, SINGULARITY)),
     only("EnrootPath", Without(SINGULARITY)),
     only("EnrootPrefix", Without(SINGULARITY)),
     only("EnrootDefaultOptions", Without(SINGULARITY)),

@@ -134,6 +134,9 @@ fn row(part: &Part, place: Option<&Place>, moved: bool) -> Row {
                  certificates or an issuer, or --insecure-public"
             ),
         ),
+        (Asked::Port(_), Some(place @ Place::Unix(_))) => {
+            entry.row(Verdict::Ignored, format!("{place} is served instead"))
+        }
         (_, Some(place)) => entry.row(Verdict::Honoured, format!("{place} is served")),
         (_, None) => entry.row(Verdict::Ignored, "nothing is served there"),
     }

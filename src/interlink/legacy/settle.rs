@@ -154,6 +154,10 @@ fn plain(meaning: Meaning, entry: &Entry, settled: &mut Settled) -> Row {
             }
             entry.row(Verdict::Honoured, "what is logged, unless --log says otherwise")
         }
+        Meaning::Usual(usual, why) => {
+            let is_usual = text(&entry.value).is_some_and(|value| usual.contains(&value.as_str()));
+            entry.row(if is_usual { Verdict::Honoured } else { Verdict::Refused }, why)
+        }
         Meaning::Without(_) if yes == Some(false) => entry.row(Verdict::Honoured, "it is off"),
         Meaning::Without(why) => entry.row(Verdict::Refused, why),
         Meaning::Always(why) if yes == Some(false) => entry.row(Verdict::Refused, why),

@@ -1,6 +1,7 @@
 //! What we claim, as tests; each file has those of one subject.
 
 mod acting;
+mod callers;
 mod calling;
 mod capacity;
 mod committing;
@@ -18,6 +19,7 @@ mod outliving;
 mod outputs;
 mod receiving;
 mod reporting;
+mod standalone;
 mod submitting;
 mod transferring;
 mod window;
@@ -56,6 +58,7 @@ pub fn all() -> Vec<Trial> {
         crashes::all(),
         ending::all(),
         acting::all(),
+        callers::all(),
         calling::all(),
         capacity::all(),
         constraints::all(),
@@ -69,6 +72,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        standalone::all(),
         submitting::all(),
         transferring::all(),
         window::all(),
