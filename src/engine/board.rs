@@ -55,6 +55,8 @@ pub struct Entry {
     pub want: Want,
     /// When the wish to be gone was durable: only a question asked after it can prove it.
     pub gone_since: Option<Instant>,
+    /// Once it shall be gone, its folder and what is known of it stay until then.
+    pub lingers: Option<Instant>,
     /// Nothing of it is submitted before, epoch seconds.
     pub not_before: i64,
     /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
@@ -96,6 +98,8 @@ pub struct Job {
     pub intent: Option<i64>,
     /// How many submissions before it never got their files.
     pub unstaged: u32,
+    /// Whether the pool may start it only once; as its workload has it.
+    pub once: bool,
     /// The highest `NumShadowStarts` seen.
     pub starts: u32,
     /// What it last said of itself.
@@ -164,6 +168,7 @@ impl Job {
             progress,
             intent,
             unstaged: 0,
+            once: false,
             starts: 0,
             report: None,
             heard: None,
@@ -278,6 +283,7 @@ mod tests {
             workload: None,
             want: Want::Run,
             gone_since: None,
+            lingers: None,
             not_before: 0,
             unproven_since: None,
             waiting: waiting.to_vec(),

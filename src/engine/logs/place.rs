@@ -25,7 +25,9 @@ pub enum Place {
 /// Where the log of a container of an index is; an error when there is none and will be none.
 pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Place, LogError> {
     let entry = board.entries.get(uid).ok_or(LogError::UnknownWorkload)?;
-    let workload = entry.workload.as_ref().filter(|_| entry.want == Want::Run).ok_or(LogError::Deleted)?;
+    let is_home = || entry.jobs.get(&index).is_some_and(|job| job.home);
+    let is_there = entry.want == Want::Run || (entry.want == Want::Gone && is_home());
+    let workload = entry.workload.as_ref().filter(|_| is_there).ok_or(LogError::Deleted)?;
     if index >= workload.indices {
         return Err(LogError::NoIndex { index, indices: workload.indices });
     }

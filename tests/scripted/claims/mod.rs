@@ -2,6 +2,7 @@
 
 mod acting;
 mod calling;
+mod capacity;
 mod committing;
 mod constraints;
 mod crashes;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Trial> {
         ending::all(),
         acting::all(),
         calling::all(),
+        capacity::all(),
         constraints::all(),
         descriptions::all(),
         faults::all(),
