@@ -11,6 +11,7 @@ mod ending;
 mod faults;
 mod forgetting;
 mod inheriting;
+mod interlink;
 mod leaving;
 mod logs;
 mod looking;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Trial> {
         faults::all(),
         forgetting::all(),
         inheriting::all(),
+        interlink::all(),
         leaving::all(),
         logs::all(),
         outputs::all(),
