@@ -213,3 +213,45 @@ pub const EXPIRY_WARNED: Duration = Duration::from_secs(86_400);
 
 /// Clocks that differ by more make credentials seem expired, or not valid yet.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
+
+/// A pod that nobody brought is told as waiting for so long: virtual kubelets bring at most five a second,
+/// and ask for a pod before they have brought it.
+pub const UNKNOWN_WAITS: Duration = Duration::from_secs(300);
+
+/// A pod that nobody has asked for in so long, while others were asked for, was deleted by force while its
+/// virtual kubelet was away: nobody will say so.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(86_400);
+
+/// A request brings at most so much: a pod comes with its ConfigMaps and Secrets, whole.
+pub const BODY_MAX: usize = 16 << 20;
+
+/// Of a larger one so much is read and thrown away before it is refused: who is not answered publishes
+/// its own token.
+pub const BODY_DRAINED_MAX: usize = 64 << 20;
+
+/// Callers are other servers, and send what they have in one go.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A call that makes something durable is answered within this time, done or not: callers give up after
+/// two minutes.
+pub const TAKING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many answers show the init containers of a pod as waiting to a caller that does not know them yet;
+/// one would do, but it may be lost.
+pub const BARE_ANSWERS: u32 = 3;
+
+/// When nobody has asked for anything for so long, callers are away: virtual kubelets ping every 30 s.
+pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
+
+/// What was asked about a pod is remembered for so long at least.
+pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
+
+/// How often the InterLink door looks for pods that nobody asks for: at most, and at least.
+pub const KEEPER_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Those who follow the log of one container at the same time.
+pub const FOLLOWERS: usize = 16;
+
+/// A container has ended and its job goes on: its log is whole when nothing more has come for so long.
+/// A `condor_tail` that follows looks every 2 s, the first takes 4 to 6 s.
+pub const LOG_SETTLES: Duration = Duration::from_secs(15);

@@ -57,6 +57,10 @@ pub struct Metrics {
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
     pub reconcile_errors: Family<Kind, Counter>,
+    /// Calls of InterLink, by what became of them.
+    pub interlink_calls: Family<Kind, Counter>,
+    /// Pods of InterLink that were taken away though nobody asked for it, by reason.
+    pub interlink_removed: Family<Kind, Counter>,
     /// Calls that remove or release jobs, by result.
     pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
@@ -80,6 +84,8 @@ impl Default for Metrics {
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
+            interlink_calls: add(r, "interlink_calls", "Calls of InterLink, by what became of them"),
+            interlink_removed: add(r, "interlink_removed", "Pods taken away unasked, by reason"),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),

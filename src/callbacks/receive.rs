@@ -6,22 +6,21 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use cloudevents::binding::http::to_event;
 use cloudevents::{AttributesReader, Data, Event};
-use futures::StreamExt;
 use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER, Signature};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::report::Report;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 
 use super::State;
 use crate::engine::Taken;
 use crate::engine::keys::MasterKeys;
+use crate::http::body::{self, Limits};
 use crate::http::error::HttpError;
 use crate::limits::{EVENT_BODY_MAX, EVENT_DRAINED_MAX};
 
@@ -74,7 +73,13 @@ pub async fn probe(
 
 async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
     let headers = request.headers().clone();
-    let body = body(state, request).await?;
+    let limits = Limits {
+        what: "an event",
+        max: EVENT_BODY_MAX,
+        drained: EVENT_DRAINED_MAX,
+        patience: state.options.patience,
+    };
+    let body = body::read(request.into_body(), limits).await?;
     let signed = headers.contains_key(SIGNATURE_HEADER) || headers.contains_key(JOB_KEY_HEADER);
     if state.options.allow_unsigned && !signed {
         let data: Map<String, Value> = event(&headers, &body).and_then(|event| data(&event)).map_err(bad)?;
@@ -97,32 +102,6 @@ async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
         HttpError::Internal
     })?;
     Ok(Received::Report(taken))
-}
-
-/// The whole body, if it is not too large and comes in time.
-async fn body(state: &State, request: Request) -> Result<Bytes, HttpError> {
-    let slow = HttpError::TooSlow("the event did not arrive in time");
-    timeout(state.options.patience, read(request.into_body())).await.map_err(|_| slow)?
-}
-
-/// A body that is too large is read on for a while, so that its sender gets to read why it is refused,
-/// and not only that nobody listens any more.
-async fn read(body: Body) -> Result<Bytes, HttpError> {
-    let (mut kept, mut seen) = (Vec::new(), 0);
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| HttpError::BadRequest("the body did not arrive whole".to_owned()))?;
-        seen += chunk.len();
-        if seen <= EVENT_BODY_MAX {
-            kept.extend_from_slice(&chunk);
-        } else if seen > EVENT_DRAINED_MAX {
-            break;
-        }
-    }
-    if seen > EVENT_BODY_MAX {
-        return Err(HttpError::TooLarge(format!("an event has at most {} KiB", EVENT_BODY_MAX >> 10)));
-    }
-    Ok(kept.into())
 }
 
 fn bad(why: String) -> HttpError {

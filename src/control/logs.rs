@@ -50,7 +50,7 @@ pub(super) async fn logs(
         query;
     let uid = find(&engine, &door, &namespace, &name)?;
     let index = index.map_or_else(|| only_index(&engine, &uid), Ok)?;
-    let options = LogOptions { tail, since, timestamps, previous, follow };
+    let options = LogOptions { tail, since, timestamps, limit_bytes: None, previous, follow };
     let pieces = engine.logs(Wanted { uid, index, container, options });
     let frames = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(frame(piece).encode())));
     Ok(Body::from_stream(frames))

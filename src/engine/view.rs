@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use htc_core::workload::Workload;
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::Progress;
 use htc_core::workload::report::Report;
@@ -18,6 +19,10 @@ const WORK: &str = "work";
 /// A workload at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
+    /// Which door wishes.
+    pub door: String,
+    /// What shall run; none in a tombstone.
+    pub workload: Option<Arc<Workload>>,
     /// What is wished of it; a tombstone says that nothing is left.
     pub want: Want,
     /// How many indices it has; none in a tombstone.
@@ -56,6 +61,8 @@ pub struct JobView {
     pub starts: u32,
     /// What it last said of itself.
     pub report: Option<Arc<Report>>,
+    /// Whether its end has been made known outside.
+    pub published: bool,
 }
 
 impl Engine {
@@ -68,8 +75,11 @@ impl Engine {
             progress: job.progress.clone(),
             starts: job.starts,
             report: job.report.clone(),
+            published: job.published,
         };
         Some(View {
+            door: entry.door.clone(),
+            workload: entry.workload.clone(),
             want: entry.want,
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),

@@ -35,9 +35,17 @@ fn the_status_says_where_the_outputs_are_and_when_they_were_removed() {
 
 fn view(progress: Vec<Progress>, waiting: u64) -> View {
     let jobs = progress.into_iter().enumerate();
-    let jobs =
-        jobs.map(|(n, progress)| JobView { index: n as u32, progress, starts: 0, report: None }).collect();
+    let job = |(n, progress): (usize, Progress)| JobView {
+        index: n as u32,
+        progress,
+        starts: 0,
+        report: None,
+        published: false,
+    };
+    let jobs = jobs.map(job).collect();
     View {
+        door: "htcjob".to_owned(),
+        workload: None,
         want: Want::Run,
         indices: 0,
         waiting,

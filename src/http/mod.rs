@@ -1,5 +1,6 @@
 //! Listeners: an axum router on a TCP address or a unix socket, until we are asked to stop.
 
+pub mod body;
 pub mod error;
 pub mod guests;
 

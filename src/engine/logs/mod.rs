@@ -41,6 +41,8 @@ pub struct LogOptions {
     pub since: Option<Timestamp>,
     /// Each line with its time.
     pub timestamps: bool,
+    /// At most so many bytes, as they are printed; they may end within a line.
+    pub limit_bytes: Option<u64>,
     /// The log of the container's run before this one.
     pub previous: bool,
     /// Also what will be written, until the job has ended.

@@ -59,7 +59,7 @@ pub struct Printer {
 impl Printer {
     /// For what these options want of each record.
     pub fn new(options: &LogOptions) -> Printer {
-        let LogOptions { tail: _, since, timestamps, previous: _, follow: _ } = options;
+        let LogOptions { tail: _, since, timestamps, limit_bytes: _, previous: _, follow: _ } = options;
         Printer { since: *since, timestamps: *timestamps, open: Vec::new(), at_line_start: true }
     }
 
