@@ -1,6 +1,7 @@
 //! Pods through the InterLink endpoint, on the real pool: what a virtual kubelet that brings them comes to
 //! see. What the in-job program does with each field is told by its own tests, with the same fixtures.
 
+mod capacity;
 mod ends;
 mod eviction;
 mod files;

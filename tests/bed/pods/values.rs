@@ -7,7 +7,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{create, create_with, until_log, with_endpoint};
 use crate::client::pods::{container, pod};
@@ -16,8 +15,9 @@ use crate::harness::{Bed, until};
 #[path = "../../../sender/tests/it/trouble.rs"]
 pub mod trouble;
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// As `base64 -w 0` writes it.
+fn encoded(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn seventeen_kinds_of_quoting_and_the_longest_value_arrive() {
         assert_eq!(values.len(), 17);
         // The name, `=` and the value together.
         values.push("x".repeat(trouble::LONGEST - "V17=".len()));
-        let said = r#"printf %s "$1" | sha256sum | cut -d ' ' -f 1"#;
+        let said = r#"printf %s "$1" | base64 -w 0; echo"#;
         let script = format!(
             "say() {{ {said}; }}\n\
              for n in $(seq 0 {}); do eval \"say \\\"\\$V$n\\\"\"; done\n\
@@ -42,7 +42,7 @@ async fn seventeen_kinds_of_quoting_and_the_longest_value_arrive() {
         main["env"] = values.iter().enumerate().map(variable).collect::<Value>();
         let uid = create(kubelet, &pod("values", &[], &[main])).await;
         kubelet.until_phase(&uid, "Succeeded").await;
-        let lines: Vec<String> = values.iter().chain(&words).map(|v| digest(v.as_bytes()) + "\n").collect();
+        let lines: Vec<String> = values.iter().chain(&words).map(|v| encoded(v) + "\n").collect();
         until_log(kubelet, &uid, "main", &lines.concat()).await;
     })
     .await;
@@ -56,7 +56,7 @@ async fn files_of_volumes_have_their_bytes_and_modes() {
         let text = "[main]\r\nname = \"x\"\n\ttabs\t= yes\n no newline at the end";
         let blob: Vec<u8> = (0..=255).collect();
         let show = "cd /all; for f in maps/run.sh maps/blob.bin maps/deep/settings secrets/password projected/token;\n\
-                    do echo \"$f $(stat -L -c %a $f) $(sha256sum < $f | cut -d ' ' -f 1)\"; done\n\
+                    do echo \"$f $(stat -L -c %a $f) $(base64 -w 0 < $f)\"; done\n\
                     maps/run.sh you; touch maps/x 2> /dev/null || echo refused";
         let mut main = container("main", "busybox", &["sh", "-c", show]);
         main["volumeMounts"] = json!([
@@ -76,16 +76,16 @@ async fn files_of_volumes_have_their_bytes_and_modes() {
         ]);
         let config = json!({
             "metadata": { "name": "app", "namespace": "default" },
-            "data": { "run.sh": script, "settings.ini": text }, "binaryData": { "blob": STANDARD.encode(&blob) },
+            "data": { "run.sh": script, "settings.ini": text }, "binaryData": { "blob": encoded(&blob) },
         });
         let secret = json!({
             "metadata": { "name": "app", "namespace": "default" },
-            "data": { "password": STANDARD.encode("p@ss'word\"$HOME\n") },
+            "data": { "password": encoded("p@ss'word\"$HOME\n") },
         });
         let projected = json!({ "metadata": { "name": "projected" }, "data": { "token": "a.b.c\n" } });
         let uid = create_with(kubelet, &pod, [json!([config]), json!([secret]), json!([projected])]).await;
         kubelet.until_phase(&uid, "Succeeded").await;
-        let line = |name: &str, mode: &str, bytes: &[u8]| format!("{name} {mode} {}\n", digest(bytes));
+        let line = |name: &str, mode: &str, bytes: &[u8]| format!("{name} {mode} {}\n", encoded(bytes));
         let expected = [
             line("maps/run.sh", "755", script.as_bytes()),
             line("maps/blob.bin", "640", &blob),
