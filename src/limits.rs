@@ -143,6 +143,61 @@ pub const CONNECTIONS: usize = 512;
 /// A connection from which nothing has come for so long is closed; longer than an answer takes.
 pub const SILENCE: Duration = Duration::from_secs(60);
 
+/// Connections of InterLink callers on one listener: a virtual kubelet with TLS opens one for each question
+/// and leaves it open. Less where a process gets fewer file descriptors.
+pub const CALLERS: usize = 4_096;
+
+/// File descriptors that are left to everything else: store, tools, logs.
+pub const DESCRIPTORS_KEPT: usize = 512;
+
+/// An InterLink caller's connection without a question is closed after this time: longer than a virtual
+/// kubelet's pause between two pings, so that it keeps its connection.
+pub const CALLER_SILENCE: Duration = Duration::from_secs(75);
+
+/// How often a connection that found the room full of those who are being answered looks again.
+pub const ROOM_LOOK: Duration = Duration::from_secs(1);
+
+/// After so much silence the system asks whether the other side of a connection is still there, and so
+/// often: whoever follows a silent log may have gone without a word.
+pub const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
+
+/// A TLS handshake is a few messages.
+pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The body of a call that is refused is read and thrown away up to this size, which is the largest that a
+/// call may have, so that the refusal is read: a caller that gets no answer shows its token to others.
+pub const REFUSED_DRAINED_MAX: usize = 16 << 20;
+
+/// A refused call is told in the log at most once in this time.
+pub const REFUSAL_TOLD: Duration = Duration::from_secs(60);
+
+/// An issuer's keys are asked for again after this time.
+pub const ISSUER_KEYS_KEPT: Duration = Duration::from_secs(3_600);
+
+/// A token with an unknown key makes us ask the issuer again, at most once in this time.
+pub const ISSUER_GAP: Duration = Duration::from_secs(30);
+
+/// An issuer that does not answer in this time is not waited for.
+pub const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of an issuer's answer so many bytes are read.
+pub const ISSUER_ANSWER_MAX: usize = 1 << 20;
+
+/// What the API server said of a token is believed for so long: every question brings the token.
+pub const REVIEW_KEPT: Duration = Duration::from_secs(60);
+
+/// So many tokens are remembered; beyond that all are forgotten.
+pub const REVIEWS_KEPT: usize = 1_000;
+
+/// The copies of logs in DataRootFolder are removed after so long.
+pub const RUN_FILES_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// How often they are looked through.
+pub const RUN_FILES_LOOK: Duration = Duration::from_secs(3_600);
+
+/// A copy of a log has at most so many bytes; a log that is larger begins anew at 50 MiB.
+pub const RUN_FILE_MAX: usize = 64 << 20;
+
 /// Status writes per object: at most one in this time.
 pub const STATUS_GAP: Duration = Duration::from_secs(1);
 

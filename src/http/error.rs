@@ -26,6 +26,8 @@ pub enum HttpError {
     Internal,
     /// 503: try again a little later.
     NotReady(&'static str),
+    /// 503: it takes a person to mend it.
+    Unavailable(String),
 }
 
 impl IntoResponse for HttpError {
@@ -43,6 +45,7 @@ impl IntoResponse for HttpError {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "something failed here; see the operator's log".to_owned(),
             ),
+            HttpError::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
             HttpError::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
         };
         (status, sentence + "\n").into_response()

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::timeout;
 
 use super::words::{Brought, CreateStruct, one_or_many};
-use super::{DOOR, Door, annotations, body, jid, job_script, refused};
+use super::{DOOR, Door, annotations, body, dummy, jid, job_script, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
 use crate::http::error::HttpError;
 use crate::limits::TAKING_PATIENCE;
@@ -164,6 +164,9 @@ fn translated(
     notes.extend(more);
     if !script.trim().is_empty() {
         job_script::replace(&mut workload, script, door.settings.job_scripts)?;
+    }
+    if door.settings.dummy_job {
+        dummy::replace(&mut workload);
     }
     Ok(wish(named, workload, Vec::new()))
 }

@@ -5,14 +5,18 @@
 mod annotations;
 mod cache;
 mod create;
+pub mod credential;
 mod delete;
+mod dummy;
 mod followers;
 mod heard;
 mod job_script;
 mod keeper;
+pub mod legacy;
 mod logs;
 mod ping;
 mod refused;
+pub mod run_files;
 mod status;
 mod system_info;
 mod turns;
@@ -20,6 +24,7 @@ mod version;
 pub mod words;
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +64,10 @@ pub struct Settings {
     pub orphan_after: Duration,
     /// Whether a `jobScript` that comes with a pod is run in the place of its containers.
     pub job_scripts: bool,
+    /// Whether a sleep runs in the place of each pod's containers.
+    pub dummy_job: bool,
+    /// The proxy or token whose end makes the ping fail, if any does.
+    pub credential: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -68,6 +77,8 @@ impl Default for Settings {
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
             job_scripts: false,
+            dummy_job: false,
+            credential: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `/pinglink`, and `/status` without pods: that we are here, and what the pool has. It is answered well
 //! as long as this process lives: a node whose ping fails loses its pods after five minutes, and what is
-//! wrong with the pool would end all of them.
+//! wrong with the pool would end all of them. Only a site that asks for it is told of its credential so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,26 +9,32 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 
-use super::Door;
+use jiff::Timestamp;
+
 use super::words::{Accelerator, PingResponse, Resources};
+use super::{Door, credential};
 use crate::engine::Capacity;
+use crate::http::error::HttpError;
 use crate::pod::resources::gpu_resource;
 
-pub(super) async fn ping(State(door): State<Arc<Door>>) -> Json<PingResponse> {
-    Json(answer(&door))
+pub(super) async fn ping(State(door): State<Arc<Door>>) -> Result<Json<PingResponse>, HttpError> {
+    answer(&door).map(Json)
 }
 
 /// The answer to a ping.
-pub fn answer(door: &Door) -> PingResponse {
+pub fn answer(door: &Door) -> Result<PingResponse, HttpError> {
     door.count("ping");
     door.heard.call(Instant::now());
+    if let Some(file) = &door.settings.credential {
+        credential::check(file, Timestamp::now()).map_err(HttpError::Unavailable)?;
+    }
     let message = door.trouble().unwrap_or_else(|| "the pool answers".to_owned());
-    PingResponse {
+    Ok(PingResponse {
         status: "healthy".to_owned(),
         message,
         resources: door.resources().unwrap_or_default(),
         taints: Vec::new(),
-    }
+    })
 }
 
 impl Door {
@@ -67,8 +73,6 @@ fn resources(capacity: &Capacity) -> Resources {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
     #[test]

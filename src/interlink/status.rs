@@ -29,7 +29,7 @@ pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> R
     let body = body(request).await?;
     let pods: Vec<Asked> = one_or_many(&body)?;
     if pods.is_empty() {
-        return Ok(Json(ping::answer(&door)).into_response());
+        return Ok(Json(ping::answer(&door)?).into_response());
     }
     door.count("status");
     let now = Instant::now();
