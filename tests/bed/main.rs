@@ -5,6 +5,9 @@
 //! Each test has an operator, an instance id, a namespace and a folder of its own (see [`harness`]).
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../interlink/client/mod.rs"]
+mod client;
 mod harness;
 
 mod alone;
@@ -27,6 +30,7 @@ mod names;
 mod options;
 mod outage;
 mod outputs;
+mod pods;
 mod process;
 mod reports;
 mod requests;
