@@ -28,7 +28,7 @@ use crate::engine::files::make_folder;
 use crate::engine::keys::MasterKeys;
 use crate::engine::{Engine, Options};
 use crate::htcjob::{DoorState, Site};
-use crate::limits::SHUTDOWN_PATIENCE;
+use crate::limits::{CONNECTIONS, SHUTDOWN_PATIENCE};
 use crate::metrics::Metrics;
 use crate::{callbacks, control, htcjob, http};
 
@@ -59,9 +59,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => cluster_id(&client).await?,
     };
     tracing::info!(instance, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "starting");
-    let engine =
-        Engine::open(options(&settings, instance)?, pool(&settings.pool), keys.clone(), metrics.clone());
-    let engine = engine.await?;
+    let polls = polls(&settings.events);
+    let options = options(&settings, instance, polls)?;
+    let engine = Engine::open(options, pool(&settings.pool), keys.clone(), metrics.clone()).await?;
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let (doors, stop_doors) = (TaskTracker::new(), CancellationToken::new());
@@ -71,7 +71,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ..callbacks::Options::default()
     };
     let router = callbacks::router(engine.clone(), keys, metrics.clone(), receiving);
-    http::serve_tcp("reports", settings.events.events_listen, router, &doors, &stop_doors).await?;
+    let (address, room) = (settings.events.events_listen, CONNECTIONS + polls);
+    http::serve_many("reports", address, room, router, &doors, &stop_doors).await?;
     let router = health(engine.clone(), door.clone(), metrics);
     http::serve_tcp("health", settings.health_listen, router, &doors, &stop_doors).await?;
     http::serve_unix(&control::socket(data), control::router(engine.clone()), &doors, &stop_doors)?;
@@ -85,6 +86,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         () = broken.cancelled() => {}
     }
     tracing::info!("stopping: first the doors close, then the workers end");
+    engine.close_polls();
     for (tasks, stop) in [(doors, stop_doors), (tasks, stop)] {
         stop.cancel();
         tasks.close();
@@ -115,7 +117,7 @@ fn site(settings: &Settings) -> Site {
 }
 
 /// The engine's options, once the instance id is known.
-fn options(settings: &Settings, instance: String) -> anyhow::Result<Options> {
+fn options(settings: &Settings, instance: String, polls: usize) -> anyhow::Result<Options> {
     let data = settings.data.data_dir.canonicalize()?;
     ensure!(
         data.to_str().is_some_and(is_good_folder),
@@ -128,6 +130,7 @@ fn options(settings: &Settings, instance: String) -> anyhow::Result<Options> {
         data,
         sender: sender(settings)?,
         route: route(&settings.events)?,
+        polls,
         images: image_settings(&settings.images),
         poll: Duration::from_secs_f64(settings.pool.poll_seconds.clamp(0.1, 3600.0)),
         lost_after: Duration::from_secs_f64(settings.pool.lost_after_seconds.max(0.0)),
@@ -145,10 +148,27 @@ pub(super) fn sender(settings: &Settings) -> anyhow::Result<PathBuf> {
     sender.canonicalize().with_context(missing)
 }
 
+/// How many polls there is room for.
+fn polls(settings: &EventsSettings) -> usize {
+    let wanted = settings.max_polls as usize;
+    let polls = http::room::make_room(wanted);
+    if polls < wanted {
+        tracing::warn!(polls, wanted, "fewer jobs can wait to be asked for their logs than --max-polls says: \
+                       the limit of open files is too low (ulimit -n)");
+    }
+    polls
+}
+
 /// The way from jobs to us.
 pub(super) fn route(settings: &EventsSettings) -> anyhow::Result<Option<Route>> {
-    let EventsSettings { events_listen: _, events_url, events_source, events_ca, allow_unsigned_events: _ } =
-        settings;
+    let EventsSettings {
+        events_listen: _,
+        events_url,
+        events_source,
+        events_ca,
+        max_polls: _,
+        allow_unsigned_events: _,
+    } = settings;
     let read = |path: &PathBuf| {
         std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
     };

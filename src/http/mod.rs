@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod guests;
+pub mod room;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,13 +47,25 @@ pub async fn serve_tcp(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<SocketAddr, ListenError> {
+    serve_many(what, address, CONNECTIONS, router, tasks, stop).await
+}
+
+/// Serves so many connections at a time on a TCP address; gives the address, which tells the port when 0 was asked for.
+pub async fn serve_many(
+    what: &'static str,
+    address: SocketAddr,
+    room: usize,
+    router: Router,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<SocketAddr, ListenError> {
     let failed = |source| ListenError::Tcp { what, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "listening for {what}");
     let stop = stop.clone();
     tasks.spawn(async move {
-        let listener = Guests::new(listener, CONNECTIONS, SILENCE);
+        let listener = Guests::new(listener, room, SILENCE);
         let service = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(why) = service.await {
             tracing::error!(%why, "the listener for {what} has ended");

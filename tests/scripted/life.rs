@@ -36,6 +36,7 @@ pub fn options(data: &Path) -> Options {
         data: data.to_owned(),
         sender: "/bin/true".into(),
         route: None,
+        polls: 100,
         poll: Duration::from_millis(100),
         lost_after: Duration::from_secs(1),
         max_jobs_per_submission: 200,

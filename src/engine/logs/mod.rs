@@ -1,6 +1,8 @@
 //! The one log reader. A log is read where it is: with the job while it runs, from the job's folder
 //! once it is home; a reader that follows goes from the one to the other without losing a byte.
 
+mod from_file;
+mod from_poll;
 pub mod mirror;
 mod place;
 mod reader;
@@ -41,6 +43,8 @@ pub struct LogOptions {
     pub since: Option<Timestamp>,
     /// Each line with its time.
     pub timestamps: bool,
+    /// At most so many bytes, as they are printed; they may end within a line.
+    pub limit_bytes: Option<u64>,
     /// The log of the container's run before this one.
     pub previous: bool,
     /// Also what will be written, until the job has ended.
