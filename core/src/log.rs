@@ -46,11 +46,7 @@ pub fn ends_line(record: &[u8]) -> bool {
 
 /// Where the last `lines` lines of the first `end` bytes begin; `read` fills a buffer from an offset. A
 /// line may have several records, and the last one may not have ended yet.
-pub fn tail_start(
-    end: u64,
-    lines: u64,
-    read: impl Fn(&mut [u8], u64) -> io::Result<()>,
-) -> io::Result<u64> {
+pub fn tail_start(end: u64, lines: u64, read: impl Fn(&mut [u8], u64) -> io::Result<()>) -> io::Result<u64> {
     if lines == 0 {
         return Ok(end);
     }

@@ -59,5 +59,9 @@ pub fn authenticate(keys: &MasterKeys, headers: &HeaderMap, body: &[u8]) -> Resu
     let wrong = HttpError::Unauthorized("the signature is not that of this job");
     let master = keys.get(&signature.key_id).ok_or(wrong.clone())?;
     let secret = events::job_key(master, &key);
-    if signature.is_of(&secret, body) { Ok(Signer { key, key_id: signature.key_id, secret }) } else { Err(wrong) }
+    if signature.is_of(&secret, body) {
+        Ok(Signer { key, key_id: signature.key_id, secret })
+    } else {
+        Err(wrong)
+    }
 }

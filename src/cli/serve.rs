@@ -153,8 +153,12 @@ fn polls(settings: &EventsSettings) -> usize {
     let wanted = settings.max_polls as usize;
     let polls = http::room::make_room(wanted);
     if polls < wanted {
-        tracing::warn!(polls, wanted, "fewer jobs can wait to be asked for their logs than --max-polls says: \
-                       the limit of open files is too low (ulimit -n)");
+        tracing::warn!(
+            polls,
+            wanted,
+            "fewer jobs can wait to be asked for their logs than --max-polls says: \
+                       the limit of open files is too low (ulimit -n)"
+        );
     }
     polls
 }

@@ -55,7 +55,8 @@ impl IntoResponse for HttpError {
             HttpError::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
             HttpError::Busy { later } => {
                 let head = [(RETRY_AFTER, later.as_secs().to_string()), (CONNECTION, "close".to_owned())];
-                return (StatusCode::SERVICE_UNAVAILABLE, head, "there is no room just now\n").into_response();
+                return (StatusCode::SERVICE_UNAVAILABLE, head, "there is no room just now\n")
+                    .into_response();
             }
         };
         (status, sentence + "\n").into_response()

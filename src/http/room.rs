@@ -38,7 +38,13 @@ mod tests {
 
     #[test]
     fn what_is_held_leaves_room_for_all_else() {
-        let cases = [(4_096, usize::MAX, 4_096), (4_096, 5_120, 4_096), (4_096, 2_048, 1_024), (4_096, 1_024, 128), (0, 1_024, 0)];
+        let cases = [
+            (4_096, usize::MAX, 4_096),
+            (4_096, 5_120, 4_096),
+            (4_096, 2_048, 1_024),
+            (4_096, 1_024, 128),
+            (0, 1_024, 0),
+        ];
         for (wanted, descriptors, expected) in cases {
             assert_eq!(room(wanted, descriptors), expected, "{wanted} with {descriptors}");
         }
