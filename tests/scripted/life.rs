@@ -144,6 +144,11 @@ impl Life {
         self.engine.gone(&uid(name), DOOR).await.unwrap_or_else(|why| panic!("{why}"));
     }
 
+    /// Its metrics.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
     /// A metric's value, with its labels as in the text; 0 when it is not there.
     pub fn metric(&self, name: &str) -> u64 {
         let text = self.metrics.text();

@@ -129,6 +129,8 @@ impl Reader<'_> {
 
     /// Through the job's poll, if it has one; else by a tool.
     async fn at_worker(&mut self, key: &JobKey, id: JobId) -> Result<Passage, Stop> {
+        let inner = self.inner.clone();
+        let _interest = inner.polls.interest(key);
         if self.may_ask() {
             let awaited = self.awaited.replace(key.clone()).is_some_and(|awaited| awaited == *key);
             if self.is_asking(key) || (!awaited && self.inner.is_asking(key).await) {

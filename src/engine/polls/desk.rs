@@ -39,6 +39,8 @@ struct Desk {
     held: usize,
     /// When the last one was let go.
     seen: Option<Instant>,
+    /// Those who read its log now, in whatever way.
+    readers: usize,
     bell: Arc<Notify>,
     questions: Vec<Weak<Question>>,
 }
@@ -58,10 +60,13 @@ pub enum Look {
     News(Vec<Ask>),
     /// Nothing new.
     Nothing {
-        /// But something that it knows of.
+        /// But somebody wants something.
         wanted: bool,
     },
 }
+
+/// Somebody who reads the log of a job.
+pub struct Interest<'a>(&'a Polls, JobKey);
 
 /// A poll that is being looked after.
 pub struct Held<'a> {
@@ -122,7 +127,7 @@ impl Polls {
         };
         let asks = desk.asks();
         match asks.iter().all(|ask| poll.open.contains(&ask.id)) {
-            true => Look::Nothing { wanted: !asks.is_empty() },
+            true => Look::Nothing { wanted: desk.readers > 0 },
             false => Look::News(asks),
         }
     }
@@ -141,6 +146,12 @@ impl Polls {
     /// Whether a job can be asked.
     pub fn is_present(&self, key: &JobKey) -> bool {
         self.desks().get(key).is_some_and(Desk::is_present)
+    }
+
+    /// Somebody reads the log of a job, as long as this is kept: its polls find a place.
+    pub fn interest(&self, key: &JobKey) -> Interest<'_> {
+        self.desks().entry(key.clone()).or_default().readers += 1;
+        Interest(self, key.clone())
     }
 
     /// A question to a job.
@@ -181,7 +192,7 @@ impl Polls {
     pub fn forget(&self, keys: &[JobKey]) {
         let mut desks = self.desks();
         for key in keys {
-            if desks.get(key).is_some_and(|desk| desk.held == 0) {
+            if desks.get(key).is_some_and(|desk| desk.held == 0 && desk.readers == 0) {
                 desks.remove(key);
             }
         }
@@ -220,6 +231,14 @@ impl Held<'_> {
     /// It is not held: the job will not come again soon.
     pub fn refuse(mut self) {
         self.refused = true;
+    }
+}
+
+impl Drop for Interest<'_> {
+    fn drop(&mut self) {
+        if let Some(desk) = self.0.desks().get_mut(&self.1) {
+            desk.readers -= 1;
+        }
     }
 }
 

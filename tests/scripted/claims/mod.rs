@@ -15,6 +15,7 @@ mod logs;
 mod looking;
 mod outliving;
 mod outputs;
+mod polling;
 mod receiving;
 mod reporting;
 mod submitting;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Trial> {
         leaving::all(),
         logs::all(),
         outputs::all(),
+        polling::all(),
         looking::all(),
         receiving::all(),
         reporting::all(),
