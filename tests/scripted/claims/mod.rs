@@ -17,6 +17,7 @@ mod logs;
 mod looking;
 mod outliving;
 mod outputs;
+mod polling;
 mod receiving;
 mod reporting;
 mod submitting;
@@ -68,6 +69,7 @@ pub fn all() -> Vec<Trial> {
         leaving::all(),
         logs::all(),
         outputs::all(),
+        polling::all(),
         looking::all(),
         receiving::all(),
         reporting::all(),
