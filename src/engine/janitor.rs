@@ -1,5 +1,6 @@
-//! The janitor: removes the outputs of ended workloads when their time is over. They are kept as long
-//! as their workload is wished, and no longer than the settings say after its end.
+//! The janitor: removes the outputs of ended workloads when their time is over, and what is no
+//! longer needed of jobs that are no more. Outputs are kept as long as their workload is wished, and no
+//! longer than the settings say after its end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ pub async fn work(inner: Arc<Inner>) {
             }
         }
         inner.measure();
+        inner.forget_polls();
         sleep(rest).await;
     }
 }

@@ -47,8 +47,9 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let count = |is: fn(&Progress) -> bool| view.jobs.iter().filter(|job| is(&job.progress)).count() as i64;
     let held = count(|p| matches!(p, Progress::Held { .. }));
     let running = count(|p| matches!(p, Progress::Running { .. } | Progress::Suspended { .. }));
-    let submitting = count(|p| matches!(p, Progress::Submitting { .. }));
-    let committed = view.jobs.len() as i64 - submitting;
+    // What is being handed over is no news yet: a status less to write.
+    let taken = || view.jobs.iter().filter(|job| !matches!(job.progress, Progress::Submitting { .. }));
+    let committed = taken().count() as i64;
     let phase = match () {
         () if deleting => Phase::Deleting,
         () if active == 0 && failed > 0 => Phase::Failed,
@@ -58,7 +59,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         () if committed > 0 => Phase::Submitted,
         () => Phase::Pending,
     };
-    let ids: Vec<JobId> = view.jobs.iter().filter_map(|job| job.progress.job()).collect();
+    let ids: Vec<JobId> = taken().filter_map(|job| job.progress.job()).collect();
     let listed: Vec<String> = ids.iter().take(JOB_IDS_LISTED).map(JobId::to_string).collect();
     let holds = holds::list(view);
     let (reason, message) =
@@ -90,7 +91,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         completions: Some(format!("{succeeded}/{indices}")),
         completed_indexes: intervals(of(true)),
         failed_indexes: intervals(of(false)),
-        attempts: Some(view.jobs.len() as i64),
+        attempts: Some(committed),
         conditions: conditions.into_iter().map(|c| condition(c, generation, now, old)).collect(),
         observed_generation: generation,
         start_time: Some(old.start_time.clone().unwrap_or(Time(now))),

@@ -61,6 +61,14 @@ fn of(view: &View, indices: u32) -> HTCJobStatus {
     status(subject, view, &HTCJobStatus::default())
 }
 
+#[test]
+fn a_copy_that_is_being_handed_over_changes_nothing_yet() {
+    let waits = of(&view(vec![], 1), 1);
+    for job in [None, Some(id(0))] {
+        assert_eq!(of(&view(vec![Progress::Submitting { job }], 0), 1), waits);
+    }
+}
+
 fn holds(status: &HTCJobStatus, kind: &str) -> Option<bool> {
     status.conditions.iter().find(|c| c.type_ == kind).map(|c| c.status == "True")
 }

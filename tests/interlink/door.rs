@@ -43,6 +43,7 @@ impl Door {
     /// One that does not run yet.
     pub fn closed(arguments: &[&str]) -> Door {
         let scripted = Scripted::new();
+        scripted.change(|state| state.slots = slots());
         let tools = scripted.path().join("tools");
         fs::create_dir(&tools).unwrap();
         // The program hands its tools only the variables that HTCondor knows.
@@ -184,12 +185,13 @@ impl Door {
         self.scripted.committed().into_iter().map(uid).collect()
     }
 
-    /// Waits until a pod's job is in the queue; gives its key.
+    /// Waits until a pod's job is in the queue with its files; gives its key.
     pub async fn until_queued(&self, uid: &str) -> String {
         self.until("the job is queued", || {
-            let keys = self.scripted.jobs().into_iter();
-            let mut keys = keys.filter_map(|ad| ad.get("HTCOperatorKey")?.as_str().map(str::to_owned));
-            keys.find(|key| key.starts_with(uid))
+            let ads = self.scripted.jobs();
+            let ad = ads.iter().find(|ad| job::text(ad, "HTCOperatorUid") == uid)?;
+            let has_files = ad.contains_key("StageInFinish") && ad["JobStatus"] != 5;
+            has_files.then(|| job::text(ad, job::KEY).to_owned())
         })
         .await
     }
@@ -250,6 +252,16 @@ impl Drop for Door {
             assert!(!log.contains("panicked at"), "it panicked:\n{log}");
         }
     }
+}
+
+/// What the pool has.
+fn slots() -> Vec<Ad> {
+    let slots = json!([
+        { "Name": "slot1@a", "TotalSlotCpus": 40, "TotalSlotMemory": 65_536, "TotalSlotGPUs": 0 },
+        { "Name": "slot1@b", "TotalSlotCpus": 8, "TotalSlotMemory": 1_024, "TotalSlotGPUs": 2,
+          "GPUs_DeviceName": "NVIDIA A100-PCIE-40GB" },
+    ]);
+    serde_json::from_value(slots).unwrap()
 }
 
 /// The key that signs reports.

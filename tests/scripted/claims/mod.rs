@@ -1,6 +1,7 @@
 //! What we claim, as tests; each file has those of one subject.
 
 mod acting;
+mod callers;
 mod calling;
 mod capacity;
 mod committing;
@@ -17,8 +18,10 @@ mod logs;
 mod looking;
 mod outliving;
 mod outputs;
+mod polling;
 mod receiving;
 mod reporting;
+mod standalone;
 mod submitting;
 mod transferring;
 mod window;
@@ -57,6 +60,7 @@ pub fn all() -> Vec<Trial> {
         crashes::all(),
         ending::all(),
         acting::all(),
+        callers::all(),
         calling::all(),
         capacity::all(),
         constraints::all(),
@@ -68,9 +72,11 @@ pub fn all() -> Vec<Trial> {
         leaving::all(),
         logs::all(),
         outputs::all(),
+        polling::all(),
         looking::all(),
         receiving::all(),
         reporting::all(),
+        standalone::all(),
         submitting::all(),
         transferring::all(),
         window::all(),
