@@ -209,7 +209,7 @@ impl Issuer {
             claims[name] = value.clone();
         }
         let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::ES256) };
-        let key = EncodingKey::from_ec_pem(self.key.serialize_pem().as_bytes()).unwrap();
+        let key = EncodingKey::from_ec_der(&self.key.serialize_der());
         encode(&header, &claims, &key).unwrap()
     }
 }

@@ -171,8 +171,8 @@ async fn the_recipe_of_0_6_from_ping_to_delete() {
         })
         .await;
     let key = format!("{UID}/0/0/0");
-    let record = |text: &str| format!("{:020}.000000000 O {text}\n", 1_800_000_000);
-    drop(record);
+    let record = |second, text: &str| format!("2026-01-01T00:00:0{second}.000000000Z stdout F {text}\n");
+    endpoint.scripted.write(&key, "log.busybox", &(record(1, "one") + &record(2, "two")));
     endpoint.scripted.finish_jobs(crate::pool::Ending::code(0));
     let state = |answer: &Value| answer[0]["containers"][0]["state"].clone();
     let mut last = Value::Null;
@@ -187,7 +187,7 @@ async fn the_recipe_of_0_6_from_ping_to_delete() {
     let run = endpoint.path(&format!("work/.interlink/default-{UID}/run-busybox.out"));
     endpoint.eventually("the log is copied", |_| run.exists()).await;
     let text = fs::read_to_string(&run).unwrap();
-    assert_eq!(text, format!("{key}\n"), "the log's text, without the time of each line");
+    assert_eq!(text, "one\ntwo\n", "the log's text, without the time of each line");
 
     // Written once: not again by the next life.
     let written = fs::metadata(&run).unwrap().ino();
