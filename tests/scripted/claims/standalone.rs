@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::callers::{Authority, Tls, with_certificate};
 use crate::endpoint::{Caller, Endpoint, free_port};
 use crate::tools::state::State;
 
@@ -14,6 +15,7 @@ super::claims![
     the_first_sidecar_with_its_file_and_variables,
     the_plugin_of_0_5_with_a_token,
     the_recipe_of_0_6_from_ping_to_delete,
+    the_api_server_of_0_6_with_tls_and_its_plugins_port,
     without_any_flag_a_socket_for_us_alone,
     the_identity_outlives_the_data_folder,
     a_dummy_job_sleeps_in_the_place_of_the_containers,
@@ -312,5 +314,32 @@ async fn an_expired_token_fails_the_ping_only_where_a_setting_says_so() {
     assert_eq!(Caller::default().call("POST", &url, "").await.unwrap().0, 200);
     fs::remove_file(&token).unwrap();
     assert_eq!(Caller::default().call("POST", &url, "").await.unwrap().0, 503);
+    endpoint.end().await;
+}
+
+async fn the_api_server_of_0_6_with_tls_and_its_plugins_port() {
+    let mut endpoint = Endpoint::new();
+    let (tls, clients) = (Tls::new(&endpoint), Authority::new());
+    let ca = endpoint.write("etc/clients.crt", &clients.pem());
+    let [certificate, key] = &tls.files;
+    let (interlink, sidecar) = (free_port(), free_port());
+    endpoint.write(
+        "work/InterLinkConfig.yaml",
+        &format!(
+            "InterlinkAddress: \"https://127.0.0.1\"\nInterlinkPort: \"{interlink}\"\n\
+             SidecarURL: \"http://127.0.0.1\"\nSidecarPort: \"{sidecar}\"\nVerboseLogging: true\n\
+             DataRootFolder: \"{}\"\nTLS:\n  Enabled: true\n  CertFile: {certificate}\n  KeyFile: {key}\n  \
+             CACertFile: {ca}\n",
+            endpoint.path("root").display()
+        ),
+    );
+    endpoint.start(&[], 2).await;
+    let base = format!("https://127.0.0.1:{interlink}");
+    assert_eq!(with_certificate(&tls.caller(), &clients).ping(&base).await, Ok(200));
+    assert!(tls.caller().ping(&base).await.is_err());
+    let plain = format!("http://127.0.0.1:{sidecar}");
+    assert_eq!(Caller::default().ping(&plain).await, Ok(200), "the API server speaks no TLS to its plugin");
+    assert!(endpoint.path("root/htc-operator/htcjobs.db").exists());
+    assert!(endpoint.log().contains("DEBUG"), "VerboseLogging: {}", endpoint.log());
     endpoint.end().await;
 }
