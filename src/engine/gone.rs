@@ -78,7 +78,9 @@ impl Engine {
     /// Once the workload shall be gone, what has come home of it stays for so long, for those who still
     /// read it. A new life does not wait.
     pub fn linger(&self, uid: &Uid, time: Duration) {
-        if let Some(entry) = self.0.board().entries.get_mut(uid) {
+        let mut board = self.0.board();
+        let entry = board.entries.get_mut(uid).filter(|entry| entry.want == Want::Run);
+        if let Some(entry) = entry.filter(|entry| entry.jobs.values().any(|job| job.home)) {
             entry.lingers = Some(Instant::now() + time);
         }
     }

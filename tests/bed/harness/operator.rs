@@ -93,9 +93,14 @@ impl Bed {
 
     /// Starts the operator.
     pub fn spawn(&mut self) {
+        self.spawn_as(&["serve"]);
+    }
+
+    /// Starts the program with these arguments in the operator's place.
+    pub fn spawn_as(&mut self, arguments: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command(arguments);
         command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         self.process = Some(command.spawn().unwrap());
     }

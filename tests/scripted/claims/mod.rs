@@ -12,6 +12,7 @@ mod ending;
 mod faults;
 mod forgetting;
 mod inheriting;
+mod interlink;
 mod leaving;
 mod logs;
 mod looking;
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Trial> {
         faults::all(),
         forgetting::all(),
         inheriting::all(),
+        interlink::all(),
         leaving::all(),
         logs::all(),
         outputs::all(),
