@@ -186,7 +186,9 @@ async fn little_is_enough_for_a_pod() {
     door.until_queued(&uid).await;
     // WIRE 2: lists may be null, fields may be unknown.
     let mut odd = super::creating::pod("odd", &[], &[container("main", "busybox", &["true"])]);
-    for (list, value) in [("volumes", json!(null)), ("initContainers", json!(null)), ("later", json!({"a": 1}))] {
+    for (list, value) in
+        [("volumes", json!(null)), ("initContainers", json!(null)), ("later", json!({"a": 1}))]
+    {
         odd["spec"][list] = value;
     }
     odd["metadata"]["annotations"] = json!(null);

@@ -56,7 +56,10 @@ async fn every_option_is_honoured() {
         assert_eq!(log(Opts { tail: 2, bytes: 9, ..Opts::default() }).await, "main 4\nma");
         let since = Opts { since_time: Some("2026-11-21T10:00:04Z".to_owned()), ..Opts::default() };
         assert_eq!(log(since.clone()).await, "main 4\nmain 5\n");
-        assert_eq!(log(Opts { since_time: Some("2999-01-01T00:00:00Z".to_owned()), ..Opts::default() }).await, "");
+        assert_eq!(
+            log(Opts { since_time: Some("2999-01-01T00:00:00Z".to_owned()), ..Opts::default() }).await,
+            ""
+        );
         assert_eq!(log(Opts { since_seconds: 2_000_000_000, ..Opts::default() }).await, all);
         let stamped = log(Opts { timestamps: true, tail: 1, ..since }).await;
         assert!(stamped.starts_with("2026-11-21T10:00:05") && stamped.ends_with("Z main 5\n"), "{stamped}");

@@ -162,7 +162,8 @@ async fn lists_and_objects_are_not_confused() {
     assert!(wire::create_struct(br#"[{"PodUID":"a","PodJID":"b"}]"#).is_err()); // WIRE 1.4
     assert!(wire::create_struct(b"").is_err() && wire::create_struct(b"OK").is_err()); // WIRE 3.3
     assert!(wire::pod_statuses(br#"{"name":"a"}"#).is_err() && wire::pod_statuses(b"null").is_err()); // WIRE 4
-    let status = r#"[{"name":"a","UID":"b","containers":[{"name":"m","state":{"running":{"startedAt":"T"}}}]}]"#;
+    let status =
+        r#"[{"name":"a","UID":"b","containers":[{"name":"m","state":{"running":{"startedAt":"T"}}}]}]"#;
     assert!(wire::pod_statuses(&status.replace('T', "2026-11-21T01:50:23Z").into_bytes()).is_ok());
     assert!(wire::pod_statuses(&status.replace('T', "yesterday").into_bytes()).is_err()); // WIRE 3.4
     assert!(wire::ping_response(br#"{"resources":{"cpu":"8"}}"#).is_ok());

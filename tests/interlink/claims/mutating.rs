@@ -46,7 +46,8 @@ fn places(value: &Value, here: &Place, found: &mut Vec<Place>) {
 
 fn change(body: &mut Value, place: &[String], how: fn(&Value) -> Option<Value>) {
     let (last, above) = place.split_last().unwrap();
-    let pointer: String = above.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
+    let pointer: String =
+        above.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
     match body.pointer_mut(&pointer) {
         Some(Value::Object(fields)) => match how(&fields[last]) {
             Some(new) => drop(fields.insert(last.clone(), new)),
@@ -83,7 +84,9 @@ fn mutants(recording: &Recording, most: usize) -> Vec<(String, Value)> {
 
 /// The recordings of the newest and the oldest version for a path.
 fn of(path: &str) -> Vec<Recording> {
-    let all = ["0.6.2", "0.4.1"].iter().flat_map(|version| ["hop1", "hop2"].map(|hop| recordings::all(version, hop)));
+    let all = ["0.6.2", "0.4.1"]
+        .iter()
+        .flat_map(|version| ["hop1", "hop2"].map(|hop| recordings::all(version, hop)));
     all.flatten().filter(|recording| recording.path == path && recording.body != "").collect()
 }
 

@@ -58,7 +58,11 @@ async fn capacity_is_told_in_strings() {
     let door = Door::open().await;
     let has = until_capacity(&door).await.resources.unwrap();
     // WIRE 2, 10.15: a number would have voided the answer already. What the scripted pool has:
-    assert_eq!((has.cpu.as_str(), has.accelerators.as_deref().unwrap_or_default().len()), ("48", 1), "{has:?}");
+    assert_eq!(
+        (has.cpu.as_str(), has.accelerators.as_deref().unwrap_or_default().len()),
+        ("48", 1),
+        "{has:?}"
+    );
     let gpus = &has.accelerators.as_ref().unwrap()[0];
     assert_eq!((gpus.resource_type.as_str(), gpus.available.as_str()), ("nvidia.com/gpu", "2"));
     assert!(!has.memory.is_empty() && !has.pods.is_empty(), "{has:?}");

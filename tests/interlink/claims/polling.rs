@@ -145,7 +145,8 @@ async fn init_containers_wait_in_the_first_answer() {
         uids.push(uid);
     }
     // All is over long before anybody asks.
-    door.until("the outputs are fetched", || door.scripted.calls("condor_transfer_data").first().cloned()).await;
+    door.until("the outputs are fetched", || door.scripted.calls("condor_transfer_data").first().cloned())
+        .await;
     door.looks(5).await;
     for (uid, phase) in uids.iter().zip(["Succeeded", "Failed"]) {
         // WIRE 3.4, 10.5: the client fails the test if init containers do not wait here.
@@ -165,7 +166,10 @@ async fn queue_words_are_on_the_init_containers() {
     // WIRE 3.4: what regular containers say meanwhile is lost.
     kubelet
         .until(&uid, "told on an init container", |copy| {
-            copy.state("i0").waiting.as_ref().is_some_and(|w| w.message.iter().any(|m| m.contains("marker-4711")))
+            copy.state("i0")
+                .waiting
+                .as_ref()
+                .is_some_and(|w| w.message.iter().any(|m| m.contains("marker-4711")))
         })
         .await;
     assert_eq!(kubelet.held(&uid).copy.phase, "Pending");
@@ -241,7 +245,10 @@ async fn a_held_job_says_why() {
     // WIRE 4, held: all waiting, with reason and message.
     kubelet
         .until(&uid, "told as held", |copy| {
-            copy.state("main").waiting.as_ref().is_some_and(|w| w.message.iter().any(|m| m.contains("marker-4712")))
+            copy.state("main")
+                .waiting
+                .as_ref()
+                .is_some_and(|w| w.message.iter().any(|m| m.contains("marker-4712")))
         })
         .await;
     assert_eq!(kubelet.held(&uid).copy.phase, "Pending");

@@ -63,7 +63,10 @@ async fn the_recipe_of_the_predecessor_works_line_by_line() {
         door.looks(1).await;
         told = status().await;
     }
-    assert_eq!((&told["name"], &told["UID"], &told["namespace"]), (&json!("test-pod"), &json!(UID), &json!("default")));
+    assert_eq!(
+        (&told["name"], &told["UID"], &told["namespace"]),
+        (&json!("test-pod"), &json!(UID), &json!("default"))
+    );
     assert_eq!(told["JID"], id);
     let container = &told["containers"][0];
     assert_eq!((&container["name"], &container["ready"]), (&json!("busybox"), &json!(true)));

@@ -61,11 +61,8 @@ async fn the_traffic_of_0_6_2_through_its_server() {
 }
 
 /// Recorded pods that cannot run here, and a word that the refusal must have; `docs/pod-support.md` says why.
-const REFUSED: &[(&str, &str)] = &[
-    ("016-create-probes", "lifecycle"),
-    ("020-create-projsecret", "secret"),
-    ("021-create-pvc", "claim"),
-];
+const REFUSED: &[(&str, &str)] =
+    &[("016-create-probes", "lifecycle"), ("020-create-projsecret", "secret"), ("021-create-pvc", "claim")];
 
 /// What the traffic did.
 #[derive(Default)]
@@ -307,7 +304,10 @@ fn files_with(folder: &Path, texts: &[&str]) -> Vec<(String, u32)> {
         } else if let Ok(bytes) = std::fs::read(entry.path()) {
             let text = String::from_utf8_lossy(&bytes);
             if texts.iter().any(|secret| text.contains(secret)) {
-                found.push((entry.path().display().to_string(), entry.metadata().unwrap().permissions().mode()));
+                found.push((
+                    entry.path().display().to_string(),
+                    entry.metadata().unwrap().permissions().mode(),
+                ));
             }
         }
     }

@@ -50,7 +50,9 @@ async fn an_answer_leaves_in_one_piece() {
         let got = String::from_utf8_lossy(&buffer[..length]).into_owned();
         // WIRE 1.1: in two segments each poll of a Go client takes 47 ms.
         let (head, body) = got.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{n}: {got}"));
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
         assert_eq!(length.unwrap().parse::<usize>().unwrap(), body.len(), "{n}: {got}");
     }
 }
@@ -150,7 +152,9 @@ async fn ten_thousand_idle_connections_do_not_keep_others_out() {
 async fn callers_that_never_finish_do_not_keep_others_out() {
     let door = Door::open().await;
     let mut stuck = Vec::new();
-    for begin in ["", "GET", "POST /create HTTP/1.1\r\n", "POST /create HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"] {
+    for begin in
+        ["", "GET", "POST /create HTTP/1.1\r\n", "POST /create HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"]
+    {
         for _ in 0..50 {
             let mut connection = UnixStream::connect(door.socket()).await.unwrap();
             connection.write_all(begin.as_bytes()).await.unwrap();
@@ -166,7 +170,9 @@ async fn callers_that_never_finish_do_not_keep_others_out() {
 
 async fn what_is_not_http_is_shown_the_door() {
     let mut door = Door::open().await;
-    for nonsense in [&b"\x16\x03\x01\x02\x00\x01"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0; 4096]] {
+    for nonsense in
+        [&b"\x16\x03\x01\x02\x00\x01"[..], b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0; 4096]]
+    {
         let mut connection = UnixStream::connect(door.socket()).await.unwrap();
         // It may be closed before all is written.
         let _ = connection.write_all(nonsense).await;
@@ -176,7 +182,9 @@ async fn what_is_not_http_is_shown_the_door() {
         drop(read.expect("an answer or an end"));
         assert!(!answer.starts_with(b"HTTP/1.1 5"), "{}", String::from_utf8_lossy(&answer));
     }
-    for (path, body) in [("/status", "{"), ("/create", "not json"), ("/delete", ""), ("/getLogs", "[]"), ("/create", "")] {
+    for (path, body) in
+        [("/status", "{"), ("/create", "not json"), ("/delete", ""), ("/getLogs", "[]"), ("/create", "")]
+    {
         let answer = door.transport().send(&Request::bytes("POST", path, body.into())).await.unwrap();
         assert_eq!(answer.code, 400, "{path} {body:?}: {}", answer.text());
     }

@@ -71,7 +71,9 @@ impl Dialect {
     /// WIRE 1.2, 1.3: an empty POST from a virtual kubelet, a status of nothing from the API server.
     pub fn ping(self) -> Request {
         match self.hop {
-            Hop::Kubelet => Request { headers: Vec::new(), ..Request::bytes("POST", "/pinglink", Vec::new()) },
+            Hop::Kubelet => {
+                Request { headers: Vec::new(), ..Request::bytes("POST", "/pinglink", Vec::new()) }
+            }
             Hop::Server => Request::json("GET", "/status", &json!([])),
         }
     }

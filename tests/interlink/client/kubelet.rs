@@ -60,8 +60,7 @@ impl VirtualKubelet {
     pub fn hold(&mut self, pod: &Value) -> String {
         let uid = pods::uid_of(pod).to_owned();
         let copy = Copy::submitted(pod, self.dialect.version);
-        let held =
-            Held { pod: pod.clone(), job_id: None, copy, jid: String::new(), told: BTreeMap::new() };
+        let held = Held { pod: pod.clone(), job_id: None, copy, jid: String::new(), told: BTreeMap::new() };
         self.pods.insert(uid.clone(), held);
         uid
     }

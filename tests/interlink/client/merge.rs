@@ -83,7 +83,9 @@ impl Copy {
         let mut new = self.clone();
         let inits = first.init_containers.as_deref().unwrap_or_default();
         new.take_inits(inits);
-        let is = |what: fn(&ContainerState) -> bool| move |c: &&ContainerStatus| c.state.as_ref().is_some_and(what);
+        let is = |what: fn(&ContainerState) -> bool| {
+            move |c: &&ContainerStatus| c.state.as_ref().is_some_and(what)
+        };
         let ended = inits.iter().filter(is(|state| state.terminated.is_some())).count();
         if inits.iter().any(|c| is(|state| state.running.is_some())(&c)) {
             // WIRE 3.4: regular containers wait, whatever the answer says of them.

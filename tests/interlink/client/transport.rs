@@ -103,7 +103,8 @@ impl Transport {
     /// Sends a request and reads the whole answer.
     pub async fn send(&self, request: &Request) -> Result<Answer, String> {
         let answer = self.open(request).await?;
-        let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text =
+            |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let code = answer.status().as_u16();
         let body = answer.bytes().await.map_err(|error| format!("{error:?}"))?.to_vec();
@@ -153,7 +154,8 @@ impl Keys {
     pub fn make(folder: &Path) -> Keys {
         let keys = Keys { folder: folder.to_owned() };
         let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        let ca = ["-x509", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority", "-days", "2"];
+        let ca =
+            ["-x509", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority", "-days", "2"];
         keys.openssl(&[&new[..], &ca[..]].concat());
         for (name, use_) in [("server", "serverAuth"), ("client", "clientAuth")] {
             let (key, csr, crt) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"));
