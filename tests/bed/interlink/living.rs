@@ -186,6 +186,6 @@ async fn a_recorded_pod_with_volumes_runs() {
 }
 
 /// A port that is free now.
-fn free_port() -> String {
+pub fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }

@@ -2,6 +2,7 @@
 //! needs no real pool is in `tests/interlink/`.
 
 mod following;
+mod installed;
 mod killing;
 mod living;
 mod sweeping;
