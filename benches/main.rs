@@ -10,6 +10,7 @@ mod api;
 mod carried;
 mod ends;
 mod engine;
+mod first_line;
 mod operator;
 mod profile;
 mod queue;

@@ -75,6 +75,9 @@ pub const FETCH_TRIES: u32 = 30;
 /// First and longest pause after failed submissions and tools.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// With fewer free bytes our own disk counts as full: outputs that cannot be fetched are waited for.
+pub const DISK_FULL: u64 = 256 << 20;
+
 /// How long after its end a wish's tombstone still answers for it.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -100,6 +103,9 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 /// until none has come for the second time, and not longer than the third. A lonely one does not.
 pub const BURST: (Duration, Duration, Duration) =
     (Duration::from_secs(1), Duration::from_millis(50), Duration::from_millis(250));
+
+/// A queue that has been full for so long is told to those who wait: most of the time it is not for long.
+pub const FULL_TOLD: Duration = Duration::from_secs(30);
 
 /// The rest after a query is bounded by this, however long the query took.
 pub const QUERY_REST_MAX: Duration = Duration::from_secs(5);
@@ -146,9 +152,6 @@ pub const SILENCE: Duration = Duration::from_secs(60);
 /// Connections of InterLink callers on one listener: a virtual kubelet with TLS opens one for each question
 /// and leaves it open. Less where a process gets fewer file descriptors.
 pub const CALLERS: usize = 4_096;
-
-/// File descriptors that are left to everything else: store, tools, logs.
-pub const DESCRIPTORS_KEPT: usize = 512;
 
 /// An InterLink caller's connection without a question is closed after this time: longer than a virtual
 /// kubelet's pause between two pings, so that it keeps its connection.
@@ -197,6 +200,38 @@ pub const RUN_FILES_LOOK: Duration = Duration::from_secs(3_600);
 
 /// A copy of a log has at most so many bytes; a log that is larger begins anew at 50 MiB.
 pub const RUN_FILE_MAX: usize = 64 << 20;
+
+/// The poll of a running job is held for so long: below [`SILENCE`], and below the minute after which
+/// most proxies give up.
+pub const POLL_HOLD: Duration = Duration::from_secs(50);
+
+/// A job whose poll was let go comes again at once: one that has not for so long cannot be asked.
+pub const POLL_GAP: Duration = Duration::from_secs(5);
+
+/// A job that cannot be asked is waited for so long before `condor_tail` is started, which takes 4 to
+/// 6 s: jobs poll within a second of their start, and of ours.
+pub const POLL_AWAITED: Duration = Duration::from_secs(2);
+
+/// A job answers at once what need not be waited for; one that is stopped does not.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a reader that waits for an answer makes sure that the job can still be asked.
+pub const ANSWER_LOOK: Duration = Duration::from_secs(1);
+
+/// After a job has failed to answer, its log is read by `condor_tail` for so long.
+pub const POLL_MISTRUST: Duration = Duration::from_secs(30);
+
+/// A job whose poll finds no place comes again after this time: 20,000 of them are 70 requests a second.
+pub const POLL_LATER: Duration = Duration::from_secs(300);
+
+/// One in so many places is kept for polls of jobs of which somebody wants something.
+pub const POLL_RESERVE: usize = 8;
+
+/// A poll is a few ids; see [`htc_core::poll::WORDS_MAX`].
+pub const POLL_BODY_MAX: usize = 4 << 10;
+
+/// A piece of a log, and the words before it.
+pub const ANSWER_BODY_MAX: usize = htc_core::poll::PIECE + (4 << 10);
 
 /// Status writes per object: at most one in this time.
 pub const STATUS_GAP: Duration = Duration::from_secs(1);

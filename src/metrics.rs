@@ -49,6 +49,16 @@ pub struct Metrics {
     pub reports: Family<Kind, Counter>,
     /// Reports that came in the ads of jobs, by what became of them.
     pub chirps: Family<Kind, Counter>,
+    /// Polls of running jobs, by what became of them.
+    pub polls: Family<Kind, Counter>,
+    /// Polls that are held now.
+    pub polls_held: Gauge,
+    /// Answers of running jobs, by what became of them.
+    pub answers: Family<Kind, Counter>,
+    /// Bytes that running jobs have answered with.
+    pub answer_bytes: Counter,
+    /// Calls of `condor_tail`.
+    pub tails: Counter,
     /// Workloads whose outputs were removed because their time was over.
     pub collected: Counter,
     /// Bytes that are free where the data folder is.
@@ -93,6 +103,11 @@ impl Default for Metrics {
             held: add(r, "jobs_held", "Jobs on hold now, by HTCondor's hold code"),
             reports: add(r, "reports", "Reports of jobs, by what became of them"),
             chirps: add(r, "chirps", "Reports of jobs that came in their ads, by what became of them"),
+            polls: add(r, "polls", "Polls of running jobs, by what became of them"),
+            polls_held: add(r, "polls_held", "Polls of running jobs that are held now"),
+            answers: add(r, "answers", "Answers of running jobs, by what became of them"),
+            answer_bytes: bytes(r, "answer", "Bytes that running jobs have answered with"),
+            tails: add(r, "condor_tails", "Calls of condor_tail"),
             status_writes: add(r, "status_writes", "Status writes, by result"),
             reconcile_errors: add(r, "reconcile_errors", "Objects that failed, by reason"),
             submissions: add(r, "submissions", "Calls of condor_submit, by result"),
@@ -111,8 +126,8 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
     metric
 }
 
-fn bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let metric = Gauge::default();
+fn bytes<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
     registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
     metric
 }

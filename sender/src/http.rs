@@ -17,6 +17,8 @@ use crate::tls;
 /// A receiver that does not answer must not hold back the next report for long.
 const CONNECT: Duration = Duration::from_secs(3);
 const CALL: Duration = Duration::from_secs(5);
+/// Each connection has two of this size: the job's memory is not ours.
+const BUFFER: usize = 16 << 10;
 
 /// Why a report was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,23 @@ pub enum Error {
     /// The receiver will never take it: the job is unknown to it, or the signature is wrong.
     #[error("the receiver answered {0}")]
     Never(u16),
+}
+
+/// Speaks to the operator, with so much time for each call.
+pub fn agent(route: &Route, call: Duration) -> Result<Agent, tls::Error> {
+    let config = Config::builder()
+        .tls_config(tls::config(route.ca.as_deref())?)
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(call))
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
+        .user_agent(concat!("htc-sender/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
+    Ok(Agent::with_parts(config, connector, Names::of_this_machine()))
 }
 
 /// The receiver of a job's reports.
@@ -41,17 +60,7 @@ pub struct Receiver {
 impl Receiver {
     /// Makes nothing but the settings; the first report connects.
     pub fn new(route: &Route, events: &Events) -> Result<Receiver, tls::Error> {
-        let config = Config::builder()
-            .tls_config(tls::config(route.ca.as_deref())?)
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(CALL))
-            .user_agent(concat!("htc-sender/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
-        let agent = Agent::with_parts(config, connector, Names::of_this_machine());
+        let agent = agent(route, CALL)?;
         let url = format!("{}{}", route.url.trim_end_matches('/'), events::PATH);
         let Events { key_id, key, route: _ } = events.clone();
         Ok(Receiver { agent, url, source: route.source.clone(), key_id, key })

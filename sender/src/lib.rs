@@ -11,6 +11,7 @@
 //!     │           them (handshake, signals, process), writes their output (log, last_words)
 //!     ─ board     what became of each container; tells reporter, which posts (http, tls, resolve, dns)
 //!                 or lets HTCondor carry it (chirp)
+//!     ─ poll      asks the operator what it wants, and sends pieces of logs
 //! init            the first process of every container, on the other end of the handshake
 //! probe           a test job: does this worker reach the receiver of reports?
 //! ```
@@ -36,6 +37,7 @@ pub mod last_words;
 pub mod launch;
 pub mod log;
 pub mod outputs;
+pub mod poll;
 pub mod probe;
 pub mod process;
 pub mod reporter;

@@ -18,6 +18,7 @@ use crate::image::Images;
 use crate::job_ad::JobAd;
 use crate::launch::Place;
 use crate::log::Log;
+use crate::poll::{Logs, Poller};
 use crate::process::CLEARING;
 use crate::reporter::Reporter;
 use crate::volumes::{Volumes, limits};
@@ -73,6 +74,8 @@ fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
         .events
         .as_ref()
         .and_then(|events| Reporter::start(events, Chirp::find(chirp_config.as_deref(), events)));
+    let logs = Logs::new(&scratch, &job);
+    let poller = job.events.as_ref().and_then(|events| Poller::start(events, &job.key, ad.start, logs));
     let board = Board::new(&job, ad, reporter);
     let place = Place {
         scratch: scratch.clone(),
@@ -82,8 +85,18 @@ fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
     };
     let images = Images::new(&job, &scratch, sender.clone());
     let alive = Vec::new();
-    let runtime =
-        Runtime { job: &job, place, images, board, events, sender, alive, deadline: None, kill_at: None };
+    let runtime = Runtime {
+        job: &job,
+        place,
+        images,
+        board,
+        poller,
+        events,
+        sender,
+        alive,
+        deadline: None,
+        kill_at: None,
+    };
     Ok(runtime.run())
 }
 
@@ -92,6 +105,7 @@ struct Runtime<'a> {
     place: Place,
     images: Images,
     board: Board,
+    poller: Option<Poller>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     /// Containers that were started and have not ended.
@@ -320,6 +334,8 @@ impl<'a> Runtime<'a> {
     }
 
     fn finish(self) -> i32 {
+        // Nobody asks any more: the rest comes home.
+        drop(self.poller);
         let code = self.board.exit_code();
         let scratch = self.place.scratch;
         let (report, reporter) = self.board.close();

@@ -1,7 +1,10 @@
-//! The door for what jobs say of themselves: signed CloudEvents over HTTP. An answer of 202 means
-//! that the report is on disk.
+//! The door for what jobs say: signed CloudEvents about themselves, where an answer of 202 means that
+//! the report is on disk; and the polls through which they are asked for things.
 
+mod answer;
+mod poll;
 mod receive;
+mod signed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post;
 use htc_core::events;
+use htc_core::poll::{ANSWER_PATH, POLL_PATH};
 
 use crate::engine::Engine;
 use crate::engine::keys::MasterKeys;
@@ -16,7 +20,7 @@ use crate::http::error::HttpError;
 use crate::limits::EVENT_PATIENCE;
 use crate::metrics::Metrics;
 
-/// How events are received.
+/// How bodies are received.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Whether unsigned events are taken: nothing in them is believed, but the pool is looked at.
@@ -45,6 +49,8 @@ pub fn router(engine: Engine, keys: Arc<MasterKeys>, metrics: Arc<Metrics>, opti
     let nothing = || async { HttpError::NotFound(format!("nothing is here; events go to {}", events::PATH)) };
     Router::new()
         .route(events::PATH, post(receive::receive))
+        .route(POLL_PATH, post(poll::poll))
+        .route(ANSWER_PATH, post(answer::answer))
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { HttpError::MethodNotAllowed("events are sent by POST") })
         .with_state(State { engine, keys, metrics, options })

@@ -11,18 +11,17 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use cloudevents::binding::http::to_event;
 use cloudevents::{AttributesReader, Data, Event};
-use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER, Signature};
-use htc_core::workload::names::JobKey;
+use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER};
 use htc_core::workload::report::Report;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::State;
+use super::signed::{Signer, authenticate, body};
 use crate::engine::Taken;
 use crate::engine::keys::MasterKeys;
-use crate::http::body::{self, Limits};
 use crate::http::error::HttpError;
-use crate::limits::{EVENT_BODY_MAX, EVENT_DRAINED_MAX};
+use crate::limits::EVENT_BODY_MAX;
 
 /// What an event of the predecessor's jobs always had.
 const UNSIGNED_DATA: [&str; 3] = ["name", "jobid", "retcode"];
@@ -73,13 +72,7 @@ pub async fn probe(
 
 async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
     let headers = request.headers().clone();
-    let limits = Limits {
-        what: "an event",
-        max: EVENT_BODY_MAX,
-        drained: EVENT_DRAINED_MAX,
-        patience: state.options.patience,
-    };
-    let body = body::read(request.into_body(), limits).await?;
+    let body = body(request.into_body(), "an event", EVENT_BODY_MAX, state.options.patience).await?;
     let signed = headers.contains_key(SIGNATURE_HEADER) || headers.contains_key(JOB_KEY_HEADER);
     if state.options.allow_unsigned && !signed {
         let data: Map<String, Value> = event(&headers, &body).and_then(|event| data(&event)).map_err(bad)?;
@@ -89,7 +82,7 @@ async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
         state.engine.look();
         return Ok(Received::Rang);
     }
-    let key = authenticate(&state.keys, &headers, &body)?;
+    let Signer { key, .. } = authenticate(&state.keys, &headers, &body)?;
     if headers.get("ce-type").is_some_and(|kind| kind == events::PROBE_TYPE) {
         return Ok(Received::Probe);
     }
@@ -107,18 +100,6 @@ async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
 fn bad(why: String) -> HttpError {
     // What a library says of the sender's own text may have many lines.
     HttpError::BadRequest(format!("this is no event of a job: {}", why.replace(char::is_control, " ")))
-}
-
-/// The job that signed the body.
-fn authenticate(keys: &MasterKeys, headers: &HeaderMap, body: &[u8]) -> Result<JobKey, HttpError> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let signature = header(SIGNATURE_HEADER).and_then(Signature::parse);
-    let signature = signature.ok_or(HttpError::Unauthorized("a report needs the header HTC-Signature"))?;
-    let key: Option<JobKey> = header(JOB_KEY_HEADER).and_then(|text| text.parse().ok());
-    let key = key.ok_or(HttpError::Unauthorized("a report needs the header HTC-Job-Key"))?;
-    let wrong = HttpError::Unauthorized("the signature is not that of this job");
-    let master = keys.get(&signature.key_id).ok_or(wrong.clone())?;
-    if signature.is_of(&events::job_key(master, &key), body) { Ok(key) } else { Err(wrong) }
 }
 
 fn event(headers: &HeaderMap, body: &Bytes) -> Result<Event, String> {

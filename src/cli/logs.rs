@@ -39,6 +39,10 @@ pub struct Arguments {
     #[arg(long)]
     timestamps: bool,
 
+    /// At most so many bytes; the last line may be cut.
+    #[arg(long)]
+    limit_bytes: Option<u64>,
+
     /// The log of the container's run before this one.
     #[arg(short, long, conflicts_with = "follow")]
     previous: bool,
@@ -50,7 +54,18 @@ pub struct Arguments {
 /// Prints the log; what there is to say about it goes to standard error.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // No `..`: an option that is forgotten here would do nothing in silence.
-    let Arguments { job, container, follow, tail, since, since_time, timestamps, previous, data } = arguments;
+    let Arguments {
+        job,
+        container,
+        follow,
+        tail,
+        since,
+        since_time,
+        timestamps,
+        limit_bytes,
+        previous,
+        data,
+    } = arguments;
     let parts: Vec<&str> = job.split('/').collect();
     let (namespace, name, index) = match parts[..] {
         [namespace, name] => (namespace, name, None),
@@ -67,6 +82,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tail,
         since: since.map(before).transpose()?.or(since_time),
         timestamps,
+        limit_bytes,
         previous,
         follow,
     };

@@ -25,7 +25,7 @@ use crate::config::{
 use crate::engine::files::make_folder;
 use crate::engine::keys::MasterKeys;
 use crate::engine::{Engine, Options};
-use crate::limits::SHUTDOWN_PATIENCE;
+use crate::limits::{CONNECTIONS, SHUTDOWN_PATIENCE};
 use crate::metrics::Metrics;
 use crate::{callbacks, control, http};
 
@@ -42,6 +42,8 @@ pub(super) struct Operator {
     /// Ends the doors.
     pub stop_doors: CancellationToken,
     keys: Arc<MasterKeys>,
+    /// How many jobs may hold a poll.
+    polls: usize,
     data: PathBuf,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -78,12 +80,14 @@ impl Operator {
     ) -> anyhow::Result<Operator> {
         tracing::info!(instance, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "starting");
         let (keys, metrics) = (Arc::new(keys), Arc::new(Metrics::default()));
-        let options = options(data, settings, instance)?;
+        let polls = polls(&settings.events);
+        let options = options(data, settings, instance, polls)?;
         let engine = Engine::open(options, pool, keys.clone(), metrics.clone()).await?;
         Ok(Operator {
             engine,
             metrics,
             keys,
+            polls,
             doors: TaskTracker::new(),
             stop_doors: CancellationToken::new(),
             data: data.to_owned(),
@@ -107,7 +111,8 @@ impl Operator {
         };
         let router =
             callbacks::router(self.engine.clone(), self.keys.clone(), self.metrics.clone(), receiving);
-        http::serve_tcp("reports", address, router, &self.doors, &self.stop_doors).await?;
+        let room = CONNECTIONS + self.polls;
+        http::serve_many("reports", address, room, router, &self.doors, &self.stop_doors).await?;
         Ok(())
     }
 
@@ -134,6 +139,7 @@ impl Operator {
             () = broken.cancelled() => {}
         }
         tracing::info!("stopping: first the doors close, then the workers end");
+        self.engine.close_polls();
         for (tasks, stop) in [(self.doors, self.stop_doors), (self.tasks, self.stop)] {
             stop.cancel();
             tasks.close();
@@ -157,7 +163,12 @@ pub(super) fn pool(settings: &PoolSettings) -> Pool {
 }
 
 /// The engine's options, once the instance id is known.
-fn options(data: &Path, settings: &OperatorSettings, instance: String) -> anyhow::Result<Options> {
+fn options(
+    data: &Path,
+    settings: &OperatorSettings,
+    instance: String,
+    polls: usize,
+) -> anyhow::Result<Options> {
     let data = data.canonicalize()?;
     ensure!(
         data.to_str().is_some_and(is_good_folder),
@@ -170,6 +181,7 @@ fn options(data: &Path, settings: &OperatorSettings, instance: String) -> anyhow
         data,
         sender: sender(settings)?,
         route: route(&settings.events)?,
+        polls,
         images: image_settings(&settings.images),
         poll: Duration::from_secs_f64(settings.pool.poll_seconds.clamp(0.1, 3600.0)),
         lost_after: Duration::from_secs_f64(settings.pool.lost_after_seconds.max(0.0)),
@@ -187,10 +199,31 @@ pub(super) fn sender(settings: &OperatorSettings) -> anyhow::Result<PathBuf> {
     sender.canonicalize().with_context(missing)
 }
 
+/// How many polls there is room for.
+fn polls(settings: &EventsSettings) -> usize {
+    let wanted = settings.max_polls as usize;
+    let polls = http::descriptors::make_room(wanted);
+    if polls < wanted {
+        tracing::warn!(
+            polls,
+            wanted,
+            "fewer jobs can wait to be asked for their logs than --max-polls says: \
+             the limit of open files is too low (ulimit -n)"
+        );
+    }
+    polls
+}
+
 /// The way from jobs to us.
 pub(super) fn route(settings: &EventsSettings) -> anyhow::Result<Option<Route>> {
-    let EventsSettings { events_listen: _, events_url, events_source, events_ca, allow_unsigned_events: _ } =
-        settings;
+    let EventsSettings {
+        events_listen: _,
+        events_url,
+        events_source,
+        events_ca,
+        max_polls: _,
+        allow_unsigned_events: _,
+    } = settings;
     let read = |path: &PathBuf| {
         std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
     };

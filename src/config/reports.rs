@@ -29,6 +29,13 @@ pub struct EventsSettings {
     #[arg(long, env = "HTC_EVENTS_CA")]
     pub events_ca: Option<PathBuf>,
 
+    /// Running jobs that may hold a connection on which they wait to be asked for their logs; at most as
+    /// many as there are file descriptors for. Jobs beyond that come again every few minutes, and until
+    /// then their logs are read by condor_tail.
+    #[arg(long, env = "HTC_MAX_POLLS", default_value_t = 4_096,
+          value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub max_polls: u32,
+
     /// Take unsigned events too, as the jobs of this operator's predecessor send them. Nothing in them
     /// is believed: one only makes the operator look at the pool earlier.
     #[arg(long, env = "HTC_ALLOW_UNSIGNED_EVENTS")]

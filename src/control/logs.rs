@@ -34,6 +34,8 @@ pub struct LogQuery {
     /// Each line with its time.
     #[serde(default)]
     pub timestamps: bool,
+    /// At most so many bytes.
+    pub limit_bytes: Option<u64>,
     /// The log of the container's run before this one.
     #[serde(default)]
     pub previous: bool,
@@ -46,12 +48,23 @@ pub(super) async fn logs(
     State(engine): State<Engine>,
     Query(query): Query<LogQuery>,
 ) -> Result<Body, HttpError> {
-    let LogQuery { door, namespace, name, index, container, tail, since, timestamps, previous, follow } =
-        query;
+    let LogQuery {
+        door,
+        namespace,
+        name,
+        index,
+        container,
+        tail,
+        since,
+        timestamps,
+        limit_bytes,
+        previous,
+        follow,
+    } = query;
     let uid = find(&engine, door.as_deref(), &namespace, &name)?;
     let container = container.or_else(|| first_container(&engine, &uid)).unwrap_or_default();
     let index = index.map_or_else(|| only_index(&engine, &uid), Ok)?;
-    let options = LogOptions { tail, since, timestamps, limit_bytes: None, previous, follow };
+    let options = LogOptions { tail, since, timestamps, limit_bytes, previous, follow };
     let pieces = engine.logs(Wanted { uid, index, container, options });
     let frames = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(frame(piece).encode())));
     Ok(Body::from_stream(frames))

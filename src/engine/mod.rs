@@ -13,6 +13,7 @@ mod judge;
 pub mod keys;
 pub mod logs;
 mod merge;
+mod polls;
 mod reports;
 mod retriever;
 mod start;
@@ -43,12 +44,15 @@ use crate::store::database::Database;
 pub use crate::store::database::StoreError;
 pub use crate::store::wishes::Want;
 use board::Board;
+pub use board::Obstacle;
 pub use capacity::Capacity;
 pub use gone::Awaited;
 pub use inherited::{Heir, recorded};
 use keys::MasterKeys;
 use logs::mirror::Mirrors;
 pub use logs::{LogError, LogOptions, Piece, Wanted};
+pub use polls::PollRefusal;
+use polls::Polls;
 pub use reports::Taken;
 pub use table::{Counts, IndexRow, JobRow, Troubles, WorkloadRow};
 pub use view::{JobView, Outputs, View};
@@ -66,6 +70,8 @@ pub struct Options {
     pub sender: PathBuf,
     /// Where jobs report to; without it HTCondor carries their reports, some time later.
     pub route: Option<Route>,
+    /// Polls of running jobs that are held at the same time.
+    pub polls: usize,
     /// How images get to the workers.
     pub images: ImageSettings,
     /// Seconds between two looks at the pool while work is under way.
@@ -105,6 +111,8 @@ struct Inner {
     mirrors: Mirrors,
     /// What the pool has.
     capacity: capacity::Looks,
+    /// Running jobs that can be asked for something.
+    polls: Polls,
     /// Says which workload has changed.
     changes: broadcast::Sender<Uid>,
 }
@@ -120,6 +128,7 @@ impl Engine {
         let store = Database::open(&options.data.join("htcjobs.db"))?;
         let (board, born) = start::load(&store).await?;
         start::tidy(&options.data.join("intents"), &board);
+        let polls = Polls::new(options.polls);
         Ok(Engine(Arc::new(Inner {
             options,
             pool,
@@ -133,6 +142,7 @@ impl Engine {
             fetch_bell: Notify::new(),
             mirrors: Mirrors::default(),
             capacity: capacity::Looks::default(),
+            polls,
             changes: broadcast::channel(4096).0,
         })))
     }

@@ -5,9 +5,11 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use htc_core::workload::names::JobKey;
 use htc_core::workload::report::Report;
 use htc_core::{chirp, events};
 
+use super::board::Board;
 use super::judge;
 use super::{Engine, Inner};
 use crate::condor::ad::Ad;
@@ -48,15 +50,7 @@ impl Inner {
             let board = self.board();
             match board.job(&report.key) {
                 Some(job) => job.report.as_ref().map(|known| known.order()),
-                // Its workload is known and has another job for this index, or is gone.
-                None if board.merged && board.entries.contains_key(&report.key.uid) => {
-                    return Ok(Taken::Unknown);
-                }
-                // After the loss of the store its object may not have been wished again yet.
-                None if board.merged && now() - self.born > YOUNG_STORE.as_secs().cast_signed() => {
-                    return Ok(Taken::Unknown);
-                }
-                None => return Ok(Taken::NotReady),
+                None => return Ok(self.absent(&board, &report.key)),
             }
         };
         if known.is_some_and(|known| known >= report.order()) {
@@ -89,6 +83,16 @@ impl Inner {
         self.ring([uid]);
         Ok(Taken::New)
     }
+
+    /// What it means that the board has no such job.
+    pub(super) fn absent(&self, board: &Board, key: &JobKey) -> Taken {
+        // Its workload is known and has another job for this index, or is gone.
+        let is_known = board.entries.contains_key(&key.uid);
+        // After the loss of the store its object may not have been wished again yet.
+        let is_old = now() - self.born > YOUNG_STORE.as_secs().cast_signed();
+        if board.merged && (is_known || is_old) { Taken::Unknown } else { Taken::NotReady }
+    }
+
     /// Takes the reports that jobs have put in their ads. What a job has not signed is counted once
     /// and says nothing.
     pub(super) async fn hear(&self, ads: &[Ad]) -> Result<(), StoreError> {

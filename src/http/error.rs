@@ -1,6 +1,9 @@
 //! What a caller over HTTP may be told: a status and one plain sentence. What is inside is logged.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 
 /// Every refusal that we answer.
@@ -26,6 +29,12 @@ pub enum HttpError {
     Internal,
     /// 503: try again a little later.
     NotReady(&'static str),
+    /// 503: there is no room; the header `Retry-After` says when to try again, and the connection is
+    /// closed, so that it takes none meanwhile.
+    Busy {
+        /// When there may be.
+        later: Duration,
+    },
 }
 
 impl IntoResponse for HttpError {
@@ -44,6 +53,11 @@ impl IntoResponse for HttpError {
                 "something failed here; see the operator's log".to_owned(),
             ),
             HttpError::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
+            HttpError::Busy { later } => {
+                let head = [(RETRY_AFTER, later.as_secs().to_string()), (CONNECTION, "close".to_owned())];
+                return (StatusCode::SERVICE_UNAVAILABLE, head, "there is no room just now\n")
+                    .into_response();
+            }
         };
         (status, sentence + "\n").into_response()
     }

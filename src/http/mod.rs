@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod callers;
+pub mod descriptors;
 pub mod error;
 mod fresh;
 pub mod guests;
@@ -22,7 +23,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::{CALLER_SILENCE, CALLERS, CONNECTIONS, DESCRIPTORS_KEPT, SILENCE};
+use crate::limits::{CALLER_SILENCE, CALLERS, CONNECTIONS, SILENCE};
 use callers::{Callers, Peer, guard};
 use guests::Guests;
 use place::Place;
@@ -59,13 +60,25 @@ pub async fn serve_tcp(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<SocketAddr, ListenError> {
+    serve_many(what, address, CONNECTIONS, router, tasks, stop).await
+}
+
+/// Serves so many connections at a time on a TCP address; gives the address, which tells the port when 0 was asked for.
+pub async fn serve_many(
+    what: &'static str,
+    address: SocketAddr,
+    room: usize,
+    router: Router,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<SocketAddr, ListenError> {
     let failed = |source| ListenError::Tcp { what, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "listening for {what}");
     let stop = stop.clone();
     tasks.spawn(async move {
-        let listener = Guests::new(listener, CONNECTIONS, SILENCE);
+        let listener = Guests::new(listener, room, SILENCE);
         let service = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(why) = service.await {
             tracing::error!(%why, "the listener for {what} has ended");
@@ -115,7 +128,7 @@ pub async fn serve_callers(
     stop: &CancellationToken,
 ) -> Result<Place, ListenError> {
     let router = guard(router, callers);
-    let room = CALLERS.min(descriptors().saturating_sub(DESCRIPTORS_KEPT).max(CONNECTIONS / 2));
+    let room = descriptors::make_room(CALLERS);
     match place {
         Place::Unix(path) => {
             let listener = Guests::new(bind_unix(path)?, room, CALLER_SILENCE);
@@ -149,16 +162,4 @@ where
             tracing::error!(%why, "a listener for InterLink has ended");
         }
     });
-}
-
-/// How many file descriptors we may have, after asking for all that we may ask for.
-fn descriptors() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // What cannot be had is not there.
-    let _ = setrlimit(Resource::Nofile, limit);
-    let current = getrlimit(Resource::Nofile).current;
-    current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }

@@ -87,11 +87,11 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
 
 /// What the status of a live pod is made from.
 fn live<'a>(view: &'a View, job: Option<&'a JobView>) -> Known<'a> {
-    let trouble = view.trouble.as_deref().filter(|_| job.is_none());
+    let trouble = view.trouble.as_ref().filter(|_| job.is_none());
     Known {
         progress: job.map(|job| &job.progress),
         report: job.and_then(|job| job.report.as_deref()),
-        waits: trouble.map(|why| ("Submitting", why)),
+        waits: trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str())),
         now: now(),
     }
 }

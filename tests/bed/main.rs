@@ -31,6 +31,7 @@ mod names;
 mod options;
 mod outage;
 mod outputs;
+mod pods;
 mod process;
 mod reports;
 mod requests;

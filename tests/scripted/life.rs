@@ -36,6 +36,7 @@ pub fn options(data: &Path) -> Options {
         data: data.to_owned(),
         sender: "/bin/true".into(),
         route: None,
+        polls: 100,
         poll: Duration::from_millis(100),
         lost_after: Duration::from_secs(1),
         max_jobs_per_submission: 200,
@@ -141,6 +142,11 @@ impl Life {
     /// Wishes that nothing of a workload is left.
     pub async fn gone(&self, name: &str) {
         self.engine.gone(&uid(name), DOOR).await.unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Its metrics.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
     }
 
     /// A metric's value, with its labels as in the text; 0 when it is not there.

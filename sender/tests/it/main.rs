@@ -14,4 +14,5 @@ mod reports;
 mod room;
 mod scratch;
 mod survivors;
+mod trouble;
 mod values;

@@ -113,6 +113,7 @@ impl Inner {
         let _place = self.mirrors.places.acquire().await.map_err(|why| why.to_string())?;
         drop(waiting);
         let began = Instant::now();
+        self.metrics.tails.inc();
         let mut tail = Tail::start(&self.pool, id, name, until).map_err(|why| why.to_string())?;
         loop {
             let bytes = tokio::select! {

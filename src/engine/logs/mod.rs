@@ -1,6 +1,8 @@
 //! The one log reader. A log is read where it is: with the job while it runs, from the job's folder
 //! once it is home; a reader that follows goes from the one to the other without losing a byte.
 
+mod from_file;
+mod from_poll;
 pub mod mirror;
 mod place;
 mod reader;

@@ -1,10 +1,6 @@
 //! A reader on its way through a log: it goes where the board says that the log is, and keeps the
 //! place where it was.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use htc_core::workload::names::{JobKey, Uid};
@@ -14,23 +10,19 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::mirror::Mirror;
 use super::place::{Place, place};
 use super::record::Printer;
-use super::tail::tail_start;
 use super::{LogError, Piece, Wanted};
 use crate::engine::tracker::backoff;
 use crate::engine::{Engine, Inner};
-use crate::limits::{IDLE_LOOK, LOG_PIECE, LOGS_PATIENCE, QUICK_LOOK};
-
-/// So many bytes of a log tell it from that of another start: its first record begins with the
-/// nanosecond in which it was written.
-const HEAD: usize = 30;
+use crate::limits::{IDLE_LOOK, LOGS_PATIENCE, POLL_MISTRUST, QUICK_LOOK};
 
 /// Why a reader stops before the end.
 pub enum Stop {
     /// Nobody listens any more.
     Unheard,
+    /// The caller has as many bytes as it may.
+    Full,
     /// For this reason.
     Because(LogError),
 }
@@ -49,30 +41,35 @@ pub async fn read(engine: &Engine, wanted: Wanted, out: &Out) -> Result<(), Stop
     // Before the first look, so that no change is missed.
     let changes = engine.changes();
     let (inner, told) = (engine.0.clone(), String::new());
-    Reader { inner, wanted, out, printer, changes, told, at: None, head: Vec::new() }.run().await
+    let (at, head, mistrusted) = (None, Vec::new(), None);
+    Reader { inner, wanted, out, printer, changes, told, at, head, awaited: None, mistrusted }.run().await
 }
 
-struct Reader<'a> {
-    inner: Arc<Inner>,
-    wanted: Wanted,
+pub(super) struct Reader<'a> {
+    pub(super) inner: Arc<Inner>,
+    pub(super) wanted: Wanted,
     out: &'a Out,
-    printer: Printer,
+    pub(super) printer: Printer,
     changes: Receiver<Uid>,
     /// What the caller was told last.
     told: String,
     /// How far it has come, in bytes of the log; none until its beginning is chosen.
-    at: Option<u64>,
+    pub(super) at: Option<u64>,
     /// The first bytes of the log.
-    head: Vec<u8>,
+    pub(super) head: Vec<u8>,
+    /// Whose poll it has waited for.
+    awaited: Option<JobKey>,
+    /// Until when it does not ask the job, which has failed to answer.
+    mistrusted: Option<Instant>,
 }
 
 /// How reading at the worker went.
-enum Passage {
-    /// Everything that the tool brought has been read.
+pub(super) enum Passage {
+    /// Everything that was to be had has been read.
     Whole,
     /// The tool has failed.
     Failed(String),
-    /// The log is elsewhere by now.
+    /// The log is elsewhere by now, or there is another way to it.
     Moved,
 }
 
@@ -130,13 +127,47 @@ impl Reader<'_> {
         }
     }
 
+    /// Through the job's poll, if it has one; else by a tool.
+    async fn at_worker(&mut self, key: &JobKey, id: JobId) -> Result<Passage, Stop> {
+        let inner = self.inner.clone();
+        let _interest = inner.polls.interest(key);
+        if self.may_ask() {
+            let awaited = self.awaited.replace(key.clone()).is_some_and(|awaited| awaited == *key);
+            if self.is_asking(key) || (!awaited && self.inner.is_asking(key).await) {
+                return self.by_poll(key).await;
+            }
+        }
+        self.by_tool(key, id).await
+    }
+
+    fn may_ask(&self) -> bool {
+        self.inner.options.route.is_some() && self.mistrusted.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// Whether the job can be asked just now.
+    pub(super) fn is_asking(&self, key: &JobKey) -> bool {
+        self.may_ask() && self.inner.polls.is_present(key)
+    }
+
+    /// The job has failed to answer: for a while the log is had in another way.
+    pub(super) fn mistrust(&mut self, why: &str) {
+        let Wanted { uid, index, .. } = &self.wanted;
+        tracing::debug!(%uid, index, why, "a log is not read through the poll");
+        self.mistrusted = Some(Instant::now() + POLL_MISTRUST);
+    }
+
+    /// Whether the log is with this job.
+    pub(super) fn is_with(&self, key: &JobKey) -> Result<bool, LogError> {
+        Ok(matches!(self.place()?, Place::Worker(now, _) if now == *key))
+    }
+
     fn place(&self) -> Result<Place, LogError> {
         let Wanted { uid, index, container, options: _ } = &self.wanted;
         place(&self.inner.board(), uid, *index, container)
     }
 
     /// Waits until something of the workload has changed, or for a while.
-    async fn change(&mut self) {
+    pub(super) async fn change(&mut self) {
         let ours = async {
             loop {
                 match self.changes.recv().await {
@@ -149,63 +180,6 @@ impl Reader<'_> {
         let _ = timeout(IDLE_LOOK, ours).await;
     }
 
-    fn file_name(&self) -> String {
-        let previous = if self.wanted.options.previous { ".prev" } else { "" };
-        format!("log.{}{previous}", self.wanted.container)
-    }
-
-    /// First what the log has now, whose last lines can be counted; then what is added.
-    async fn at_worker(&mut self, key: &JobKey, id: JobId) -> Result<Passage, Stop> {
-        if self.at.is_none() {
-            let mirror = self.inner.snapshot(id, &self.file_name())?;
-            return self.through(&mirror, key, true).await;
-        }
-        let mirror = self.inner.follow(key, id, &self.file_name())?;
-        self.through(&mirror, key, false).await
-    }
-
-    /// Reads a mirror as long as the log is with this job.
-    async fn through(&mut self, mirror: &Mirror, key: &JobKey, when_whole: bool) -> Result<Passage, Stop> {
-        let mut grown = mirror.grown();
-        loop {
-            let now = grown.borrow_and_update().clone();
-            if !when_whole || matches!(now.end, Some(Ok(()))) {
-                self.take(&mirror.file, now.bytes).await?;
-            }
-            match now.end {
-                Some(Ok(())) => return Ok(Passage::Whole),
-                Some(Err(why)) => return Ok(Passage::Failed(why)),
-                None => {}
-            }
-            tokio::select! {
-                more = grown.changed() => if more.is_err() {
-                    return Ok(Passage::Failed("the reader of condor_tail has ended".to_owned()));
-                },
-                () = self.change() => {}
-            }
-            if !matches!(self.place()?, Place::Worker(now, _) if now == *key) {
-                return Ok(Passage::Moved);
-            }
-        }
-    }
-
-    async fn at_home(&mut self, folder: &Path) -> Result<(), Stop> {
-        let path = folder.join(self.file_name());
-        let index = self.wanted.index;
-        let file = match File::open(&path) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                let why = format!("{} is not there any more", path.display());
-                return Err(LogError::NoFiles { index, why }.into());
-            }
-            other => Arc::new(other?),
-        };
-        let bytes = file.metadata()?.len();
-        self.take(&file, bytes).await?;
-        let mut rest = Vec::new();
-        self.printer.end(&mut rest);
-        self.send(rest).await
-    }
-
     async fn end(self) -> Result<(), Stop> {
         let Wanted { index, container, options, .. } = self.wanted;
         match self.head.is_empty() && options.previous {
@@ -214,57 +188,31 @@ impl Reader<'_> {
         }
     }
 
-    /// Goes on in a file that has so many bytes of the log, from its first on.
-    async fn take(&mut self, file: &Arc<File>, bytes: u64) -> Result<(), Stop> {
-        let head = self.read(file, 0, bytes.min(HEAD as u64)).await?;
-        let common = head.len().min(self.head.len());
-        if head[..common] != self.head[..common] {
-            self.tell(format!("index {} has started again; its log begins anew", self.wanted.index)).await?;
-            let mut line = Vec::new();
-            self.printer.begin_anew(&mut line);
-            self.send(line).await?;
-            (self.at, self.head) = (Some(0), head);
-        } else if head.len() > self.head.len() {
-            self.head = head;
-        }
-        let mut at = match (self.at, self.wanted.options.tail) {
-            (Some(at), _) => at,
-            (None, None) => 0,
-            (None, Some(lines)) => {
-                let file = file.clone();
-                blocking(move || tail_start(&file, bytes, lines)).await?
-            }
-        };
-        self.at = Some(at);
-        while at < bytes {
-            let piece = self.read(file, at, bytes - at).await?;
-            let mut printed = Vec::new();
-            self.printer.take(&piece, &mut printed);
-            self.send(printed).await?;
-            at += piece.len() as u64;
-            self.at = Some(at);
-        }
+    /// Another log begins, which is not the next file of this one.
+    pub(super) async fn begin_anew(&mut self) -> Result<(), Stop> {
+        self.tell(format!("index {} has started again; its log begins anew", self.wanted.index)).await?;
+        let mut line = Vec::new();
+        self.printer.begin_anew(&mut line);
+        self.send(line).await?;
+        (self.at, self.head) = (Some(0), Vec::new());
         Ok(())
     }
 
-    /// At most [`LOG_PIECE`] bytes.
-    async fn read(&self, file: &Arc<File>, at: u64, count: u64) -> io::Result<Vec<u8>> {
-        let file = file.clone();
-        let size = usize::try_from(count).unwrap_or(LOG_PIECE).min(LOG_PIECE);
-        blocking(move || {
-            let mut piece = vec![0; size];
-            file.read_exact_at(&mut piece, at)?;
-            Ok(piece)
-        })
-        .await
+    /// Prints the next bytes of the log.
+    pub(super) async fn print(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let mut printed = Vec::new();
+        self.printer.take(bytes, &mut printed);
+        self.send(printed).await?;
+        self.at = Some(self.at.unwrap_or(0) + bytes.len() as u64);
+        Ok(())
     }
 
-    async fn send(&mut self, printed: Vec<u8>) -> Result<(), Stop> {
-        if printed.is_empty() {
-            return Ok(());
+    pub(super) async fn send(&mut self, printed: Vec<u8>) -> Result<(), Stop> {
+        if !printed.is_empty() {
+            self.told.clear();
+            self.out.send(Ok(Piece::Log(printed))).await.map_err(|_| Stop::Unheard)?;
         }
-        self.told.clear();
-        self.out.send(Ok(Piece::Log(printed))).await.map_err(|_| Stop::Unheard)
+        if self.printer.is_full() { Err(Stop::Full) } else { Ok(()) }
     }
 
     /// Tells the caller something, once.
@@ -275,8 +223,4 @@ impl Reader<'_> {
         self.told.clone_from(&sentence);
         self.out.send(Ok(Piece::Notice(sentence))).await.map_err(|_| Stop::Unheard)
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

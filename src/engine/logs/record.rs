@@ -1,6 +1,6 @@
-//! The records of a log, as CRI has them: `<time> <stdout|stderr> <F|P> <bytes>`, one a line; P for a
-//! part of a line that goes on in the next record. And what a reader prints of them.
+//! What a reader prints of the records of a log.
 
+use htc_core::log::Record;
 use jiff::Timestamp;
 
 use super::LogOptions;
@@ -9,48 +9,12 @@ use super::LogOptions;
 /// memory stays bounded.
 const RECORD_MAX: usize = 64 << 10;
 
-/// A time in RFC 3339 with nanoseconds and an offset.
-const TIME_MAX: usize = 35;
-
-/// One record.
-pub struct Record<'a> {
-    /// When it was written.
-    pub time: &'a [u8],
-    /// Whether the line ends here.
-    pub whole: bool,
-    /// What was written.
-    pub text: &'a [u8],
-}
-
-impl Record<'_> {
-    /// Reads a record without its line break; nothing when it is none.
-    pub fn parse(record: &[u8]) -> Option<Record<'_>> {
-        let mut words = record.splitn(4, |&b| b == b' ');
-        let (time, stream, tag, text) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        let whole = match tag {
-            b"F" => true,
-            b"P" => false,
-            _ => return None,
-        };
-        let ours = time.len() <= TIME_MAX && matches!(stream, b"stdout" | b"stderr");
-        ours.then_some(Record { time, whole, text })
-    }
-
-    fn is_before(&self, since: Timestamp) -> bool {
-        let time = str::from_utf8(self.time).ok().and_then(|text| text.parse::<Timestamp>().ok());
-        time.is_some_and(|time| time < since)
-    }
-}
-
-/// Whether a line ends with this record, of which the beginning is enough.
-pub fn ends_line(record: &[u8]) -> bool {
-    Record::parse(record).is_none_or(|record| record.whole)
-}
-
 /// Prints the bytes of a log as a person wants them, however they are cut when they come.
 pub struct Printer {
     since: Option<Timestamp>,
     timestamps: bool,
+    /// How many bytes may still be printed.
+    left: Option<u64>,
     /// The record that has not ended yet.
     open: Vec<u8>,
     at_line_start: bool,
@@ -59,12 +23,57 @@ pub struct Printer {
 impl Printer {
     /// For what these options want of each record.
     pub fn new(options: &LogOptions) -> Printer {
-        let LogOptions { tail: _, since, timestamps, limit_bytes: _, previous: _, follow: _ } = options;
-        Printer { since: *since, timestamps: *timestamps, open: Vec::new(), at_line_start: true }
+        let LogOptions { tail: _, since, timestamps, limit_bytes, previous: _, follow: _ } = options;
+        Printer {
+            since: *since,
+            timestamps: *timestamps,
+            left: *limit_bytes,
+            open: Vec::new(),
+            at_line_start: true,
+        }
+    }
+
+    /// Whether no more bytes may be printed.
+    pub fn is_full(&self) -> bool {
+        self.left == Some(0)
     }
 
     /// Takes the next bytes; what is to be printed is appended to `out`.
     pub fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let before = out.len();
+        self.print_all(bytes, out);
+        self.count(before, out);
+    }
+
+    /// The log has ended: what is left has no line break.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        let before = out.len();
+        if !self.open.is_empty() {
+            self.raw(false, out);
+        }
+        self.count(before, out);
+    }
+
+    /// Another log begins: nothing of the last one goes on.
+    pub fn begin_anew(&mut self, out: &mut Vec<u8>) {
+        let before = out.len();
+        self.open.clear();
+        if !std::mem::replace(&mut self.at_line_start, true) {
+            out.push(b'\n');
+        }
+        self.count(before, out);
+    }
+
+    /// Cuts off what is too much of that which was added.
+    fn count(&mut self, before: usize, out: &mut Vec<u8>) {
+        if let Some(left) = &mut self.left {
+            let added = usize::try_from(*left).unwrap_or(usize::MAX).min(out.len() - before);
+            out.truncate(before + added);
+            *left -= added as u64;
+        }
+    }
+
+    fn print_all(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             let (mut rest, ends) = match piece.split_last() {
                 Some((b'\n', rest)) => (rest, true),
@@ -83,24 +92,9 @@ impl Printer {
         }
     }
 
-    /// The log has ended: what is left has no line break.
-    pub fn end(&mut self, out: &mut Vec<u8>) {
-        if !self.open.is_empty() {
-            self.raw(false, out);
-        }
-    }
-
-    /// Another log begins: nothing of the last one goes on.
-    pub fn begin_anew(&mut self, out: &mut Vec<u8>) {
-        self.open.clear();
-        if !std::mem::replace(&mut self.at_line_start, true) {
-            out.push(b'\n');
-        }
-    }
-
     fn print(&mut self, out: &mut Vec<u8>) {
         let Some(record) = Record::parse(&self.open) else { return self.raw(true, out) };
-        if !self.since.is_some_and(|since| record.is_before(since)) {
+        if !self.since.is_some_and(|since| is_before(&record, since)) {
             if self.timestamps && self.at_line_start {
                 out.extend_from_slice(record.time);
                 out.push(b' ');
@@ -122,6 +116,11 @@ impl Printer {
         }
         self.at_line_start = ends;
     }
+}
+
+fn is_before(record: &Record, since: Timestamp) -> bool {
+    let time = str::from_utf8(record.time).ok().and_then(|text| text.parse::<Timestamp>().ok());
+    time.is_some_and(|time| time < since)
 }
 
 #[cfg(test)]

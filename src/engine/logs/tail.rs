@@ -1,70 +1,24 @@
-//! Where the last lines of a log begin: the file is read backwards, block by block.
+//! Where the last lines of a log in a file begin.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::record::ends_line;
-
-const BLOCK: usize = 64 << 10;
-/// Time, stream and tag of a record stand in its first bytes.
-const PREFIX: usize = 64;
-
-/// Where the last `lines` lines of the first `end` bytes begin. A line may have several records, and
-/// the last one may not have ended yet.
+/// Where the last `lines` lines of the first `end` bytes begin.
 pub fn tail_start(file: &File, end: u64, lines: u64) -> io::Result<u64> {
-    if lines == 0 {
-        return Ok(end);
-    }
-    let mut found = 0;
-    // Where the record begins that was found last.
-    let mut behind = None;
-    let mut block = vec![0; BLOCK];
-    let mut at = end;
-    while at > 0 {
-        let size = at.min(BLOCK as u64);
-        at -= size;
-        let block = &mut block[..usize::try_from(size).unwrap_or(BLOCK)];
-        file.read_exact_at(block, at)?;
-        for n in (0..block.len()).rev().filter(|n| block[*n] == b'\n') {
-            let start = at + n as u64 + 1;
-            if start == end {
-                continue; // The line break of the last record.
-            }
-            if let Some(behind) = behind
-                && is_end_of_line(file, start, behind)?
-            {
-                found += 1;
-                if found == lines {
-                    return Ok(behind);
-                }
-            }
-            behind = Some(start);
-        }
-    }
-    match behind {
-        Some(behind) if found + 1 == lines && is_end_of_line(file, 0, behind)? => Ok(behind),
-        _ => Ok(0),
-    }
-}
-
-/// Whether a line ends with the record in these bytes.
-fn is_end_of_line(file: &File, start: u64, end: u64) -> io::Result<bool> {
-    let mut prefix = [0; PREFIX];
-    let size = usize::try_from(end - 1 - start).unwrap_or(PREFIX).min(PREFIX);
-    file.read_exact_at(&mut prefix[..size], start)?;
-    Ok(ends_line(&prefix[..size]))
+    htc_core::log::tail_start(end, lines, |block, at| file.read_exact_at(block, at))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
+    use htc_core::log::{Record, ends_line};
     use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::super::LogOptions;
-    use super::super::record::{Printer, Record};
+    use super::super::record::Printer;
     use super::*;
 
     /// What a reader prints of a log that comes in these pieces.
@@ -111,6 +65,7 @@ mod tests {
                 _ => out.extend_from_slice(record),
             }
         }
+        out.truncate(options.limit_bytes.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap()));
         out
     }
 
@@ -126,7 +81,7 @@ mod tests {
         });
         let long = (0..9_u8).prop_map(|second| {
             let mut record = format!("2026-01-01T00:00:0{second}Z stdout P ").into_bytes();
-            record.resize(BLOCK / 2, b'x');
+            record.resize(32 << 10, b'x');
             record.push(b'\n');
             record
         });
@@ -138,9 +93,11 @@ mod tests {
             let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
             start + std::time::Duration::from_secs(second.unsigned_abs())
         }));
-        (prop::option::of(0..12_u64), since).prop_map(|(tail, since)| LogOptions {
+        let limit = prop::option::of(0..2_000_u64);
+        (prop::option::of(0..12_u64), since, limit).prop_map(|(tail, since, limit_bytes)| LogOptions {
             tail,
             since,
+            limit_bytes,
             ..LogOptions::default()
         })
     }

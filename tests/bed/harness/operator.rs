@@ -91,6 +91,12 @@ impl Bed {
         self.until_ready().await;
     }
 
+    /// Starts the InterLink endpoint, which knows of no Kubernetes, and waits until it is ready.
+    pub async fn start_endpoint(&mut self) {
+        self.spawn_as(&["interlink"]);
+        self.until_ready().await;
+    }
+
     /// Starts the operator.
     pub fn spawn(&mut self) {
         self.spawn_as(&["serve"]);
@@ -101,6 +107,9 @@ impl Bed {
         assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(arguments);
+        if arguments.first() == Some(&"interlink") {
+            command.env_remove("KUBECONFIG");
+        }
         command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         self.process = Some(command.spawn().unwrap());
     }

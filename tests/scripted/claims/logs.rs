@@ -26,19 +26,19 @@ super::claims![
     there_is_no_log_of_what_does_not_exist,
 ];
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Piece, LogError>> + Send>>;
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Piece, LogError>> + Send>>;
 
-fn follow() -> LogOptions {
+pub(super) fn follow() -> LogOptions {
     LogOptions { follow: true, ..LogOptions::default() }
 }
 
-fn logs(life: &Life, index: u32, options: LogOptions) -> Pieces {
+pub(super) fn logs(life: &Life, index: u32, options: LogOptions) -> Pieces {
     let wanted = Wanted { uid: uid("a"), index, container: "main".to_owned(), options };
     Box::pin(life.engine.logs(wanted))
 }
 
 /// Everything to the end: the bytes, the notices, and why it ended.
-async fn rest(mut pieces: Pieces) -> (String, Vec<String>, Option<LogError>) {
+pub(super) async fn rest(mut pieces: Pieces) -> (String, Vec<String>, Option<LogError>) {
     let (mut log, mut notices, mut end) = (Vec::new(), Vec::new(), None);
     while let Some(piece) = pieces.next().await {
         match piece {
@@ -51,7 +51,7 @@ async fn rest(mut pieces: Pieces) -> (String, Vec<String>, Option<LogError>) {
 }
 
 /// The next bytes, at least so many.
-async fn some(pieces: &mut Pieces, bytes: usize) -> String {
+pub(super) async fn some(pieces: &mut Pieces, bytes: usize) -> String {
     let mut log = Vec::new();
     while log.len() < bytes {
         match pieces.next().await.unwrap().unwrap() {
@@ -62,7 +62,7 @@ async fn some(pieces: &mut Pieces, bytes: usize) -> String {
     String::from_utf8(log).unwrap()
 }
 
-fn line(second: usize, text: &str) -> String {
+pub(super) fn line(second: usize, text: &str) -> String {
     format!(
         "2026-01-01T{:02}:{:02}:{:02}.000000000Z stdout F {text}\n",
         second / 3600,

@@ -18,6 +18,7 @@ mod logs;
 mod looking;
 mod outliving;
 mod outputs;
+mod polling;
 mod receiving;
 mod reporting;
 mod standalone;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Trial> {
         leaving::all(),
         logs::all(),
         outputs::all(),
+        polling::all(),
         looking::all(),
         receiving::all(),
         reporting::all(),

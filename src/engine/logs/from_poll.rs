@@ -1,0 +1,93 @@
+//! A log that its job sends: piece after piece, each asked for where the last one ended. Readers at the
+//! same place ask the same question, so those that follow one log share what comes.
+
+use std::sync::Arc;
+
+use htc_core::poll::{Begin, LogWant, Position, Want};
+use htc_core::workload::names::JobKey;
+use tokio::time::{Instant, timeout};
+
+use super::reader::{Passage, Reader, Stop};
+use crate::engine::polls::{Question, Said};
+use crate::limits::{ANSWER_LOOK, ANSWER_PATIENCE, LOG_PIECE};
+
+impl Reader<'_> {
+    /// Reads as long as the job answers, or to the end that the log had when it was asked first.
+    pub(super) async fn by_poll(&mut self, key: &JobKey) -> Result<Passage, Stop> {
+        let follow = self.wanted.options.follow;
+        let (mut is_first, mut left) = (true, None);
+        loop {
+            let want = self.next(is_first);
+            let (wait, question) = (want.wait, self.inner.ask(key, Want::Log(want)));
+            let Some(said) = self.answer(key, &question, wait).await? else { return Ok(Passage::Moved) };
+            let (part, bytes) = match &*said {
+                Said::Log(part, bytes) => (part, bytes.as_slice()),
+                Said::Failed(why) => {
+                    self.mistrust(why);
+                    return Ok(Passage::Moved);
+                }
+            };
+            is_first = false;
+            if !part.continues {
+                self.begin_anew().await?;
+            }
+            if !part.at.head.is_empty() {
+                (self.at, self.head) = (Some(part.at.offset), part.at.head.clone());
+            }
+            let left = left.get_or_insert(part.size.saturating_sub(part.at.offset));
+            let bytes = match usize::try_from(*left) {
+                Ok(left) if !follow => &bytes[..bytes.len().min(left)],
+                _ => bytes,
+            };
+            for piece in bytes.chunks(LOG_PIECE) {
+                self.print(piece).await?;
+            }
+            *left = left.saturating_sub(bytes.len() as u64);
+            if !follow && (*left == 0 || bytes.is_empty()) {
+                return Ok(Passage::Whole);
+            }
+            if wait && bytes.is_empty() {
+                self.mistrust("it answered with nothing");
+                return Ok(Passage::Moved);
+            }
+        }
+    }
+
+    /// What it wants next.
+    fn next(&self, is_first: bool) -> LogWant {
+        let options = &self.wanted.options;
+        let from = match (self.at, options.tail) {
+            (Some(offset), _) => Begin::Position(Position { head: self.head.clone(), offset }),
+            // The last lines of a log that has none are those that come.
+            (None, Some(lines)) if is_first => Begin::Lines(lines),
+            (None, _) => Begin::Start,
+        };
+        let wait = options.follow && !matches!(from, Begin::Lines(_));
+        LogWant { container: self.wanted.container.clone(), previous: options.previous, from, wait }
+    }
+
+    /// The answer; none when the log is elsewhere by now, or the job does not answer.
+    async fn answer(
+        &mut self,
+        key: &JobKey,
+        question: &Question,
+        wait: bool,
+    ) -> Result<Option<Arc<Said>>, Stop> {
+        let asked = Instant::now();
+        loop {
+            tokio::select! {
+                said = question.said() => return Ok(Some(said)),
+                _ = timeout(ANSWER_LOOK, self.change()) => {}
+            }
+            if !self.is_with(key)? {
+                return Ok(None);
+            }
+            if !wait && asked.elapsed() > ANSWER_PATIENCE {
+                self.mistrust("it does not answer");
+            }
+            if !self.is_asking(key) {
+                return Ok(None);
+            }
+        }
+    }
+}
