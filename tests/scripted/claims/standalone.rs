@@ -20,6 +20,7 @@ super::claims![
     the_identity_outlives_the_data_folder,
     a_dummy_job_sleeps_in_the_place_of_the_containers,
     what_becomes_of_each_key_is_explained_and_nothing_is_started,
+    a_flag_counts_more_than_our_variable_than_an_old_one_than_a_file,
     a_file_that_was_named_must_be_there_and_readable,
     an_expired_token_fails_the_ping_only_where_a_setting_says_so,
 ];
@@ -284,6 +285,26 @@ async fn what_becomes_of_each_key_is_explained_and_nothing_is_started() {
     assert!(line("DataRootFolder").contains("SidecarConfig.yaml"));
     assert!(line("listens on").contains("127.0.0.1:4000"));
     assert!(!endpoint.path("work/.interlink").exists() && endpoint.scripted.state().calls.is_empty());
+}
+
+async fn a_flag_counts_more_than_our_variable_than_an_old_one_than_a_file() {
+    let mut endpoint = Endpoint::new();
+    let listens = |endpoint: &Endpoint, flags: &[&str]| {
+        let (status, text, why) = endpoint.run(&[flags, &["--explain-config"]].concat());
+        assert!(status.success(), "{why}");
+        let line = text.lines().find(|line| line.starts_with("listens on")).unwrap_or_default().to_owned();
+        line.trim_start_matches("listens on ").to_owned()
+    };
+    assert!(listens(&endpoint, &[]).starts_with("unix:"));
+    endpoint.write("work/InterLinkConfig.yaml", "SidecarPort: 4001\n");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4001");
+    endpoint.write("work/SidecarConfig.yaml", "SidecarPort: 4002\n");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4002");
+    endpoint.set("SIDECARPORT", "4003");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4003");
+    endpoint.set("HTC_INTERLINK_PORT", "4004");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4004");
+    assert_eq!(listens(&endpoint, &["--port", "4005"]), "127.0.0.1:4005");
 }
 
 async fn a_file_that_was_named_must_be_there_and_readable() {
