@@ -47,7 +47,7 @@ async fn the_plugins_line_and_file_run_a_pod_and_leave_its_log_where_it_was() {
         until_answers(bed, &transport).await;
         let mut kubelet =
             VirtualKubelet::new(transport, Dialect { version: Version::V061, hop: Hop::Server });
-        let words = ["sh", "-c", "echo said in the image; echo and this >&2"];
+        let words = ["sh", "-c", "echo said in the image; echo and this"];
         let busybox = container("busybox", "docker.io/library/busybox:1", &words);
         let pod = pod("installed", &[], &[busybox]);
         let uid = kubelet.create(&pod).await.unwrap().pod_uid;
