@@ -5,6 +5,7 @@ mod following;
 mod installed;
 mod killing;
 mod living;
+mod reviewing;
 mod sweeping;
 
 use std::path::PathBuf;
