@@ -179,10 +179,11 @@ impl Told<'_> {
         stage: Stage,
     ) -> k8s::ContainerStatus {
         let Subject { name, image, old, here } = *subject;
+        let state =
+            if here { self.state(reported.map(|status| &status.state)) } else { self.elsewhere(stage) };
         let state = match old {
-            Some(ended) if ended.terminated.is_some() => ended.clone(),
-            _ if !here => self.elsewhere(stage),
-            _ => steady(self.state(reported.map(|status| &status.state)), old),
+            Some(ended) if ended.terminated.is_some() && !is_same_end(ended, &state) => ended.clone(),
+            _ => steady(state, old),
         };
         let running = state.running.is_some();
         let succeeded = state.terminated.as_ref().is_some_and(|ended| ended.exit_code == 0);
@@ -291,6 +292,15 @@ impl Told<'_> {
             self.known.waits.map_or(own, |(reason, message)| (reason, message.to_owned()));
         waiting(reason, &message)
     }
+}
+
+/// Whether two states tell of one end. Callers put words of their own in its reason, which are theirs.
+fn is_same_end(one: &k8s::ContainerState, other: &k8s::ContainerState) -> bool {
+    let end = |state: &k8s::ContainerState| {
+        let ended = state.terminated.as_ref()?;
+        Some((ended.exit_code, ended.finished_at.as_ref().map(|at| at.0.as_second())))
+    };
+    end(one) == end(other)
 }
 
 /// A start that was told keeps its time, whatever clock tells of it next.

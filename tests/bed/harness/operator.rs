@@ -102,12 +102,12 @@ impl Bed {
         self.spawn_as(&["serve"]);
     }
 
-    /// Starts the program with these arguments in the operator's place.
+    /// Starts the program with these arguments in the operator's place. `interlink` knows of no Kubernetes.
     pub fn spawn_as(&mut self, arguments: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(arguments);
-        if arguments.first() == Some(&"interlink") {
+        if arguments[0] == "interlink" {
             command.env_remove("KUBECONFIG");
         }
         command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
