@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,8 @@ impl Endpoint {
         command.env_clear().current_dir(self.path("work")).stdin(Stdio::null());
         command.env("PATH", format!("{}:/usr/bin:/bin", self.path("tools").display()));
         command.env("HOME", self.path("home")).env("HTC_SENDER", "/bin/true").env("HTC_POLL_SECONDS", "0.1");
-        command.env("HTC_HEALTH_LISTEN", "127.0.0.1:0").envs(&self.environment);
+        command.env("HTC_HEALTH_LISTEN", "127.0.0.1:0").env("NO_COLOR", "1");
+        command.envs(&self.environment);
         command
     }
 
@@ -212,9 +213,4 @@ impl Caller {
     pub async fn ping(&self, base: &str) -> Result<u16, String> {
         self.call("GET", &format!("{base}/status"), "[]").await.map(|(status, _)| status)
     }
-}
-
-/// Whether a path is a file with this text.
-pub fn has(path: &Path, text: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|found| found == text)
 }

@@ -72,7 +72,10 @@ impl Bed {
         // In this order: what leaves the queue meanwhile is in both.
         let mut all = self.queue().await;
         for ad in ads("condor_history", &[], &self.ours()).await {
-            if !all.iter().any(|other| other["ClusterId"] == ad["ClusterId"] && other["ProcId"] == ad["ProcId"]) {
+            if !all
+                .iter()
+                .any(|other| other["ClusterId"] == ad["ClusterId"] && other["ProcId"] == ad["ProcId"])
+            {
                 all.push(ad);
             }
         }

@@ -21,8 +21,8 @@ async fn lives(bed: &Bed, transport: Transport, hop: Hop) {
     let gate = bed.gate("go");
     let mut pod = pod(
         "life",
-        &[shell("first", "echo from the init; echo made > /work/file")],
-        &[shell("main", &format!("cat /work/file; {gate}echo out")), shell("side", "echo err >&2; exit 0")],
+        &[shell("first", "echo from the init; echo made > /common/file")],
+        &[shell("main", &format!("cat /common/file; {gate}echo out")), shell("side", "echo err >&2; exit 0")],
     );
     pod["spec"]["volumes"] = json!([
         { "name": "work", "emptyDir": {} },
@@ -30,9 +30,9 @@ async fn lives(bed: &Bed, transport: Transport, hop: Hop) {
     ]);
     let mount = |name: &str, path: String| json!({ "name": name, "mountPath": path });
     let gates = bed.folder.join("gates").display().to_string();
-    pod["spec"]["initContainers"][0]["volumeMounts"] = json!([mount("work", "/work".to_owned())]);
+    pod["spec"]["initContainers"][0]["volumeMounts"] = json!([mount("work", "/common".to_owned())]);
     pod["spec"]["containers"][0]["volumeMounts"] =
-        json!([mount("work", "/work".to_owned()), mount("gates", gates)]);
+        json!([mount("work", "/common".to_owned()), mount("gates", gates)]);
     let uid = kubelet.create(&pod).await.unwrap().pod_uid;
     kubelet.until_phase(&uid, "Running").await;
     kubelet.until(&uid, "one over", |copy| copy.state("side").terminated.is_some()).await;
@@ -186,6 +186,6 @@ async fn a_recorded_pod_with_volumes_runs() {
 }
 
 /// A port that is free now.
-fn free_port() -> String {
+pub fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }

@@ -2,8 +2,10 @@
 //! needs no real pool is in `tests/interlink/`.
 
 mod following;
+mod installed;
 mod killing;
 mod living;
+mod reviewing;
 mod sweeping;
 
 use std::path::PathBuf;

@@ -62,16 +62,18 @@ async fn a_token_of_the_file_lets_in_and_a_new_file_counts_at_once() {
 }
 
 /// An authority with certificates of its making.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Authority {
+    /// With a key of its own.
+    pub fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    /// Its certificate.
+    pub fn pem(&self) -> String {
         self.0.pem()
     }
 
@@ -84,13 +86,15 @@ impl Authority {
 }
 
 /// An endpoint's files, and what a caller needs to believe it.
-struct Tls {
+pub struct Tls {
     authority: Authority,
-    files: [String; 2],
+    /// Certificate and key.
+    pub files: [String; 2],
 }
 
 impl Tls {
-    fn new(endpoint: &Endpoint) -> Tls {
+    /// Written beside the endpoint.
+    pub fn new(endpoint: &Endpoint) -> Tls {
         let authority = Authority::new();
         let (certificate, key) = authority.certificate();
         let files = [endpoint.write("etc/tls.crt", &certificate), endpoint.write("etc/tls.key", &key)];
@@ -109,12 +113,14 @@ impl Tls {
         ]
     }
 
-    fn caller(&self) -> Caller {
+    /// One who believes the endpoint.
+    pub fn caller(&self) -> Caller {
         Caller { ca: Some(self.authority.pem()), ..Caller::default() }
     }
 }
 
-fn with_certificate(caller: &Caller, authority: &Authority) -> Caller {
+/// The caller with a certificate of this authority.
+pub fn with_certificate(caller: &Caller, authority: &Authority) -> Caller {
     let (certificate, key) = authority.certificate();
     Caller { certificate: Some(format!("{certificate}{key}")), ..caller.clone() }
 }
@@ -209,7 +215,7 @@ impl Issuer {
             claims[name] = value.clone();
         }
         let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::ES256) };
-        let key = EncodingKey::from_ec_pem(self.key.serialize_pem().as_bytes()).unwrap();
+        let key = EncodingKey::from_ec_der(&self.key.serialize_der());
         encode(&header, &claims, &key).unwrap()
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::callers::{Authority, Tls, with_certificate};
 use crate::endpoint::{Caller, Endpoint, free_port};
 use crate::tools::state::State;
 
@@ -14,10 +15,12 @@ super::claims![
     the_first_sidecar_with_its_file_and_variables,
     the_plugin_of_0_5_with_a_token,
     the_recipe_of_0_6_from_ping_to_delete,
+    the_api_server_of_0_6_with_tls_and_its_plugins_port,
     without_any_flag_a_socket_for_us_alone,
     the_identity_outlives_the_data_folder,
     a_dummy_job_sleeps_in_the_place_of_the_containers,
     what_becomes_of_each_key_is_explained_and_nothing_is_started,
+    a_flag_counts_more_than_our_variable_than_an_old_one_than_a_file,
     a_file_that_was_named_must_be_there_and_readable,
     an_expired_token_fails_the_ping_only_where_a_setting_says_so,
 ];
@@ -171,8 +174,8 @@ async fn the_recipe_of_0_6_from_ping_to_delete() {
         })
         .await;
     let key = format!("{UID}/0/0/0");
-    let record = |text: &str| format!("{:020}.000000000 O {text}\n", 1_800_000_000);
-    drop(record);
+    let record = |second, text: &str| format!("2026-01-01T00:00:0{second}.000000000Z stdout F {text}\n");
+    endpoint.scripted.write(&key, "log.busybox", &(record(1, "one") + &record(2, "two")));
     endpoint.scripted.finish_jobs(crate::pool::Ending::code(0));
     let state = |answer: &Value| answer[0]["containers"][0]["state"].clone();
     let mut last = Value::Null;
@@ -187,7 +190,7 @@ async fn the_recipe_of_0_6_from_ping_to_delete() {
     let run = endpoint.path(&format!("work/.interlink/default-{UID}/run-busybox.out"));
     endpoint.eventually("the log is copied", |_| run.exists()).await;
     let text = fs::read_to_string(&run).unwrap();
-    assert_eq!(text, format!("{key}\n"), "the log's text, without the time of each line");
+    assert_eq!(text, "one\ntwo\n", "the log's text, without the time of each line");
 
     // Written once: not again by the next life.
     let written = fs::metadata(&run).unwrap().ino();
@@ -284,6 +287,26 @@ async fn what_becomes_of_each_key_is_explained_and_nothing_is_started() {
     assert!(!endpoint.path("work/.interlink").exists() && endpoint.scripted.state().calls.is_empty());
 }
 
+async fn a_flag_counts_more_than_our_variable_than_an_old_one_than_a_file() {
+    let mut endpoint = Endpoint::new();
+    let listens = |endpoint: &Endpoint, flags: &[&str]| {
+        let (status, text, why) = endpoint.run(&[flags, &["--explain-config"]].concat());
+        assert!(status.success(), "{why}");
+        let line = text.lines().find(|line| line.starts_with("listens on")).unwrap_or_default().to_owned();
+        line.trim_start_matches("listens on ").to_owned()
+    };
+    assert!(listens(&endpoint, &[]).starts_with("unix:"));
+    endpoint.write("work/InterLinkConfig.yaml", "SidecarPort: 4001\n");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4001");
+    endpoint.write("work/SidecarConfig.yaml", "SidecarPort: 4002\n");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4002");
+    endpoint.set("SIDECARPORT", "4003");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4003");
+    endpoint.set("HTC_INTERLINK_PORT", "4004");
+    assert_eq!(listens(&endpoint, &[]), "127.0.0.1:4004");
+    assert_eq!(listens(&endpoint, &["--port", "4005"]), "127.0.0.1:4005");
+}
+
 async fn a_file_that_was_named_must_be_there_and_readable() {
     let mut endpoint = Endpoint::new();
     let (status, _, why) = endpoint.run(&["--config", "/nowhere.yaml"]);
@@ -312,5 +335,32 @@ async fn an_expired_token_fails_the_ping_only_where_a_setting_says_so() {
     assert_eq!(Caller::default().call("POST", &url, "").await.unwrap().0, 200);
     fs::remove_file(&token).unwrap();
     assert_eq!(Caller::default().call("POST", &url, "").await.unwrap().0, 503);
+    endpoint.end().await;
+}
+
+async fn the_api_server_of_0_6_with_tls_and_its_plugins_port() {
+    let mut endpoint = Endpoint::new();
+    let (tls, clients) = (Tls::new(&endpoint), Authority::new());
+    let ca = endpoint.write("etc/clients.crt", &clients.pem());
+    let [certificate, key] = &tls.files;
+    let (interlink, sidecar) = (free_port(), free_port());
+    endpoint.write(
+        "work/InterLinkConfig.yaml",
+        &format!(
+            "InterlinkAddress: \"https://127.0.0.1\"\nInterlinkPort: \"{interlink}\"\n\
+             SidecarURL: \"http://127.0.0.1\"\nSidecarPort: \"{sidecar}\"\nVerboseLogging: true\n\
+             DataRootFolder: \"{}\"\nTLS:\n  Enabled: true\n  CertFile: {certificate}\n  KeyFile: {key}\n  \
+             CACertFile: {ca}\n",
+            endpoint.path("root").display()
+        ),
+    );
+    endpoint.start(&[], 2).await;
+    let base = format!("https://127.0.0.1:{interlink}");
+    assert_eq!(with_certificate(&tls.caller(), &clients).ping(&base).await, Ok(200));
+    assert!(tls.caller().ping(&base).await.is_err());
+    let plain = format!("http://127.0.0.1:{sidecar}");
+    assert_eq!(Caller::default().ping(&plain).await, Ok(200), "the API server speaks no TLS to its plugin");
+    assert!(endpoint.path("root/htc-operator/htcjobs.db").exists());
+    assert!(endpoint.log().contains("DEBUG"), "VerboseLogging: {}", endpoint.log());
     endpoint.end().await;
 }
