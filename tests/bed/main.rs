@@ -27,6 +27,7 @@ mod names;
 mod options;
 mod outage;
 mod outputs;
+mod polls;
 mod process;
 mod reports;
 mod requests;
