@@ -10,6 +10,7 @@ mod api;
 mod carried;
 mod ends;
 mod engine;
+mod lines;
 mod operator;
 mod profile;
 mod queue;
@@ -47,6 +48,7 @@ const SUBJECTS: &[(&str, Subject)] = &[
     ("submit", |bed| Box::pin(submit::rows(bed))),
     ("routed", |bed| Box::pin(ends::routed(bed))),
     ("unrouted", |bed| Box::pin(ends::unrouted(bed))),
+    ("lines", |bed| Box::pin(lines::rows(bed))),
     ("carried", |bed| Box::pin(carried::rows(bed))),
     ("scale", |bed| Box::pin(scale::rows(bed))),
 ];
