@@ -11,6 +11,7 @@ mod carried;
 mod ends;
 mod engine;
 mod first_line;
+mod interlink;
 mod operator;
 mod profile;
 mod queue;
@@ -25,6 +26,10 @@ mod work;
 #[allow(dead_code, unused_imports, reason = "it is the tests' harness")]
 #[path = "../tests/bed/harness/mod.rs"]
 mod harness;
+
+#[allow(dead_code, reason = "it is the tests' virtual kubelet")]
+#[path = "../tests/interlink/client/mod.rs"]
+mod client;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -49,6 +54,7 @@ const SUBJECTS: &[(&str, Subject)] = &[
     ("routed", |bed| Box::pin(ends::routed(bed))),
     ("unrouted", |bed| Box::pin(ends::unrouted(bed))),
     ("carried", |bed| Box::pin(carried::rows(bed))),
+    ("interlink", |bed| Box::pin(interlink::rows(bed))),
     ("scale", |bed| Box::pin(scale::rows(bed))),
 ];
 

@@ -75,6 +75,9 @@ pub const FETCH_TRIES: u32 = 30;
 /// First and longest pause after failed submissions and tools.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// With fewer free bytes our own disk counts as full: outputs that cannot be fetched are waited for.
+pub const DISK_FULL: u64 = 256 << 20;
+
 /// How long after its end a wish's tombstone still answers for it.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -100,6 +103,9 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 /// until none has come for the second time, and not longer than the third. A lonely one does not.
 pub const BURST: (Duration, Duration, Duration) =
     (Duration::from_secs(1), Duration::from_millis(50), Duration::from_millis(250));
+
+/// A queue that has been full for so long is told to those who wait: most of the time it is not for long.
+pub const FULL_TOLD: Duration = Duration::from_secs(30);
 
 /// The rest after a query is bounded by this, however long the query took.
 pub const QUERY_REST_MAX: Duration = Duration::from_secs(5);

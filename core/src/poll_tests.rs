@@ -1,3 +1,5 @@
+//! Tests of the words of polls.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -147,7 +147,9 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
         ToolEnd::Refused(why) if intent.rows == 1 => {
             Verdict::Ended(End { outcome: Outcome::SubmitRefused, message: why.clone(), at: at(look) })
         }
-        ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Outage | ToolEnd::Unknown => Verdict::NeverRan,
+        ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Full | ToolEnd::Outage | ToolEnd::Unknown => {
+            Verdict::NeverRan
+        }
     }
 }
 

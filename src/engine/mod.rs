@@ -44,6 +44,7 @@ use crate::store::database::Database;
 pub use crate::store::database::StoreError;
 pub use crate::store::wishes::Want;
 use board::Board;
+pub use board::Obstacle;
 pub use capacity::Capacity;
 pub use gone::Awaited;
 pub use inherited::{Heir, recorded};

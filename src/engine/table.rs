@@ -133,7 +133,10 @@ impl Engine {
     /// Why what is shown may be old.
     pub fn troubles(&self) -> Troubles {
         let board = self.0.board();
-        Troubles { pool: board.trouble.clone(), submit: board.submit_trouble.clone() }
+        Troubles {
+            pool: board.trouble.clone(),
+            submit: board.obstacle.as_ref().map(|obstacle| obstacle.why.clone()),
+        }
     }
 
     /// The UIDs of the workloads that are not gone, of one door or of all, by namespace and name.

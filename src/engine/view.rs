@@ -10,7 +10,7 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job};
+use super::board::{Entry, Job, Obstacle};
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.
@@ -33,8 +33,8 @@ pub struct View {
     pub jobs: Vec<JobView>,
     /// Whether the predecessor of this operator has submitted its jobs.
     pub inherited: bool,
-    /// Why the pool does not answer, if it does not.
-    pub trouble: Option<String>,
+    /// What is in the way of what waits, if something is.
+    pub trouble: Option<Obstacle>,
     /// Where its outputs are.
     pub outputs: Outputs,
 }
@@ -63,6 +63,8 @@ pub struct JobView {
     pub report: Option<Arc<Report>>,
     /// Whether its end has been made known outside.
     pub published: bool,
+    /// It had outputs, and they will not come home.
+    pub outputs_lost: bool,
 }
 
 impl Engine {
@@ -76,6 +78,7 @@ impl Engine {
             starts: job.starts,
             report: job.report.clone(),
             published: job.published,
+            outputs_lost: !entry.inherited && job.has_lost_files(),
         };
         Some(View {
             door: entry.door.clone(),
@@ -87,8 +90,8 @@ impl Engine {
             trouble: board
                 .trouble
                 .as_ref()
-                .map(|trouble| trouble.why.clone())
-                .or_else(|| board.submit_trouble.clone()),
+                .map(|trouble| Obstacle::pool(trouble.why.clone()))
+                .or_else(|| board.obstacle.clone()),
             inherited: entry.inherited,
             outputs: self.outputs(uid, entry),
         })

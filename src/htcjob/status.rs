@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::holds;
 use super::types::{HTCJobStatus, Hold, Phase};
-use crate::engine::{JobView, Outputs, View};
+use crate::engine::{JobView, Obstacle, Outputs, View};
 use crate::limits::JOB_IDS_LISTED;
 
 /// The reason of an object that was refused.
@@ -64,6 +64,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let holds = holds::list(view);
     let (reason, message) =
         told_failure(subject, phase, old).unwrap_or_else(|| explain(phase, view, &ends, &holds));
+    let message = with_losses(message, view);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
     conditions.extend(view.inherited.then(|| {
@@ -139,7 +140,9 @@ fn submitted(indices: i64, committed: i64, view: &View) -> Draft {
     let message = format!("{committed} of {indices} in HTCondor's queue");
     match &view.trouble {
         _ if committed == indices => ("Submitted", true, "AllSubmitted".to_owned(), message),
-        Some(why) => ("Submitted", false, "PoolUnavailable".to_owned(), format!("{message}; {why}")),
+        Some(Obstacle { reason, why }) => {
+            ("Submitted", false, (*reason).to_owned(), format!("{message}; {why}"))
+        }
         None => ("Submitted", false, "Waiting".to_owned(), message),
     }
 }
@@ -149,6 +152,20 @@ fn told_failure(subject: Subject<'_>, phase: Phase, old: &HTCJobStatus) -> Optio
     let same = old.uniqid.as_deref() == Some(subject.uid) && old.phase == Some(phase);
     let reason = old.reason.clone().filter(|_| same && phase == Phase::Failed)?;
     Some((reason, old.message.clone().unwrap_or_default()))
+}
+
+/// Outputs that will not come home are told, whatever else there is to say.
+fn with_losses(message: String, view: &View) -> String {
+    let lost = view.jobs.iter().filter(|job| job.outputs_lost).map(|job| job.index);
+    let told = "could not be fetched from the pool and are lost";
+    match intervals(lost) {
+        Some(_) if message.contains(told) => message,
+        Some(indices) => {
+            let between = if message.is_empty() { "" } else { "; " };
+            format!("{message}{between}the outputs of index {indices} {told}")
+        }
+        None => message,
+    }
 }
 
 /// The word and the sentence for the phase.
@@ -166,7 +183,7 @@ fn explain(phase: Phase, view: &View, ends: &[(u32, &End)], holds: &[Hold]) -> (
         Phase::Failed => first_failure(),
         Phase::Held => first_hold(),
         Phase::Pending => match &view.trouble {
-            Some(why) => Some(("PoolUnavailable".to_owned(), why.clone())),
+            Some(Obstacle { reason, why }) => Some(((*reason).to_owned(), why.clone())),
             None => plain("Waiting"),
         },
         Phase::Succeeded => plain("Completed"),

@@ -60,6 +60,9 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
             } else {
                 let news = job.is_some_and(|job| job.progress.end().is_some() && !job.published);
                 told.extend(uid.clone().filter(|_| news));
+                if let Some(uid) = uid.as_ref().filter(|_| statuses.main.iter().all(has_ended)) {
+                    door.heard.close(uid);
+                }
                 statuses
             }
         }
@@ -87,11 +90,11 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
 
 /// What the status of a live pod is made from.
 fn live<'a>(view: &'a View, job: Option<&'a JobView>) -> Known<'a> {
-    let trouble = view.trouble.as_deref().filter(|_| job.is_none());
+    let trouble = view.trouble.as_ref().filter(|_| job.is_none());
     Known {
         progress: job.map(|job| &job.progress),
         report: job.and_then(|job| job.report.as_deref()),
-        waits: trouble.map(|why| ("Submitting", why)),
+        waits: trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str())),
         now: now(),
     }
 }
@@ -106,6 +109,10 @@ fn stateless(mut statuses: Statuses) -> Statuses {
 
 fn has_begun(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|state| state.waiting.is_none())
+}
+
+fn has_ended(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
 }
 
 /// In whole seconds, as Kubernetes has it.

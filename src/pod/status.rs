@@ -180,7 +180,7 @@ impl Told<'_> {
     ) -> k8s::ContainerStatus {
         let Subject { name, image, old, here } = *subject;
         let state = match old {
-            Some(ended) if ended.terminated.is_some() => ended.clone(),
+            Some(told) if told.terminated.is_some() => in_own_words(told, reported),
             _ if !here => self.elsewhere(stage),
             _ => steady(self.state(reported.map(|status| &status.state)), old),
         };
@@ -291,6 +291,23 @@ impl Told<'_> {
             self.known.waits.map_or(own, |(reason, message)| (reason, message.to_owned()));
         waiting(reason, &message)
     }
+}
+
+/// An end that was told, in the words of the job where it told of the same end: virtual kubelets hand ours
+/// back in theirs.
+fn in_own_words(
+    told: &k8s::ContainerState,
+    reported: Option<&report::ContainerStatus>,
+) -> k8s::ContainerState {
+    let own = reported.and_then(|status| translated(&status.state).terminated);
+    let second = |end: &k8s::ContainerStateTerminated| end.finished_at.as_ref().map(|at| at.0.as_second());
+    let mut told = told.clone();
+    if let (Some(end), Some(own)) = (&mut told.terminated, own)
+        && (end.exit_code, second(end)) == (own.exit_code, second(&own))
+    {
+        (end.reason, end.message) = (own.reason, own.message);
+    }
+    told
 }
 
 /// A start that was told keeps its time, whatever clock tells of it next.

@@ -1,3 +1,5 @@
+//! Tests of what a job says of its logs to those who ask.
+
 use std::fs;
 
 use super::*;

@@ -45,7 +45,7 @@ pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Pl
         Some(job) => of_job(entry, job),
         None => {
             let pool = board.trouble.as_ref().map(|trouble| &trouble.why);
-            let trouble = pool.or(board.submit_trouble.as_ref());
+            let trouble = pool.or(board.obstacle.as_ref().map(|obstacle| &obstacle.why));
             let why = trouble.map_or(String::new(), |why| format!(": {why}"));
             Ok(Place::Nowhere(format!("index {index} waits to be submitted to the pool{why}")))
         }
