@@ -41,7 +41,6 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         sender: sender.to_owned(),
         images: ImageSettings::default(),
         route: Some(Route { url: "http://127.0.0.1:1".into(), source: DEFAULT_SOURCE.into(), ca: None }),
-        polls: 0,
         poll: Duration::from_secs(2),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
