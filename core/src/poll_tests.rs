@@ -1,3 +1,5 @@
+//! What goes through a poll reads back, and nothing else passes for it.
+
 use proptest::prelude::*;
 use serde_json::json;
 

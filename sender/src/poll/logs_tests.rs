@@ -1,3 +1,5 @@
+//! Which bytes of a log are found, also while it is begun anew.
+
 use std::fs;
 
 use super::*;
