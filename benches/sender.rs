@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use htc_core::workload::container::{Container, Image, Program, Pull};
 use htc_core::workload::spec::{FILE, ImageSettings, JobSpec, VERSION};
 
-use crate::Rows;
 use crate::harness::bed_folder;
 use crate::table::Row;
+use crate::{Rows, first_line};
 
 const BUDGET: usize = 2_000_000;
 
@@ -23,6 +23,7 @@ const MEMORY_BUDGET: f64 = 10.0;
 /// The rows of this subject.
 pub fn rows() -> Rows {
     let mut rows = vec![size()?];
+    rows.extend(first_line::row("busybox")?);
     rows.extend(log()?);
     Ok(rows)
 }
@@ -73,7 +74,8 @@ fn log() -> Rows {
     ])
 }
 
-fn job(script: &str) -> JobSpec {
+/// A job without an image that runs this script.
+pub fn job(script: &str) -> JobSpec {
     let main = Container {
         name: "main".into(),
         image: Image::Host,

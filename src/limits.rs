@@ -12,6 +12,13 @@ pub const STDERR_KEPT: u64 = 64 << 10;
 /// `condor_q`: gives up by itself after 20 s when the schedd hangs; a large queue takes seconds.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 
+/// `condor_status`: 10,000 projected slots take a second; a collector that is away says so within 20 s.
+pub const STATUS_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How old an answer what the pool has may be before whoever asks has it asked again: virtual kubelets ask
+/// every 30 s, and machines come and go more slowly than that.
+pub const CAPACITY_LOOK: Duration = Duration::from_secs(60);
+
 /// `condor_rm` and `condor_qedit`: 10,000 jobs take 0.2 s; a hanging schedd 20 s.
 pub const ACT_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -68,6 +75,9 @@ pub const FETCH_TRIES: u32 = 30;
 /// First and longest pause after failed submissions and tools.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// With fewer free bytes our own disk counts as full: outputs that cannot be fetched are waited for.
+pub const DISK_FULL: u64 = 256 << 20;
+
 /// How long after its end a wish's tombstone still answers for it.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -93,6 +103,9 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 /// until none has come for the second time, and not longer than the third. A lonely one does not.
 pub const BURST: (Duration, Duration, Duration) =
     (Duration::from_secs(1), Duration::from_millis(50), Duration::from_millis(250));
+
+/// A queue that has been full for so long is told to those who wait: most of the time it is not for long.
+pub const FULL_TOLD: Duration = Duration::from_secs(30);
 
 /// The rest after a query is bounded by this, however long the query took.
 pub const QUERY_REST_MAX: Duration = Duration::from_secs(5);
@@ -135,6 +148,58 @@ pub const CONNECTIONS: usize = 512;
 
 /// A connection from which nothing has come for so long is closed; longer than an answer takes.
 pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// Connections of InterLink callers on one listener: a virtual kubelet with TLS opens one for each question
+/// and leaves it open. Less where a process gets fewer file descriptors.
+pub const CALLERS: usize = 4_096;
+
+/// An InterLink caller's connection without a question is closed after this time: longer than a virtual
+/// kubelet's pause between two pings, so that it keeps its connection.
+pub const CALLER_SILENCE: Duration = Duration::from_secs(75);
+
+/// How often a connection that found the room full of those who are being answered looks again.
+pub const ROOM_LOOK: Duration = Duration::from_secs(1);
+
+/// After so much silence the system asks whether the other side of a connection is still there, and so
+/// often: whoever follows a silent log may have gone without a word.
+pub const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
+
+/// A TLS handshake is a few messages.
+pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The body of a call that is refused is read and thrown away up to this size, which is the largest that a
+/// call may have, so that the refusal is read: a caller that gets no answer shows its token to others.
+pub const REFUSED_DRAINED_MAX: usize = 16 << 20;
+
+/// A refused call is told in the log at most once in this time.
+pub const REFUSAL_TOLD: Duration = Duration::from_secs(60);
+
+/// An issuer's keys are asked for again after this time.
+pub const ISSUER_KEYS_KEPT: Duration = Duration::from_secs(3_600);
+
+/// A token with an unknown key makes us ask the issuer again, at most once in this time.
+pub const ISSUER_GAP: Duration = Duration::from_secs(30);
+
+/// An issuer that does not answer in this time is not waited for.
+pub const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of an issuer's answer so many bytes are read.
+pub const ISSUER_ANSWER_MAX: usize = 1 << 20;
+
+/// What the API server said of a token is believed for so long: every question brings the token.
+pub const REVIEW_KEPT: Duration = Duration::from_secs(60);
+
+/// So many tokens are remembered; beyond that all are forgotten.
+pub const REVIEWS_KEPT: usize = 1_000;
+
+/// The copies of logs in DataRootFolder are removed after so long.
+pub const RUN_FILES_KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// How often they are looked through.
+pub const RUN_FILES_LOOK: Duration = Duration::from_secs(3_600);
+
+/// A copy of a log has at most so many bytes; a log that is larger begins anew at 50 MiB.
+pub const RUN_FILE_MAX: usize = 64 << 20;
 
 /// The poll of a running job is held for so long: below [`SILENCE`], and below the minute after which
 /// most proxies give up.
@@ -238,3 +303,49 @@ pub const EXPIRY_WARNED: Duration = Duration::from_secs(86_400);
 
 /// Clocks that differ by more make credentials seem expired, or not valid yet.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
+
+/// A pod that nobody brought is told as waiting for so long: virtual kubelets bring at most five a second,
+/// and ask for a pod before they have brought it.
+pub const UNKNOWN_WAITS: Duration = Duration::from_secs(300);
+
+/// A pod that nobody has asked for in so long, while others were asked for, was deleted by force while its
+/// virtual kubelet was away: nobody will say so.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(86_400);
+
+/// A request brings at most so much: a pod comes with its ConfigMaps and Secrets, whole.
+pub const BODY_MAX: usize = 16 << 20;
+
+/// Of a larger one so much is read and thrown away before it is refused: who is not answered publishes
+/// its own token.
+pub const BODY_DRAINED_MAX: usize = 64 << 20;
+
+/// Callers are other servers, and send what they have in one go.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A call that makes something durable is answered within this time, done or not: callers give up after
+/// two minutes.
+pub const TAKING_PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many answers show the init containers of a pod as waiting to a caller that does not know them yet;
+/// one would do, but it may be lost.
+pub const BARE_ANSWERS: u32 = 3;
+
+/// When nobody has asked for anything for so long, callers are away: virtual kubelets ping every 30 s.
+pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
+
+/// What was asked about a pod is remembered for so long at least.
+pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
+
+/// How often the InterLink door looks for pods that nobody asks for: at most, and at least.
+pub const KEEPER_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Those who follow the log of one container at the same time.
+pub const FOLLOWERS: usize = 16;
+
+/// A container has ended and its job goes on: its log is whole when nothing more has come for so long.
+/// A `condor_tail` that follows looks every 2 s, the first takes 4 to 6 s.
+pub const LOG_SETTLES: Duration = Duration::from_secs(15);
+
+/// What is home of a pod that was taken away stays for so long: it is taken away at the start of its
+/// grace, which is 30 s where nothing else is said.
+pub const DELETED_KEPT: Duration = Duration::from_secs(60);

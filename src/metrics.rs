@@ -33,6 +33,8 @@ pub struct Metrics {
     registry: Registry,
     /// Wishes taken.
     pub wishes: Counter,
+    /// Questions what the pool has, by result.
+    pub capacity_looks: Family<Kind, Counter>,
     /// Jobs seen in the queue with all their files for the first time.
     pub committed: Counter,
     /// Jobs of an earlier life taken over.
@@ -65,6 +67,10 @@ pub struct Metrics {
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
     pub reconcile_errors: Family<Kind, Counter>,
+    /// Calls of InterLink, by what became of them.
+    pub interlink_calls: Family<Kind, Counter>,
+    /// Pods of InterLink that were taken away though nobody asked for it, by reason.
+    pub interlink_removed: Family<Kind, Counter>,
     /// Calls that remove or release jobs, by result.
     pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
@@ -82,11 +88,14 @@ impl Default for Metrics {
         let r = &mut registry;
         Metrics {
             wishes: add(r, "wishes", "Wishes taken"),
+            capacity_looks: add(r, "capacity_looks", "Questions what the pool has, by result"),
             committed: add(r, "jobs_committed", "Jobs seen in the queue with all their files"),
             adopted: add(r, "jobs_adopted", "Jobs of an earlier life taken over"),
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
+            interlink_calls: add(r, "interlink_calls", "Calls of InterLink, by what became of them"),
+            interlink_removed: add(r, "interlink_removed", "Pods taken away unasked, by reason"),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),

@@ -18,8 +18,24 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["limits", "metrics", "config", "condor", "store"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),
     ("control", &["http", "engine"]),
+    ("interlink", &["limits", "metrics", "http", "pod", "engine"]),
     ("htcjob", &["limits", "metrics", "config", "pod", "engine"]),
-    ("cli", &["limits", "metrics", "config", "http", "condor", "engine", "callbacks", "control", "htcjob"]),
+    (
+        "cli",
+        &[
+            "limits",
+            "metrics",
+            "config",
+            "http",
+            "condor",
+            "pod",
+            "engine",
+            "callbacks",
+            "control",
+            "interlink",
+            "htcjob",
+        ],
+    ),
 ];
 
 /// Words that may stand only in these files.
@@ -27,8 +43,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env::", &["src/config/", "sender/src/"]),
     ("Command::new", &["src/condor/cli.rs", "sender/src/process.rs"]),
     ("rusqlite", &["src/store/"]),
-    ("kube::", &["src/htcjob/", "src/cli/serve.rs", "src/cli/doctor/cluster.rs"]),
-    ("k8s_openapi", &["src/htcjob/", "src/pod/", "src/cli/serve.rs", "src/cli/doctor/cluster.rs"]),
+    ("kube::", &["src/htcjob/", "src/cli/serve.rs", "src/cli/token_review.rs", "src/cli/doctor/cluster.rs"]),
+    (
+        "k8s_openapi",
+        &[
+            "src/htcjob/",
+            "src/interlink/",
+            "src/pod/",
+            "src/cli/serve.rs",
+            "src/cli/token_review.rs",
+            "src/cli/doctor/cluster.rs",
+        ],
+    ),
 ];
 
 #[test]

@@ -1,4 +1,4 @@
-//! What goes through a poll reads back, and nothing else passes for it.
+//! Tests of the words of polls.
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -32,7 +32,7 @@ pub async fn poll(Shared(state): Shared<State>, request: Request) -> Result<Resp
 /// The answer, and whether there is something in it.
 async fn take(state: &State, request: Request) -> Result<(bool, Response), HttpError> {
     let headers = request.headers().clone();
-    let body = body(request.into_body(), POLL_BODY_MAX, state.options.patience).await?;
+    let body = body(request.into_body(), "a poll", POLL_BODY_MAX, state.options.patience).await?;
     let signer = authenticate(&state.keys, &headers, &body)?;
     let poll = Poll::read(&body).ok_or_else(|| HttpError::BadRequest("this is no poll".to_owned()))?;
     if poll.key != signer.key {

@@ -72,7 +72,7 @@ pub async fn probe(
 
 async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
     let headers = request.headers().clone();
-    let body = body(request.into_body(), EVENT_BODY_MAX, state.options.patience).await?;
+    let body = body(request.into_body(), "an event", EVENT_BODY_MAX, state.options.patience).await?;
     let signed = headers.contains_key(SIGNATURE_HEADER) || headers.contains_key(JOB_KEY_HEADER);
     if state.options.allow_unsigned && !signed {
         let data: Map<String, Value> = event(&headers, &body).and_then(|event| data(&event)).map_err(bad)?;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
-use futures::StreamExt;
 use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER, Signature};
 use htc_core::workload::names::JobKey;
-use tokio::time::timeout;
 
 use crate::engine::keys::MasterKeys;
+use crate::http::body::{self, Limits};
 use crate::http::error::HttpError;
 use crate::limits::EVENT_DRAINED_MAX;
 
@@ -24,29 +23,13 @@ pub struct Signer {
 }
 
 /// The whole body, if it has at most so many bytes and comes in time.
-pub async fn body(body: Body, max: usize, patience: Duration) -> Result<Bytes, HttpError> {
-    let slow = HttpError::TooSlow("the body did not arrive in time");
-    timeout(patience, read(body, max)).await.map_err(|_| slow)?
-}
-
-/// A body that is too large is read on for a while, so that its sender gets to read why it is refused,
-/// and not only that nobody listens any more.
-async fn read(body: Body, max: usize) -> Result<Bytes, HttpError> {
-    let (mut kept, mut seen) = (Vec::new(), 0);
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| HttpError::BadRequest("the body did not arrive whole".to_owned()))?;
-        seen += chunk.len();
-        if seen <= max {
-            kept.extend_from_slice(&chunk);
-        } else if seen > EVENT_DRAINED_MAX {
-            break;
-        }
-    }
-    if seen > max {
-        return Err(HttpError::TooLarge(format!("this has at most {} KiB", max >> 10)));
-    }
-    Ok(kept.into())
+pub async fn body(
+    body: Body,
+    what: &'static str,
+    max: usize,
+    patience: Duration,
+) -> Result<Bytes, HttpError> {
+    body::read(body, Limits { what, max, drained: EVENT_DRAINED_MAX, patience }).await
 }
 
 /// The job that signed the body.

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use crate::config::DataSettings;
 use crate::control::client::{self, JobsQuery, Line};
 use crate::control::jobs::{IndexLine, ObjectLine, TroubleLine};
-use crate::htcjob;
+use crate::{htcjob, interlink};
 
 /// Which jobs, and how they are printed.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Nothing, for a line for each HTCJob; `<namespace>`, for those of one; or `<namespace>/<name>`, for a
+    /// Nothing, for a line for each HTCJob and pod; `<namespace>`, for those of one; or `<namespace>/<name>`, for a
     /// line for each of its copies.
     what: Option<String>,
 
@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
 
-    /// Only HTCJobs in this phase: Pending, Submitted, Running, Held, Succeeded, Failed or Deleting.
+    /// Only those in this phase: Pending, Submitted, Running, Held, Succeeded, Failed or Deleting.
     #[arg(long)]
     phase: Option<String>,
 
@@ -31,9 +31,13 @@ pub struct Arguments {
     #[arg(long)]
     state: Option<String>,
 
-    /// Only the HTCJob with this UID.
+    /// Only the one with this UID.
     #[arg(long)]
     uid: Option<String>,
+
+    /// Only those that came in here.
+    #[arg(long, value_enum)]
+    door: Option<Door>,
 
     /// At most so many lines.
     #[arg(short, long)]
@@ -41,6 +45,24 @@ pub struct Arguments {
 
     #[command(flatten)]
     data: DataSettings,
+}
+
+/// Where jobs come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Door {
+    /// As HTCJobs.
+    Htcjob,
+    /// As pods, by InterLink.
+    Interlink,
+}
+
+impl Door {
+    fn name(self) -> &'static str {
+        match self {
+            Door::Htcjob => htcjob::DOOR,
+            Door::Interlink => interlink::DOOR,
+        }
+    }
 }
 
 /// How lines are printed.
@@ -61,7 +83,7 @@ const STATES: &[&str] =
 /// Prints what the operator knows of its jobs.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // No `..`: an option that is forgotten here would do nothing in silence.
-    let Arguments { what, output, phase, state, uid, limit, data } = arguments;
+    let Arguments { what, output, phase, state, uid, door, limit, data } = arguments;
     for (flag, word, known) in [("--phase", &phase, PHASES), ("--state", &state, STATES)] {
         if let Some(word) = word
             && !known.iter().any(|known| known.eq_ignore_ascii_case(word))
@@ -77,7 +99,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some((namespace, "")) => (Some(namespace.to_owned()), None),
         Some((namespace, name)) => (Some(namespace.to_owned()), Some(name.to_owned())),
     };
-    let query = JobsQuery { door: htcjob::DOOR.to_owned(), namespace, name, uid, phase, state, limit };
+    let door = door.map(|door| door.name().to_owned());
+    let query = JobsQuery { door, namespace, name, uid, phase, state, limit };
     let mut printer = Printer::new(output, &query);
     let printed = client::jobs(&data.data_dir, &query, |line| printer.take(line)).await;
     super::quietly(printed.and_then(|()| printer.end().context("failed to print")))
@@ -158,27 +181,28 @@ fn tell(trouble: &TroubleLine) {
 
 const OBJECT_HEAD: &[&str] =
     &["NAMESPACE", "NAME", "PHASE", "COPIES", "WAITING", "QUEUED", "RUNNING", "HELD", "SUCCEEDED", "FAILED"];
-const OBJECT_MORE: &[&str] = &["UID"];
+const OBJECT_MORE: &[&str] = &["UID", "DOOR"];
 const INDEX_HEAD: &[&str] = &["NAMESPACE", "NAME", "INDEX", "JOB", "STATE", "STARTS", "EXIT", "SINCE"];
-const INDEX_MORE: &[&str] = &["REASON", "MESSAGE", "KEY", "FOLDER"];
+const INDEX_MORE: &[&str] = &["REASON", "MESSAGE", "KEY", "FOLDER", "DOOR"];
 
 fn object_row(line: ObjectLine, wide: bool) -> Vec<String> {
     let ObjectLine { namespace, name, uid, phase, copies, waiting, submitting, queued, .. } = line;
-    let ObjectLine { running, held, succeeded, failed, .. } = line;
+    let ObjectLine { running, held, succeeded, failed, door, .. } = line;
     // What is being submitted waits too, for a person.
     let numbers = [copies, waiting + submitting, queued, running, held, succeeded, failed];
     let row = [namespace, name, phase].into_iter().chain(numbers.map(|n| n.to_string()));
-    row.chain(wide.then(|| uid.to_string())).collect()
+    row.chain([uid.to_string(), door].into_iter().filter(|_| wide)).collect()
 }
 
 fn index_row(line: IndexLine, wide: bool, now: Timestamp) -> Vec<String> {
     let IndexLine { namespace, name, uid: _, index, state, job, starts, exit_code, since, .. } = line;
-    let IndexLine { reason, message, key, folder, home, .. } = line;
+    let IndexLine { reason, message, key, folder, home, door, .. } = line;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let exit = or_dash(exit_code.map(|code| code.to_string()));
     let since = or_dash(since.map(|since| age(now.duration_since(since).as_secs())));
     let row = [namespace, name, index.to_string(), or_dash(job), state, starts.to_string(), exit, since];
-    let more = [reason, message.map(one_line), key.map(|key| key.to_string()), folder.filter(|_| home)];
+    let more =
+        [reason, message.map(one_line), key.map(|key| key.to_string()), folder.filter(|_| home), Some(door)];
     let more = more.map(or_dash).into_iter().filter(|_| wide);
     row.into_iter().chain(more).collect()
 }

@@ -8,17 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::DataSettings;
 use crate::control::client::{self, LogQuery};
-use crate::htcjob;
 
 /// Which log, and how.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// The HTCJob: `<namespace>/<name>`, or `<namespace>/<name>/<index>` when it has several copies.
+    /// The HTCJob or pod: `<namespace>/<name>`, or `<namespace>/<name>/<index>` when it has several copies.
     job: String,
 
-    /// The container.
-    #[arg(short, long, default_value = "main")]
-    container: String,
+    /// The container; the first without.
+    #[arg(short, long)]
+    container: Option<String>,
 
     /// Go on until the job has ended; a job that has not started yet is waited for.
     #[arg(short, long)]
@@ -75,7 +74,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let before = |ago: SignedDuration| Timestamp::now().checked_sub(ago).context("--since is too long");
     let query = LogQuery {
-        door: htcjob::DOOR.to_owned(),
+        door: None,
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         index,

@@ -2,9 +2,14 @@
 
 mod crd;
 mod doctor;
+mod door;
+mod identity;
+mod interlink;
 mod jobs;
 mod logs;
+mod operator;
 mod serve;
+mod token_review;
 
 use clap::{Parser, Subcommand};
 
@@ -18,9 +23,9 @@ pub struct Cli {
     #[arg(long, env = "HTC_LOG_FORMAT", value_enum, default_value = "text", global = true)]
     log_format: LogFormat,
 
-    /// What is logged: `info`, `debug`, or `module=level` pairs.
-    #[arg(long, env = "HTC_LOG", default_value = "info", global = true)]
-    log: String,
+    /// What is logged: `info` (the default), `debug`, or `module=level` pairs.
+    #[arg(long, env = "HTC_LOG", global = true)]
+    log: Option<String>,
 
     #[command(subcommand)]
     command: Command,
@@ -30,6 +35,8 @@ pub struct Cli {
 enum Command {
     /// Run the operator.
     Serve(Box<serve::Arguments>),
+    /// Run InterLink's endpoint without Kubernetes, in the place of its plugin and API server.
+    Interlink(Box<interlink::Arguments>),
     /// Print the CustomResourceDefinition of HTCJob.
     Crd,
     /// Check what the operator needs: pool, credentials, Kubernetes, files, and the way back from workers.
@@ -42,8 +49,19 @@ enum Command {
 
 /// Does what the command line asks.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    start_logging(&cli)?;
-    match cli.command {
+    let Cli { log_format, log, command } = cli;
+    // The files of old plugins say what is logged too.
+    let command = match command {
+        Command::Interlink(arguments) => {
+            let plan = interlink::Plan::of(*arguments)?;
+            start_logging(log_format, log.as_deref().or(plan.log()).unwrap_or("info"))?;
+            return interlink::run(plan).await;
+        }
+        other => other,
+    };
+    start_logging(log_format, log.as_deref().unwrap_or("info"))?;
+    match command {
+        Command::Interlink(_) => unreachable!("it has been run"),
         Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Crd => crd::run(),
         Command::Doctor(arguments) => doctor::run(*arguments).await,
@@ -60,14 +78,36 @@ fn quietly(result: anyhow::Result<()>) -> anyhow::Result<()> {
     result.or_else(|why| if why.chain().any(is_pipe) { Ok(()) } else { Err(why) })
 }
 
-fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+fn start_logging(format: LogFormat, log: &str) -> anyhow::Result<()> {
     use tracing_subscriber::{EnvFilter, fmt};
 
-    let filter = EnvFilter::try_new(&cli.log)?;
+    let filter = EnvFilter::try_new(log)?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match cli.log_format {
+    match format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_of_an_operator_has_a_variable_and_a_sentence() {
+        let command = Cli::command();
+        for name in ["serve", "interlink"] {
+            let command = command.find_subcommand(name).unwrap();
+            for argument in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let flag = argument.get_long().unwrap();
+                let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                let asks_only = flag == "explain-config";
+                assert!(asks_only || variable.starts_with("HTC_"), "{name} --{flag} has no variable");
+                assert!(argument.get_help().is_some(), "{name} --{flag} says nothing of itself");
+            }
+        }
+    }
 }

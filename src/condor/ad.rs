@@ -27,6 +27,8 @@ pub const PROJECTION: &[&str] = &[
     "EnteredCurrentStatus",
     "StageInFinish",
     "NumShadowStarts",
+    "NumJobStarts",
+    "VacateReason",
     "JobCurrentStartDate",
     "CompletionDate",
     "ExitCode",
@@ -59,6 +61,11 @@ pub struct Ad {
     pub staged: bool,
     /// How often the pool has started it.
     pub starts: u32,
+    /// Whether one of its starts got as far as its first process (`NumJobStarts`). What may start only
+    /// once is kept from another start by the same attribute, see [`super::submit`].
+    pub ran: bool,
+    /// Why it last lost its machine; empty where HTCondor does not say.
+    pub vacated: String,
     /// Whether we have said that it may leave.
     pub acknowledged: bool,
     /// Whether it has been removed, whatever it did before.
@@ -145,6 +152,8 @@ impl Ad {
             since: Timestamp::from_second(since).map_err(|e| e.to_string())?,
             staged: int("StageInFinish").is_some(),
             starts: int("NumShadowStarts").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+            ran: int("NumJobStarts").is_some_and(|n| n > 0),
+            vacated: text("VacateReason"),
             removed: need("JobStatus")? == 3,
             acknowledged: ad.get(ACK).and_then(Value::as_bool).unwrap_or(false),
             folder: if folder.is_empty() { text("Iwd") } else { folder },

@@ -241,6 +241,11 @@ pub fn label(code: i64) -> &'static str {
     find(code).map_or(OTHER, |(_, name, _)| name)
 }
 
+/// Whether it stands for memory that was used beyond what was asked for.
+pub fn is_out_of_memory(code: i64, subcode: i64) -> bool {
+    matches!((code, subcode), (21 | 34, MEMORY))
+}
+
 /// All labels.
 pub fn labels() -> impl Iterator<Item = &'static str> {
     CODES.iter().map(|(_, name, _)| *name).chain([OTHER])
@@ -277,6 +282,7 @@ mod tests {
         assert!(remedy(34, 104).contains("larger request_disk in"), "{}", remedy(34, 104));
         assert!(remedy(34, 0).contains("request_memory or request_disk"), "{}", remedy(34, 0));
         assert_eq!(remedy(21, 102), remedy(34, 102));
+        assert!(is_out_of_memory(34, 102) && !is_out_of_memory(34, 104) && !is_out_of_memory(12, 102));
         assert_ne!(remedy(12, 102), remedy(34, 102), "there it is an error number");
     }
 

@@ -13,5 +13,6 @@ pub mod pool;
 pub mod probe;
 pub mod query;
 pub mod quote;
+pub mod status;
 pub mod submit;
 pub mod tail;

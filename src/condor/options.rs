@@ -50,6 +50,10 @@ const ALLOWED: &[(&str, Kind)] = &[
 /// Other names of HTCondor's for the same, besides the attribute's name.
 const SYNONYMS: &[(&str, &str)] = &[("job_prio", "priority"), ("prio", "priority")];
 
+/// Attributes that a command sets besides the one with its own name.
+const ATTRIBUTES: &[(&str, &str)] =
+    &[("accounting_group", "AcctGroup"), ("accounting_group_user", "AcctGroupUser"), ("priority", "JobPrio")];
+
 /// Commands of which HTCondor ignores one, or takes none of both.
 const CONFLICTS: &[(&str, &str)] =
     &[("nice_user", "accounting_group"), ("concurrency_limits", "concurrency_limits_expr")];
@@ -162,12 +166,15 @@ fn option(line: &str, denied: &[String]) -> Result<Option<(String, String)>, Str
     let prefix = name.get(..3).filter(|prefix| prefix.eq_ignore_ascii_case("MY."));
     match name.strip_prefix('+').or_else(|| prefix.map(|_| &name[3..])) {
         Some(name) => attribute(name, value, denied).map(Some),
-        None => command(name, value),
+        None => command(name, value, denied),
     }
 }
 
 fn attribute(name: &str, value: &str, denied: &[String]) -> Result<(String, String), String> {
     attributes::check_name(name, denied)?;
+    if let Some((command, _)) = row(name) {
+        check_site(&command, denied)?;
+    }
     if attributes::is_text(name) {
         if !value.starts_with('"') {
             return Err(format!("{name} is a text: write +{name} = \"{}\"", value.replace('"', "")));
@@ -179,7 +186,7 @@ fn attribute(name: &str, value: &str, denied: &[String]) -> Result<(String, Stri
     Ok((format!("MY.{name}"), value.to_owned()))
 }
 
-fn command(name: &str, value: &str) -> Result<Option<(String, String)>, String> {
+fn command(name: &str, value: &str, denied: &[String]) -> Result<Option<(String, String)>, String> {
     let lower = name.to_ascii_lowercase();
     if SO_ANYWAY.iter().any(|(known, so)| *known == lower && so.eq_ignore_ascii_case(value)) {
         return Ok(None);
@@ -191,8 +198,20 @@ fn command(name: &str, value: &str) -> Result<Option<(String, String)>, String> 
             None => format!("{name} may not be set; allowed are {} and +Attribute", allowed.join(", ")),
         });
     };
+    check_site(&name, denied)?;
     check(kind, value)?;
     Ok(Some((name, value.to_owned())))
+}
+
+/// What a site denies as an attribute cannot be set as a command either, nor by another name of it.
+fn check_site(command: &str, denied: &[String]) -> Result<(), String> {
+    let others = ATTRIBUTES.iter().filter(|(known, _)| *known == command).map(|(_, attribute)| *attribute);
+    let own = plain(command);
+    let is_denied = |attribute: &str| denied.iter().any(|pattern| attributes::matches(pattern, attribute));
+    match std::iter::once(own.as_str()).chain(others).any(is_denied) {
+        true => Err(format!("{command} may not be set at this site")),
+        false => Ok(()),
+    }
 }
 
 /// The row of a command. HTCondor takes the name of the attribute too: `RequestCpus`.

@@ -124,3 +124,21 @@ fn the_guide_names_every_command() {
     let told = section.split("```text\nspec.htcopts: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
     assert_eq!(told, refused("priority = 1\nmax_retries = 3\n+JobFlavour = workday\n"));
 }
+
+#[test]
+fn what_a_site_denies_is_denied_by_all_its_names() {
+    let denied = ["AcctGroup*".to_owned(), "RequestGpus".to_owned(), "JobPrio".to_owned()];
+    for line in [
+        "accounting_group = group_x",
+        "AccountingGroup = group_x",
+        "+AccountingGroup = \"group_x\"",
+        "accounting_group_user = me",
+        "request_gpus = 1",
+        "priority = 5",
+        "prio = 5",
+    ] {
+        let why = parse(line, &denied).unwrap_err();
+        assert!(why.contains("at this site"), "{line}: {why}");
+        assert!(parse(line, &[]).is_ok(), "{line}");
+    }
+}

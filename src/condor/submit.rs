@@ -186,6 +186,13 @@ impl Submission {
     }
 }
 
+/// Whether the schedd has as many jobs as it takes, of us or of all: what we asked for is not to blame.
+/// <https://htcondor.readthedocs.io/en/latest/admin-manual/configuration-macros.html#MAX_JOBS_PER_OWNER>
+pub fn is_full(error: &CallError) -> bool {
+    let limits = ["would exceed MAX_JOBS_PER_OWNER", "would exceed MAX_JOBS_SUBMITTED"];
+    matches!(error, CallError::Failed { message, .. } if limits.iter().any(|sign| message.contains(sign)))
+}
+
 /// Whether a failed `condor_submit` may do better later. What we do not know is taken as an answer
 /// to what was asked: it is tried in halves, and only a row that fails alone is given up.
 pub fn is_outage(error: &CallError) -> bool {

@@ -32,6 +32,7 @@ pub const POINTS: &[&str] = &[
     "status-written",
     "published-durable",
     "acknowledged",
+    "spent-acknowledged",
     "workload-acknowledged",
     "removed",
     "copies-removed",

@@ -9,7 +9,7 @@ use crate::http::error::HttpError;
 const SUGGESTED: usize = 5;
 
 /// The workload of an outside object.
-pub fn find(engine: &Engine, door: &str, namespace: &str, name: &str) -> Result<Uid, HttpError> {
+pub fn find(engine: &Engine, door: Option<&str>, namespace: &str, name: &str) -> Result<Uid, HttpError> {
     engine.find(door, namespace, name).ok_or_else(|| {
         let rows = engine.table(door).into_iter().filter_map(|uid| engine.workload_row(&uid));
         let known: Vec<(String, String)> = rows.map(|row| (row.namespace, row.name)).collect();

@@ -24,8 +24,8 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Which lines.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct JobsQuery {
-    /// The door that wished them: `htcjob`.
-    pub door: String,
+    /// The door that wished them, `htcjob` or `interlink`; any without.
+    pub door: Option<String>,
     /// Only objects of this namespace.
     pub namespace: Option<String>,
     /// Only this object: a line for each index.
@@ -73,6 +73,7 @@ pub struct TroubleLine {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the words are those of the table")]
 pub struct ObjectLine {
+    pub door: String,
     pub namespace: String,
     pub name: String,
     pub uid: Uid,
@@ -91,6 +92,8 @@ pub struct ObjectLine {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexLine {
+    /// The door that wished it.
+    pub door: String,
     /// The object's namespace.
     pub namespace: String,
     /// The object's name.
@@ -126,8 +129,8 @@ pub(super) async fn jobs(
     Query(query): Query<JobsQuery>,
 ) -> Result<Body, HttpError> {
     let uids = match (&query.namespace, &query.name) {
-        (Some(namespace), Some(name)) => vec![find(&engine, &query.door, namespace, name)?],
-        _ => engine.table(&query.door),
+        (Some(namespace), Some(name)) => vec![find(&engine, query.door.as_deref(), namespace, name)?],
+        _ => engine.table(query.door.as_deref()),
     };
     let table = Table { engine, query, uids: uids.into_iter(), open: None, lines: 0 };
     let first = table.first();
@@ -222,9 +225,10 @@ fn text(line: &Line) -> Vec<u8> {
 }
 
 fn object_line(row: &WorkloadRow) -> ObjectLine {
-    let WorkloadRow { uid, namespace, name, deleting: _, indices, counts } = row;
+    let WorkloadRow { uid, door, namespace, name, deleting: _, indices, counts } = row;
     let Counts { submitting, queued, running, held, succeeded, failed } = *counts;
     ObjectLine {
+        door: door.clone(),
         namespace: namespace.clone(),
         name: name.clone(),
         uid: uid.clone(),
@@ -260,6 +264,7 @@ fn index_line(object: &WorkloadRow, row: &IndexRow) -> IndexLine {
     let end = job.as_ref().and_then(|job| job.progress.end());
     let (reason, message) = why(job.as_ref());
     IndexLine {
+        door: object.door.clone(),
         namespace: object.namespace.clone(),
         name: object.name.clone(),
         uid: object.uid.clone(),
@@ -314,7 +319,8 @@ mod tests {
 
     fn object(indices: u32, counts: Counts, deleting: bool) -> WorkloadRow {
         let (namespace, name) = ("default".to_owned(), "x".to_owned());
-        WorkloadRow { uid: "u".parse().unwrap(), namespace, name, deleting, indices, counts }
+        let door = "test".to_owned();
+        WorkloadRow { uid: "u".parse().unwrap(), door, namespace, name, deleting, indices, counts }
     }
 
     fn index(progress: Option<Progress>) -> IndexLine {

@@ -17,16 +17,16 @@ use crate::http::error::HttpError;
 /// Which log, and how.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LogQuery {
-    /// The door that wished it: `htcjob`.
-    pub door: String,
+    /// The door that wished it, `htcjob` or `interlink`; any without.
+    pub door: Option<String>,
     /// The object's namespace.
     pub namespace: String,
     /// The object's name.
     pub name: String,
     /// The index; may be left out when there is only one.
     pub index: Option<u32>,
-    /// The container.
-    pub container: String,
+    /// The container; the first without.
+    pub container: Option<String>,
     /// Only the last lines.
     pub tail: Option<u64>,
     /// Only what was written at this moment or later.
@@ -61,7 +61,8 @@ pub(super) async fn logs(
         previous,
         follow,
     } = query;
-    let uid = find(&engine, &door, &namespace, &name)?;
+    let uid = find(&engine, door.as_deref(), &namespace, &name)?;
+    let container = container.or_else(|| first_container(&engine, &uid)).unwrap_or_default();
     let index = index.map_or_else(|| only_index(&engine, &uid), Ok)?;
     let options = LogOptions { tail, since, timestamps, limit_bytes, previous, follow };
     let pieces = engine.logs(Wanted { uid, index, container, options });
@@ -75,6 +76,11 @@ fn frame(piece: Result<Piece, LogError>) -> Frame {
         Ok(Piece::Notice(text)) => Frame::Notice(text),
         Err(why) => Frame::Error(why.to_string()),
     }
+}
+
+fn first_container(engine: &Engine, uid: &Uid) -> Option<String> {
+    let workload = engine.view(uid)?.workload?;
+    workload.containers.first().map(|container| container.name.clone())
 }
 
 fn only_index(engine: &Engine, uid: &Uid) -> Result<u32, HttpError> {

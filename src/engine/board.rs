@@ -26,8 +26,8 @@ pub struct Board {
     pub merged: bool,
     /// Why the pool does not answer, if it does not.
     pub trouble: Option<Trouble>,
-    /// Why the last submission failed, if it did.
-    pub submit_trouble: Option<String>,
+    /// Why nothing is submitted, if something is in the way.
+    pub obstacle: Option<Obstacle>,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
 }
@@ -39,6 +39,32 @@ pub struct Trouble {
     pub since: jiff::Timestamp,
     /// What the tool said first.
     pub why: String,
+}
+
+/// Something in the way of submissions, which are tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `SubmitFailed`.
+    pub reason: &'static str,
+    /// A sentence.
+    pub why: String,
+}
+
+impl Obstacle {
+    /// The pool does not answer.
+    pub fn pool(why: String) -> Obstacle {
+        Obstacle { reason: "PoolUnavailable", why }
+    }
+
+    /// The queue takes no more for now.
+    pub fn full(why: String) -> Obstacle {
+        Obstacle { reason: "QueueFull", why }
+    }
+
+    /// Something failed on our side.
+    pub fn ours(why: String) -> Obstacle {
+        Obstacle { reason: "SubmitFailed", why }
+    }
 }
 
 /// A workload.
@@ -55,6 +81,8 @@ pub struct Entry {
     pub want: Want,
     /// When the wish to be gone was durable: only a question asked after it can prove it.
     pub gone_since: Option<Instant>,
+    /// Once it shall be gone, its folder and what is known of it stay until then.
+    pub lingers: Option<Instant>,
     /// Nothing of it is submitted before, epoch seconds.
     pub not_before: i64,
     /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
@@ -96,6 +124,8 @@ pub struct Job {
     pub intent: Option<i64>,
     /// How many submissions before it never got their files.
     pub unstaged: u32,
+    /// Whether the pool may start it only once; as its workload has it.
+    pub once: bool,
     /// The highest `NumShadowStarts` seen.
     pub starts: u32,
     /// What it last said of itself.
@@ -149,6 +179,8 @@ pub enum ToolEnd {
     Well,
     /// It failed, and may do better later.
     Outage,
+    /// The schedd has as many jobs of ours as it takes: later, or with fewer, it may do better.
+    Full,
     /// It refused what was asked, with this sentence.
     Refused(String),
     /// It ended in an earlier life of ours.
@@ -164,6 +196,7 @@ impl Job {
             progress,
             intent,
             unstaged: 0,
+            once: false,
             starts: 0,
             report: None,
             heard: None,
@@ -187,6 +220,12 @@ impl Job {
             && !self.forsaken
             && !self.left
             && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
+    }
+
+    /// Whether it had files that will not come home.
+    pub fn has_lost_files(&self) -> bool {
+        let had = self.end().is_some_and(|end| end.outcome.has_files());
+        had && !self.home && (self.forsaken || self.left)
     }
 
     /// Whether its report is the last one of its latest start.
@@ -278,6 +317,7 @@ mod tests {
             workload: None,
             want: Want::Run,
             gone_since: None,
+            lingers: None,
             not_before: 0,
             unproven_since: None,
             waiting: waiting.to_vec(),

@@ -23,6 +23,8 @@ const KEYS_PER_CALL: usize = 500;
 pub struct Chores {
     /// Ended, and their doors have said so: they may leave.
     acknowledge: Vec<JobKey>,
+    /// Over though they are idle or on hold, since they can never start again; their doors have said so.
+    spent: Vec<JobKey>,
     /// Started again after their end was published, or second copies.
     remove: Vec<JobKey>,
     /// Committed, but their files never all arrived.
@@ -41,6 +43,11 @@ impl Chores {
     /// The job may leave the queue.
     pub fn acknowledge(&mut self, ad: &Ad) {
         self.acknowledge.push(ad.key.clone());
+    }
+
+    /// The job can never start again, and may leave the queue.
+    pub fn spent(&mut self, ad: &Ad) {
+        self.spent.push(ad.key.clone());
     }
 
     /// The job's files did not all arrive.
@@ -112,6 +119,7 @@ impl Chores {
 
     fn is_empty(&self) -> bool {
         self.acknowledge.is_empty()
+            && self.spent.is_empty()
             && self.remove.is_empty()
             && self.unstaged.is_empty()
             && self.workloads.is_empty()
@@ -137,6 +145,9 @@ impl Inner {
         }
         for keys in chores.unstaged.chunks(KEYS_PER_CALL) {
             self.note("remove jobs without their files", self.remove_unstaged(keys).await);
+        }
+        for keys in chores.spent.chunks(KEYS_PER_CALL) {
+            self.note("remove jobs that cannot start again", self.remove_spent(keys).await);
         }
         for keys in chores.remove.chunks(KEYS_PER_CALL) {
             self.metrics.copies.inc_by(keys.len() as u64);
@@ -180,6 +191,15 @@ impl Inner {
         self.metrics.unstaged.inc_by(keys.len() as u64);
         crash_point!("unstaged-removed");
         Ok(())
+    }
+
+    async fn remove_spent(&self, keys: &[JobKey]) -> Result<(), CallError> {
+        // In this order a removed job leaves within a second.
+        let constraint =
+            format!("{} && NumJobStarts > 0 && (JobStatus == 1 || JobStatus == 5)", of_jobs(keys));
+        act::acknowledge(&self.pool, &constraint).await?;
+        crash_point!("spent-acknowledged");
+        act::remove(&self.pool, &constraint).await
     }
 
     async fn release(&self, keys: &[JobKey]) -> Result<(), CallError> {

@@ -1,6 +1,6 @@
 //! The wish that nothing of a workload is left: what it waits for, and the way out when that does not come.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use htc_core::workload::names::Uid;
 use jiff::Timestamp;
@@ -73,6 +73,16 @@ impl Engine {
         drop(board);
         inner.look_bell.notify_one();
         Ok(())
+    }
+
+    /// Once the workload shall be gone, what has come home of it stays for so long, for those who still
+    /// read it. A new life does not wait.
+    pub fn linger(&self, uid: &Uid, time: Duration) {
+        let mut board = self.0.board();
+        let entry = board.entries.get_mut(uid).filter(|entry| entry.want == Want::Run);
+        if let Some(entry) = entry.filter(|entry| entry.jobs.values().any(|job| job.home)) {
+            entry.lingers = Some(Instant::now() + time);
+        }
     }
 
     /// Wishes the same without waiting for it: the workload is a tombstone when this returns, and what

@@ -80,12 +80,19 @@ impl Inner {
     }
 
     fn measure(&self) {
+        if let Some(free) = self.free_space() {
+            self.metrics.data_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Bytes that are free where outputs come home to, if that can be told.
+    pub(super) fn free_space(&self) -> Option<u64> {
         match rustix::fs::statvfs(&self.options.data) {
-            Ok(disk) => {
-                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-                self.metrics.data_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+            Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+            Err(why) => {
+                tracing::debug!(%why, "failed to look how full the data folder's disk is");
+                None
             }
-            Err(why) => tracing::debug!(%why, "failed to look how full the data folder's disk is"),
         }
     }
 }

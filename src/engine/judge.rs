@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::board::{Finished, Intent, Job, ToolEnd};
 use super::words;
 use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
+use crate::condor::holds;
 use crate::limits::{HOLD_REASON_MAX, INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE, STAGE_TRIES};
 
 /// What follows from a look at one job.
@@ -45,6 +46,7 @@ pub struct Look {
 /// Judges a job whose end is not known by a complete answer.
 pub fn judge(job: &Job, intent: Option<&Intent>, ad: Option<&Ad>, look: Look) -> Verdict {
     match (ad, job.intent) {
+        (Some(ad), None) if is_spent(job, ad) => Verdict::Ended(spent(job, ad)),
         (Some(ad), _) if ad.staged => staged(job, ad),
         (Some(ad), Some(_)) => unstaged(job, ad, intent, look),
         (None, Some(_)) => absent(job, intent, look),
@@ -79,6 +81,32 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
     } else {
         Verdict::Living(progress)
     }
+}
+
+/// Whether it can never start again though it stays in the queue: it may start only once, it has, and it
+/// is on no machine. The pool judges by the same attribute, so no claim is reused and nobody's
+/// `condor_release` helps; while a schedd that was started anew looks for its machine, it counts as running.
+pub fn is_spent(job: &Job, ad: &Ad) -> bool {
+    job.once && ad.staged && ad.ran && matches!(ad.state, State::Idle | State::Held { .. })
+}
+
+/// The end of a job that can never start again. Its files stay where it ran.
+fn spent(job: &Job, ad: &Ad) -> End {
+    // It had come to its own end, and only its files were still to travel.
+    if let Some(report) = job.final_report().filter(|report| report.start >= ad.starts) {
+        return by_report(report);
+    }
+    let id = ad.job;
+    let (outcome, what, why) = match &ad.state {
+        State::Held { code, subcode, reason } if holds::is_out_of_memory(*code, *subcode) => {
+            (Outcome::OutOfMemory, format!("job {id} used more memory than it asked for"), reason)
+        }
+        State::Held { reason, .. } => (Outcome::OnHold, format!("job {id} was put on hold"), reason),
+        _ => (Outcome::Evicted, format!("job {id} lost its machine"), &ad.vacated),
+    };
+    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    let message = format!("{what}{why}; it had started, may start only once, and its files stay there");
+    End { outcome, message: words::shortened(message, MESSAGE_MAX), at: ad.since }
 }
 
 /// An ad without all its files never ran: it is neither adopted nor an end. But what never comes
@@ -119,7 +147,9 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
         ToolEnd::Refused(why) if intent.rows == 1 => {
             Verdict::Ended(End { outcome: Outcome::SubmitRefused, message: why.clone(), at: at(look) })
         }
-        ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Outage | ToolEnd::Unknown => Verdict::NeverRan,
+        ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Full | ToolEnd::Outage | ToolEnd::Unknown => {
+            Verdict::NeverRan
+        }
     }
 }
 

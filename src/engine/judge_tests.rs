@@ -29,6 +29,8 @@ fn ad(state: State) -> Ad {
         since: at(5),
         staged: true,
         starts: 1,
+        ran: true,
+        vacated: String::new(),
         acknowledged: false,
         removed: false,
         folder,
@@ -38,7 +40,7 @@ fn ad(state: State) -> Ad {
 
 fn unstaged_ad() -> Ad {
     let state = State::Held { code: 16, subcode: 0, reason: String::new() };
-    Ad { staged: false, starts: 0, ..ad(state) }
+    Ad { staged: false, starts: 0, ran: false, ..ad(state) }
 }
 
 fn job(progress: Progress, intent: Option<i64>) -> Job {
@@ -195,6 +197,68 @@ fn an_answer_that_is_older_than_the_last_report_changes_nothing() {
     let running = Progress::Running { job: id(), start: 2, since: at(1) };
     let ahead = Job { starts: 2, ..job(running, None) };
     assert_eq!(judge(&ahead, None, Some(&ad(State::Idle)), look), Verdict::Nothing);
+}
+
+/// A job that may start only once, of which it is known that it runs.
+fn once() -> Job {
+    Job { once: true, ..job(Progress::Running { job: id(), start: 1, since: at(1) }, None) }
+}
+
+fn held(code: i64, subcode: i64) -> State {
+    State::Held { code, subcode, reason: "why".into() }
+}
+
+#[rstest]
+#[case::evicted(State::Idle, Outcome::Evicted, "job 7.0 lost its machine (gone)")]
+#[case::on_hold(held(1, 0), Outcome::OnHold, "job 7.0 was put on hold (why)")]
+#[case::memory(held(34, 102), Outcome::OutOfMemory, "job 7.0 used more memory than it asked for (why)")]
+fn what_may_start_only_once_has_ended_when_it_is_off_its_machine(
+    #[case] state: State,
+    #[case] outcome: Outcome,
+    #[case] what: &str,
+) {
+    let (_, look) = look();
+    let ad = Ad { vacated: "gone".into(), ..ad(state) };
+    let Verdict::Ended(end) = judge(&once(), None, Some(&ad), look) else { panic!("it waits for ever") };
+    assert_eq!((end.outcome, end.at), (outcome, at(5)));
+    let rest = "; it had started, may start only once, and its files stay there";
+    assert_eq!(end.message, format!("{what}{rest}"));
+    // The same of a job that may start again is no end.
+    let again = Job { once: false, ..once() };
+    assert!(matches!(judge(&again, None, Some(&ad), look), Verdict::Living(_)));
+}
+
+#[test]
+fn what_may_start_only_once_waits_on_as_long_as_the_pool_may_start_it() {
+    let (_, look) = look();
+    // Its shadow ended before its first process began: its requirements are still met.
+    let waits = Ad { ran: false, ..ad(State::Idle) };
+    assert_eq!(judge(&once(), None, Some(&waits), look), Verdict::Living(Progress::Queued { job: id() }));
+    let on_hold = Ad { ran: false, ..ad(held(13, 0)) };
+    assert!(matches!(judge(&once(), None, Some(&on_hold), look), Verdict::Living(Progress::Held { .. })));
+    for state in [State::Running, State::Suspended] {
+        let verdict = judge(&once(), None, Some(&ad(state.clone())), look);
+        assert!(matches!(verdict, Verdict::Living(_) | Verdict::Nothing), "{state:?}: {verdict:?}");
+    }
+    // It was never seen settled: that comes first, so that its id is known.
+    let unsettled = Job { once: true, ..submitting() };
+    let verdict = judge(&unsettled, Some(&intent(None)), Some(&ad(State::Idle)), look);
+    assert_eq!(verdict, Verdict::Living(Progress::Queued { job: id() }));
+}
+
+#[test]
+fn the_last_word_of_its_only_start_is_the_end_though_its_files_did_not_travel() {
+    let (_, look) = look();
+    let told = |start, phase| {
+        let job = Job { report: Some(report(start, phase, Some(3)).into()), ..once() };
+        match judge(&job, None, Some(&Ad { starts: 2, ..ad(State::Idle) }), look) {
+            Verdict::Ended(end) => end.outcome,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(2, Phase::Done), Outcome::ExitCode(3));
+    assert_eq!(told(2, Phase::Stopping), Outcome::Evicted, "asked to stop is no end of its own");
+    assert_eq!(told(1, Phase::Done), Outcome::Evicted, "another start came after it");
 }
 
 #[test]

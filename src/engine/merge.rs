@@ -124,6 +124,7 @@ fn decide(board: &mut Board, ads: Vec<Ad>, look: Look, chores: &mut Chores) -> V
     let mut changes = Vec::new();
     let intents = &board.intents;
     for (uid, entry) in &mut board.entries {
+        let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
         let mut by_index = by_uid.remove(uid).unwrap_or_default();
         let in_queue = by_index.values().map(Vec::len).sum();
         for job in entry.jobs.values_mut() {
@@ -132,6 +133,7 @@ fn decide(board: &mut Board, ads: Vec<Ad>, look: Look, chores: &mut Chores) -> V
             strays.iter().for_each(|ad| chores.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
             job.unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
+            job.once = once;
             let verdict = look_at(job, own.first(), look, chores, |job, ad| judge(job, intent, ad, look));
             if verdict == Verdict::NeverRan && !own.is_empty() {
                 entry.unstaged.insert(job.key.index, job.unstaged + 1);
@@ -163,7 +165,12 @@ fn look_at(
         };
         (job.left, job.missing) = (false, None);
         let leaves = job.published && !job.wants_files();
-        if !ad.is_over() {
+        if judge::is_spent(job, ad) {
+            // Idle or on hold it holds nobody back, and tells the same again should our store be lost.
+            if leaves {
+                chores.spent(ad);
+            }
+        } else if !ad.is_over() {
             chores.late(ad);
         } else if leaves && !ad.is_leaving() {
             chores.acknowledge(ad);
@@ -213,7 +220,11 @@ fn follow(
             let end = known.then(|| judge::end(&finished, job.starts, report));
             Some(Change::Finish(key(), finished, end))
         }
-        Verdict::Ended(end) => Some(Change::End(key(), end)),
+        Verdict::Ended(end) => {
+            // Files come only from a job that was in state 4.
+            job.forsaken |= job.finished.is_none();
+            Some(Change::End(key(), end))
+        }
         Verdict::NeverRan => {
             ad.into_iter().for_each(|ad| chores.acknowledge(ad));
             Some(Change::Void { key: key(), again: want == Want::Run })
@@ -238,7 +249,11 @@ fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, chores: &mut
                 false => chores.remove_workload(uid),
             }
         }
-    } else if !unsettled && asked_after && look.epoch >= entry.not_before {
+    } else if !unsettled
+        && asked_after
+        && look.epoch >= entry.not_before
+        && entry.lingers.is_none_or(|until| until <= Instant::now())
+    {
         chores.bury(uid);
     }
 }

@@ -2,6 +2,7 @@
 //! interface knows Kubernetes.
 
 pub mod board;
+mod capacity;
 mod change;
 mod chores;
 pub mod files;
@@ -43,6 +44,8 @@ use crate::store::database::Database;
 pub use crate::store::database::StoreError;
 pub use crate::store::wishes::Want;
 use board::Board;
+pub use board::Obstacle;
+pub use capacity::Capacity;
 pub use gone::Awaited;
 pub use inherited::{Heir, recorded};
 use keys::MasterKeys;
@@ -106,6 +109,8 @@ struct Inner {
     fetch_bell: Notify,
     /// Logs of running jobs that are being read.
     mirrors: Mirrors,
+    /// What the pool has.
+    capacity: capacity::Looks,
     /// Running jobs that can be asked for something.
     polls: Polls,
     /// Says which workload has changed.
@@ -136,6 +141,7 @@ impl Engine {
             look_bell: Notify::new(),
             fetch_bell: Notify::new(),
             mirrors: Mirrors::default(),
+            capacity: capacity::Looks::default(),
             polls,
             changes: broadcast::channel(4096).0,
         })))
@@ -162,6 +168,7 @@ impl Engine {
         worker("tracker", Box::pin(tracker::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
         worker("janitor", Box::pin(janitor::work(self.0.clone())));
+        worker("capacity", Box::pin(capacity::work(self.0.clone())));
         worker("submitter", Box::pin(submit::work(self.0.clone(), stop.clone())));
     }
 

@@ -16,7 +16,7 @@ use super::tracker::backoff;
 use crate::condor::ad::KEY;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::limits::{FETCH_TRIES, IDLE_LOOK, TRANSFER_BATCH};
+use crate::limits::{DISK_FULL, FETCH_TRIES, IDLE_LOOK, TRANSFER_BATCH};
 use crate::store::database::StoreError;
 use crate::store::{inbox, jobs};
 
@@ -68,15 +68,20 @@ impl Inner {
         self.look_bell.notify_one();
     }
 
+    fn is_disk_full(&self) -> bool {
+        self.free_space().is_some_and(|free| free < DISK_FULL)
+    }
+
     fn failed_to_fetch(&self, key: JobKey, why: &str, failures: &mut Failures) {
         let (count, at) = failures.entry(key.clone()).or_insert((0, Instant::now()));
         *count += 1;
         *at = Instant::now() + backoff(*count);
         tracing::warn!(%key, why, tries = *count, "failed to fetch the outputs of a job");
-        // While the pool is away nothing is known of them.
-        if *count >= FETCH_TRIES && self.board().trouble.is_none() {
+        // While the pool is away nothing is known of them, and a full disk of ours is not their fault.
+        if *count >= FETCH_TRIES && self.board().trouble.is_none() && !self.is_disk_full() {
             tracing::error!(%key, "the outputs of a job are given up; it may leave the queue");
             self.forsake(&key);
+            self.ring([key.uid]);
         }
     }
 

@@ -14,6 +14,8 @@ use crate::store::wishes::Want;
 pub struct WorkloadRow {
     /// Its UID.
     pub uid: Uid,
+    /// Which door wishes it.
+    pub door: String,
     /// The outside object's namespace.
     pub namespace: String,
     /// The outside object's name.
@@ -131,15 +133,19 @@ impl Engine {
     /// Why what is shown may be old.
     pub fn troubles(&self) -> Troubles {
         let board = self.0.board();
-        Troubles { pool: board.trouble.clone(), submit: board.submit_trouble.clone() }
+        Troubles {
+            pool: board.trouble.clone(),
+            submit: board.obstacle.as_ref().map(|obstacle| obstacle.why.clone()),
+        }
     }
 
-    /// The UIDs of a door's workloads that are not gone, by namespace and name.
-    pub fn table(&self, door: &str) -> Vec<Uid> {
+    /// The UIDs of the workloads that are not gone, of one door or of all, by namespace and name.
+    pub fn table(&self, door: Option<&str>) -> Vec<Uid> {
         let board = self.0.board();
-        let mine = board.entries.iter().filter(|(_, e)| e.door == door && e.want != Want::Tombstone);
+        let wanted = |e: &Entry| e.want != Want::Tombstone && door.is_none_or(|door| e.door == door);
+        let rows = board.entries.iter().filter(|(_, e)| wanted(e));
         let mut rows: Vec<_> =
-            mine.map(|(uid, e)| (e.namespace.clone(), e.name.clone(), uid.clone())).collect();
+            rows.map(|(uid, e)| (e.namespace.clone(), e.name.clone(), uid.clone())).collect();
         drop(board);
         rows.sort();
         rows.into_iter().map(|(_, _, uid)| uid).collect()
@@ -151,6 +157,7 @@ impl Engine {
         let entry = entry(&board, uid)?;
         Some(WorkloadRow {
             uid: uid.clone(),
+            door: entry.door.clone(),
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
             deleting: entry.want == Want::Gone,

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use htc_core::workload::Workload;
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::Progress;
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job};
+use super::board::{Entry, Job, Obstacle};
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.
@@ -18,6 +19,10 @@ const WORK: &str = "work";
 /// A workload at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
+    /// Which door wishes.
+    pub door: String,
+    /// What shall run; none in a tombstone.
+    pub workload: Option<Arc<Workload>>,
     /// What is wished of it; a tombstone says that nothing is left.
     pub want: Want,
     /// How many indices it has; none in a tombstone.
@@ -28,8 +33,8 @@ pub struct View {
     pub jobs: Vec<JobView>,
     /// Whether the predecessor of this operator has submitted its jobs.
     pub inherited: bool,
-    /// Why the pool does not answer, if it does not.
-    pub trouble: Option<String>,
+    /// What is in the way of what waits, if something is.
+    pub trouble: Option<Obstacle>,
     /// Where its outputs are.
     pub outputs: Outputs,
 }
@@ -56,6 +61,10 @@ pub struct JobView {
     pub starts: u32,
     /// What it last said of itself.
     pub report: Option<Arc<Report>>,
+    /// Whether its end has been made known outside.
+    pub published: bool,
+    /// It had outputs, and they will not come home.
+    pub outputs_lost: bool,
 }
 
 impl Engine {
@@ -68,8 +77,12 @@ impl Engine {
             progress: job.progress.clone(),
             starts: job.starts,
             report: job.report.clone(),
+            published: job.published,
+            outputs_lost: !entry.inherited && job.has_lost_files(),
         };
         Some(View {
+            door: entry.door.clone(),
+            workload: entry.workload.clone(),
             want: entry.want,
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
@@ -77,8 +90,8 @@ impl Engine {
             trouble: board
                 .trouble
                 .as_ref()
-                .map(|trouble| trouble.why.clone())
-                .or_else(|| board.submit_trouble.clone()),
+                .map(|trouble| Obstacle::pool(trouble.why.clone()))
+                .or_else(|| board.obstacle.clone()),
             inherited: entry.inherited,
             outputs: self.outputs(uid, entry),
         })
@@ -122,11 +135,15 @@ impl Engine {
         Some((entry.namespace.clone(), entry.name.clone()))
     }
 
-    /// The workload of an outside object that is not gone; the newest when there are several.
-    pub fn find(&self, door: &str, namespace: &str, name: &str) -> Option<Uid> {
+    /// The workload of an outside object that is not gone, of one door or of any; the newest when there
+    /// are several.
+    pub fn find(&self, door: Option<&str>, namespace: &str, name: &str) -> Option<Uid> {
         let board = self.0.board();
         let mine = board.entries.iter().filter(|(_, e)| {
-            e.door == door && e.namespace == namespace && e.name == name && e.want != Want::Tombstone
+            door.is_none_or(|door| e.door == door)
+                && e.namespace == namespace
+                && e.name == name
+                && e.want != Want::Tombstone
         });
         mine.max_by_key(|(_, e)| (e.want == Want::Run, e.not_before)).map(|(uid, _)| uid.clone())
     }

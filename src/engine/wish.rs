@@ -174,6 +174,7 @@ impl Entry {
             workload: workload.clone().map(Arc::new),
             want: *want,
             gone_since: (*want == Want::Gone).then(Instant::now),
+            lingers: None,
             not_before: *not_before,
             unproven_since: None,
             waiting,

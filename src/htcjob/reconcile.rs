@@ -1,5 +1,6 @@
 //! The driver: watches HTCJobs and takes each through named steps. Only these steps do I/O.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
 use futures::future::{join_all, ready};
@@ -139,7 +140,14 @@ fn on_error(object: Arc<Guarded>, why: &ReconcileError, state: Arc<DoorState>) -
     let name = object.name_any();
     let namespace = object.namespace().unwrap_or_default();
     tracing::warn!(%why, namespace, name, failures, "failed to reconcile an HTCJob; it is tried again");
-    Action::requeue(first.saturating_mul(1 << failures.min(16)).min(longest))
+    let pause = first.saturating_mul(1 << failures.min(16)).min(longest);
+    Action::requeue(pause.mul_f64(jitter(&(&object.meta().uid, failures))))
+}
+
+/// Between 0.8 and 1.2, by who it is: those that failed together do not come again together.
+fn jitter(who: &impl Hash) -> f64 {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(who);
+    0.8 + (hash % 1_000) as f64 * 0.0004
 }
 
 /// An object without content, for one that cannot be read.

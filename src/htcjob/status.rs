@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::holds;
 use super::types::{HTCJobStatus, Hold, Phase};
-use crate::engine::{JobView, Outputs, View};
+use crate::engine::{JobView, Obstacle, Outputs, View};
 use crate::limits::JOB_IDS_LISTED;
 
 /// The reason of an object that was refused.
@@ -47,8 +47,9 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let count = |is: fn(&Progress) -> bool| view.jobs.iter().filter(|job| is(&job.progress)).count() as i64;
     let held = count(|p| matches!(p, Progress::Held { .. }));
     let running = count(|p| matches!(p, Progress::Running { .. } | Progress::Suspended { .. }));
-    let submitting = count(|p| matches!(p, Progress::Submitting { .. }));
-    let committed = view.jobs.len() as i64 - submitting;
+    // What is being handed over is no news yet: a status less to write.
+    let taken = || view.jobs.iter().filter(|job| !matches!(job.progress, Progress::Submitting { .. }));
+    let committed = taken().count() as i64;
     let phase = match () {
         () if deleting => Phase::Deleting,
         () if active == 0 && failed > 0 => Phase::Failed,
@@ -58,11 +59,12 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         () if committed > 0 => Phase::Submitted,
         () => Phase::Pending,
     };
-    let ids: Vec<JobId> = view.jobs.iter().filter_map(|job| job.progress.job()).collect();
+    let ids: Vec<JobId> = taken().filter_map(|job| job.progress.job()).collect();
     let listed: Vec<String> = ids.iter().take(JOB_IDS_LISTED).map(JobId::to_string).collect();
     let holds = holds::list(view);
     let (reason, message) =
         told_failure(subject, phase, old).unwrap_or_else(|| explain(phase, view, &ends, &holds));
+    let message = with_losses(message, view);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
     conditions.extend(view.inherited.then(|| {
@@ -90,7 +92,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         completions: Some(format!("{succeeded}/{indices}")),
         completed_indexes: intervals(of(true)),
         failed_indexes: intervals(of(false)),
-        attempts: Some(view.jobs.len() as i64),
+        attempts: Some(committed),
         conditions: conditions.into_iter().map(|c| condition(c, generation, now, old)).collect(),
         observed_generation: generation,
         start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
@@ -138,7 +140,9 @@ fn submitted(indices: i64, committed: i64, view: &View) -> Draft {
     let message = format!("{committed} of {indices} in HTCondor's queue");
     match &view.trouble {
         _ if committed == indices => ("Submitted", true, "AllSubmitted".to_owned(), message),
-        Some(why) => ("Submitted", false, "PoolUnavailable".to_owned(), format!("{message}; {why}")),
+        Some(Obstacle { reason, why }) => {
+            ("Submitted", false, (*reason).to_owned(), format!("{message}; {why}"))
+        }
         None => ("Submitted", false, "Waiting".to_owned(), message),
     }
 }
@@ -148,6 +152,20 @@ fn told_failure(subject: Subject<'_>, phase: Phase, old: &HTCJobStatus) -> Optio
     let same = old.uniqid.as_deref() == Some(subject.uid) && old.phase == Some(phase);
     let reason = old.reason.clone().filter(|_| same && phase == Phase::Failed)?;
     Some((reason, old.message.clone().unwrap_or_default()))
+}
+
+/// Outputs that will not come home are told, whatever else there is to say.
+fn with_losses(message: String, view: &View) -> String {
+    let lost = view.jobs.iter().filter(|job| job.outputs_lost).map(|job| job.index);
+    let told = "could not be fetched from the pool and are lost";
+    match intervals(lost) {
+        Some(_) if message.contains(told) => message,
+        Some(indices) => {
+            let between = if message.is_empty() { "" } else { "; " };
+            format!("{message}{between}the outputs of index {indices} {told}")
+        }
+        None => message,
+    }
 }
 
 /// The word and the sentence for the phase.
@@ -165,7 +183,7 @@ fn explain(phase: Phase, view: &View, ends: &[(u32, &End)], holds: &[Hold]) -> (
         Phase::Failed => first_failure(),
         Phase::Held => first_hold(),
         Phase::Pending => match &view.trouble {
-            Some(why) => Some(("PoolUnavailable".to_owned(), why.clone())),
+            Some(Obstacle { reason, why }) => Some(((*reason).to_owned(), why.clone())),
             None => plain("Waiting"),
         },
         Phase::Succeeded => plain("Completed"),

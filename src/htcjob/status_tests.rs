@@ -35,9 +35,18 @@ fn the_status_says_where_the_outputs_are_and_when_they_were_removed() {
 
 fn view(progress: Vec<Progress>, waiting: u64) -> View {
     let jobs = progress.into_iter().enumerate();
-    let jobs =
-        jobs.map(|(n, progress)| JobView { index: n as u32, progress, starts: 0, report: None }).collect();
+    let job = |(n, progress): (usize, Progress)| JobView {
+        index: n as u32,
+        progress,
+        starts: 0,
+        report: None,
+        published: false,
+        outputs_lost: false,
+    };
+    let jobs = jobs.map(job).collect();
     View {
+        door: "htcjob".to_owned(),
+        workload: None,
         want: Want::Run,
         indices: 0,
         waiting,
@@ -51,6 +60,34 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
 fn of(view: &View, indices: u32) -> HTCJobStatus {
     let subject = Subject { uid: "u", generation: Some(1), indices, deleting: false, now: at(100) };
     status(subject, view, &HTCJobStatus::default())
+}
+
+#[test]
+fn a_copy_that_is_being_handed_over_changes_nothing_yet() {
+    let waits = of(&view(vec![], 1), 1);
+    for job in [None, Some(id(0))] {
+        assert_eq!(of(&view(vec![Progress::Submitting { job }], 0), 1), waits);
+    }
+}
+
+#[test]
+fn outputs_that_are_lost_are_told_once() {
+    let mut view = view(vec![ended(0, Outcome::Succeeded), ended(1, Outcome::ExitCode(1))], 0);
+    view.jobs.iter_mut().for_each(|job| job.outputs_lost = true);
+    let told = of(&view, 2);
+    let message =
+        "index 1: exit code 1; the outputs of index 0-1 could not be fetched from the pool and are lost";
+    assert_eq!(told.message.as_deref(), Some(message));
+    let subject = Subject { uid: "u", generation: Some(1), indices: 2, deleting: false, now: at(100) };
+    assert_eq!(status(subject, &view, &told).message, told.message);
+}
+
+#[test]
+fn what_is_in_the_way_is_told_to_those_who_wait() {
+    let trouble = Some(Obstacle::full("the schedd takes no more".to_owned()));
+    let told = of(&View { trouble, ..view(vec![], 1) }, 1);
+    let reason_and_message = (told.reason.as_deref(), told.message.as_deref());
+    assert_eq!(reason_and_message, (Some("QueueFull"), Some("the schedd takes no more")));
 }
 
 fn holds(status: &HTCJobStatus, kind: &str) -> Option<bool> {

@@ -1,81 +1,144 @@
 //! Connections from outside, as many as there is room for and none that asks nothing whole for long:
 //! whoever opens them and says little must not use up our file descriptors, which the tools and the
-//! store need.
+//! store need. An answer that is given piece by piece, such as a log that is followed, may be silent.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// A listener with so much room. Those that come when it is full wait until one has left.
-pub struct Guests {
-    listener: TcpListener,
-    room: Arc<Semaphore>,
+use super::room::{Room, Seat, Taken};
+use crate::limits::KEEPALIVE;
+
+/// A listener with so much room. Those that come when it is full take the place of the one who has been
+/// silent longest, or wait until one has left.
+pub struct Guests<L> {
+    listener: L,
+    room: Room,
     patience: Duration,
 }
 
-impl Guests {
+impl<L> Guests<L> {
     /// Takes so many connections at a time; one to which nothing is answered for so long is closed, so
     /// that a byte now and then buys no place.
-    pub fn new(listener: TcpListener, room: usize, patience: Duration) -> Guests {
-        Guests { listener, room: Arc::new(Semaphore::new(room)), patience }
+    pub fn new(listener: L, room: usize, patience: Duration) -> Guests<L> {
+        Guests { listener, room: Room::new(room), patience }
     }
 }
 
-impl Listener for Guests {
-    type Io = Guest;
-    type Addr = SocketAddr;
+/// A connection that can be told how to behave.
+pub trait Tuned {
+    /// Answers leave at once, and a caller that is gone without a word is noticed.
+    fn tune(&self) {}
+}
 
-    async fn accept(&mut self) -> (Guest, SocketAddr) {
-        let place = self.room.clone().acquire_owned().await.expect("nobody closes it");
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let (patience, silence) = (self.patience, Box::pin(sleep(self.patience)));
-        (Guest { stream, silence, patience, _place: place }, address)
+impl Tuned for UnixStream {}
+
+impl Tuned for TcpStream {
+    fn tune(&self) {
+        // Without any of this it works too, only worse.
+        let _ = self.set_nodelay(true);
+        let _ = sockopt::set_socket_keepalive(self, true);
+        let _ = sockopt::set_tcp_keepidle(self, KEEPALIVE.0);
+        let _ = sockopt::set_tcp_keepintvl(self, KEEPALIVE.1);
+    }
+}
+
+impl<L> Listener for Guests<L>
+where
+    L: Listener,
+    L::Io: Tuned,
+{
+    type Io = Guest<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Guest<L::Io>, L::Addr) {
+        let (stream, address) = self.listener.accept().await;
+        stream.tune();
+        let taken = self.room.take().await;
+        let leave = Box::pin(taken.seat.leave.clone().cancelled_owned());
+        let silence = Box::pin(sleep(self.patience));
+        (Guest { stream, silence, stuck: None, leave, patience: self.patience, taken }, address)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<L::Addr> {
         self.listener.local_addr()
     }
 }
 
 /// A connection.
-pub struct Guest {
-    stream: TcpStream,
+pub struct Guest<S> {
+    stream: S,
     silence: Pin<Box<Sleep>>,
+    /// Since when the other side takes nothing of what we say.
+    stuck: Option<Pin<Box<Sleep>>>,
+    leave: Pin<Box<WaitForCancellationFutureOwned>>,
     patience: Duration,
-    _place: OwnedSemaphorePermit,
+    taken: Taken,
 }
 
-impl AsyncRead for Guest {
+impl<S> Guest<S> {
+    /// Its seat.
+    pub fn seat(&self) -> Arc<Seat> {
+        self.taken.seat.clone()
+    }
+
+    fn is_to_leave(&mut self, context: &mut Context<'_>) -> bool {
+        if self.leave.as_mut().poll(context).is_ready() {
+            return true;
+        }
+        if self.taken.seat.has_ended() {
+            self.begin_anew();
+        }
+        !self.taken.seat.is_streaming() && self.silence.as_mut().poll(context).is_ready()
+    }
+
+    fn begin_anew(&mut self) {
+        let later = Instant::now() + self.patience;
+        self.silence.as_mut().reset(later);
+        self.taken.seat.is_alive();
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guest<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.silence.as_mut().poll(context).is_ready() {
+        if self.is_to_leave(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Guest {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let later = Instant::now() + self.patience;
-        self.silence.as_mut().reset(later);
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Ready(written) => {
+                self.stuck = None;
+                self.begin_anew();
+                Poll::Ready(written)
+            }
+            Poll::Pending => {
+                let patience = self.patience;
+                let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(patience)));
+                stuck.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -91,7 +154,10 @@ impl AsyncWrite for Guest {
 mod tests {
     use axum::Router;
     use axum::routing::get;
+    use std::net::SocketAddr;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -149,6 +215,28 @@ mod tests {
         let address = serve(2, Duration::from_millis(200)).await;
         let _silent =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        assert!(ask(address).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_who_say_nothing_are_shown_out_and_others_are_served_meanwhile() {
+        let (room, guests) = (1_000, 10_000);
+        let patience = Duration::from_secs(2);
+        let address = serve(room, patience).await;
+        let mut silent = Vec::with_capacity(guests);
+        for n in 0..guests {
+            silent.push(TcpStream::connect(address).await.unwrap());
+            if n % 1_000 == 999 {
+                // The room is full, and the next one who asks something gets in at once.
+                assert!(ask(address).await.ends_with("here"), "after {n}");
+            }
+        }
+        let closed = async {
+            for stream in &mut silent {
+                assert_eq!(answer(stream).await, "");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), closed).await.expect("all are shown out");
         assert!(ask(address).await.ends_with("here"));
     }
 }

@@ -1,20 +1,34 @@
 //! Listeners: an axum router on a TCP address or a unix socket, until we are asked to stop.
 
+pub mod body;
+pub mod callers;
+pub mod descriptors;
 pub mod error;
+mod fresh;
 pub mod guests;
+pub mod oidc;
+pub mod place;
 pub mod room;
+pub mod tls;
+pub mod token;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::{CONNECTIONS, SILENCE};
+use crate::limits::{CALLER_SILENCE, CALLERS, CONNECTIONS, SILENCE};
+use callers::{Callers, Peer, guard};
 use guests::Guests;
+use place::Place;
+use tls::{Tls, TlsListener};
 
 /// Why a listener could not be opened.
 #[derive(Debug, Error)]
@@ -81,14 +95,7 @@ pub fn serve_unix(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), ListenError> {
-    let failed = |source| ListenError::Unix { path: path.to_owned(), source };
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(path, private).map_err(failed)?;
+    let listener = bind_unix(path)?;
     let stop = stop.clone();
     tasks.spawn(async move {
         let service = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
@@ -97,4 +104,63 @@ pub fn serve_unix(
         }
     });
     Ok(())
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |source| ListenError::Unix { path: path.to_owned(), source };
+    // What a process that was killed has left; anything else there is not ours to remove.
+    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, private).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Serves callers whom we do not know, for as long as they like: many at a time, each asked who he is.
+/// Gives the place, which tells the port when 0 was asked for.
+pub async fn serve_callers(
+    place: &Place,
+    tls: Option<Tls>,
+    router: Router,
+    callers: Callers,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Place, ListenError> {
+    let router = guard(router, callers);
+    let room = descriptors::make_room(CALLERS);
+    match place {
+        Place::Unix(path) => {
+            let listener = Guests::new(bind_unix(path)?, room, CALLER_SILENCE);
+            attend(listener, router, tasks, stop);
+            Ok(place.clone())
+        }
+        Place::Tcp(address) => {
+            let failed = |source| ListenError::Tcp { what: "InterLink", address: *address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            let listener = Guests::new(listener, room, CALLER_SILENCE);
+            match tls {
+                Some(tls) => attend(TlsListener::new(listener, tls), router, tasks, stop),
+                None => attend(listener, router, tasks, stop),
+            }
+            Ok(Place::Tcp(address))
+        }
+    }
+}
+
+fn attend<L>(listener: L, router: Router, tasks: &TaskTracker, stop: &CancellationToken)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
+    let (stop, service) = (stop.clone(), router.into_make_service_with_connect_info::<Peer>());
+    tasks.spawn(async move {
+        let service = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(why) = service.await {
+            tracing::error!(%why, "a listener for InterLink has ended");
+        }
+    });
 }

@@ -24,9 +24,13 @@ impl Delivered {
     /// Takes a ConfigMap.
     pub fn add_config_map(&mut self, map: &ConfigMap) {
         let Some(name) = &map.metadata.name else { return };
-        let texts = map.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
-        let bytes = map.binary_data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone()));
-        self.config_maps.insert(name.clone(), texts.chain(bytes).collect());
+        self.config_maps.insert(name.clone(), files(map));
+    }
+
+    /// Takes a projected volume that the caller has put together: a ConfigMap with the volume's name.
+    pub fn add_projected(&mut self, map: &ConfigMap) {
+        let Some(name) = &map.metadata.name else { return };
+        self.projected.insert(name.clone(), files(map));
     }
 
     /// Takes a Secret.
@@ -57,6 +61,12 @@ impl Delivered {
         }
         Ok(found)
     }
+}
+
+fn files(map: &ConfigMap) -> Files {
+    let texts = map.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
+    let bytes = map.binary_data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone()));
+    texts.chain(bytes).collect()
 }
 
 /// Names only: what is delivered may be secret.

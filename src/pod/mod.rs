@@ -1,6 +1,7 @@
 //! Pod → core words, and back: a pod becomes a Workload, what is known of its job becomes a PodStatus.
 //! Pure functions of values; who sends pods, and who is told, is for the doors.
 
+mod conditions;
 mod containers;
 mod context;
 pub mod delivered;
@@ -12,7 +13,7 @@ pub mod image;
 pub mod quantity;
 mod refusal;
 mod registries;
-mod resources;
+pub mod resources;
 mod site;
 pub mod status;
 mod volumes;
@@ -49,6 +50,9 @@ pub struct Settings {
     pub claims: BTreeMap<String, String>,
     /// The scripts of `host:<site>` images, by site.
     pub site_scripts: BTreeMap<String, Vec<u8>>,
+    /// Whether a pod of any restart policy is taken and run once: its caller never starts containers
+    /// again, whatever the pod says.
+    pub any_restart_policy: bool,
 }
 
 impl Default for Settings {
@@ -61,6 +65,7 @@ impl Default for Settings {
             host_paths: vec!["/cvmfs".to_owned()],
             claims: BTreeMap::new(),
             site_scripts: BTreeMap::new(),
+            any_restart_policy: false,
         }
     }
 }
@@ -123,7 +128,7 @@ pub fn translate(pod: &k8s::Pod, delivered: &Delivered, settings: &Settings) -> 
         topology_spread_constraints: _,
         volumes: _, // see `volumes`
     } = spec;
-    check_restart_policy(restart_policy.as_deref())?;
+    check_restart_policy(restart_policy.as_deref(), settings, &mut notes)?;
     if let Some(security) = security_context {
         fields::check(fields::POD_SECURITY, security, "spec.securityContext", &mut notes)?;
     }
@@ -169,9 +174,19 @@ fn all_volumes(
     Ok(volumes)
 }
 
-fn check_restart_policy(policy: Option<&str>) -> Result<(), Refusal> {
+fn check_restart_policy(
+    policy: Option<&str>,
+    settings: &Settings,
+    notes: &mut Vec<String>,
+) -> Result<(), Refusal> {
     match policy {
         Some("Never") => Ok(()),
+        // Nobody has asked for anything.
+        None if settings.any_restart_policy => Ok(()),
+        Some(other) if settings.any_restart_policy => {
+            notes.push(format!("spec.restartPolicy {other} is taken as Never: containers run once"));
+            Ok(())
+        }
         // What is not said means Always.
         other => {
             let other = other.unwrap_or("Always");

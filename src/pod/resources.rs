@@ -20,6 +20,16 @@ const KIB: u64 = 1 << 10;
 const GPUS: &[&str] =
     &["nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"];
 
+/// The resource that pods ask for GPUs of a maker by, from the name of the device; most are of one maker.
+pub fn gpu_resource(device: &str) -> &'static str {
+    let says = |word: &str| device.to_ascii_lowercase().contains(word);
+    match () {
+        () if says("amd") || says("radeon") => "amd.com/gpu",
+        () if says("intel") => "intel.com/gpu",
+        () => "nvidia.com/gpu",
+    }
+}
+
 /// What the pool has, as a job asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {

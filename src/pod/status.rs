@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::conditions::conditions;
+
 /// What a pod's status is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
@@ -20,6 +22,29 @@ pub struct Known<'a> {
     pub now: Timestamp,
 }
 
+/// A container as its status needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its image, as the pod has it.
+    pub image: &'a str,
+    /// The state that it was told to be in.
+    pub old: Option<&'a k8s::ContainerState>,
+    /// Whether the job runs it. One that is run elsewhere waits as long as the job is alive, and has
+    /// then ended well.
+    pub here: bool,
+}
+
+/// The statuses of the containers of a pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statuses {
+    /// Of the init containers.
+    pub init: Vec<k8s::ContainerStatus>,
+    /// Of the containers.
+    pub main: Vec<k8s::ContainerStatus>,
+}
+
 /// The exit code of a container that never told how it ended: not one of those that programs use.
 const UNKNOWN: i32 = 255;
 
@@ -31,20 +56,11 @@ pub fn status(pod: &k8s::Pod, known: Known<'_>) -> k8s::PodStatus {
     let old = pod.status.clone().unwrap_or_default();
     let end = known.progress.and_then(Progress::end);
     let (inits, containers) = containers_of(pod);
-    let reported = |pick: fn(&Report) -> &Vec<report::ContainerStatus>| known.report.map(pick);
-    let before = |statuses: &Option<Vec<k8s::ContainerStatus>>| statuses.clone().unwrap_or_default();
-    let cut = end.and(known.report).and_then(|report| report.cut.as_ref());
-    let told = Told { known, end, cut, broken: known.report.and_then(broken_init) };
-    let init_statuses = told.statuses(
-        inits,
-        reported(|r| &r.init_containers),
-        &before(&old.init_container_statuses),
-        Stage::Init,
-    );
-    let statuses =
-        told.statuses(containers, reported(|r| &r.containers), &before(&old.container_statuses), Stage::Main);
+    let init_subjects = subjects(inits, &old.init_container_statuses);
+    let main_subjects = subjects(containers, &old.container_statuses);
+    let Statuses { init: init_statuses, main: statuses } = statuses(&init_subjects, &main_subjects, known);
     let phase = phase(end, &statuses);
-    let whole = end.and_then(|end| of_the_whole(end, cut));
+    let whole = end.and_then(|end| of_the_whole(end, cut(known)));
     let start_time = old.start_time.clone().or_else(|| known.progress.map(|_| Time(known.now)));
     k8s::PodStatus {
         conditions: Some(conditions(phase, end, &init_statuses, &statuses, &old, known.now)),
@@ -63,17 +79,55 @@ pub fn status(pod: &k8s::Pod, known: Known<'_>) -> k8s::PodStatus {
     }
 }
 
+/// The statuses of the containers of a pod alone, in their order.
+pub fn statuses(inits: &[Subject<'_>], mains: &[Subject<'_>], known: Known<'_>) -> Statuses {
+    let end = known.progress.and_then(Progress::end);
+    let told = Told { known, end, cut: cut(known), broken: known.report.and_then(broken_init) };
+    Statuses {
+        init: told.statuses(inits, known.report.map(|r| &r.init_containers), Stage::Init),
+        main: told.statuses(mains, known.report.map(|r| &r.containers), Stage::Main),
+    }
+}
+
+/// The limit of the whole job that was its end.
+fn cut<'a>(known: Known<'a>) -> Option<&'a Cut> {
+    known.progress.and_then(Progress::end).and(known.report).and_then(|report| report.cut.as_ref())
+}
+
 fn containers_of(pod: &k8s::Pod) -> (&[k8s::Container], &[k8s::Container]) {
     let Some(spec) = &pod.spec else { return (&[], &[]) };
     (spec.init_containers.as_deref().unwrap_or_default(), &spec.containers)
 }
 
+fn subjects<'a>(
+    containers: &'a [k8s::Container],
+    old: &'a Option<Vec<k8s::ContainerStatus>>,
+) -> Vec<Subject<'a>> {
+    let subject = |container: &'a k8s::Container| {
+        let old = old.iter().flatten().find(|status| status.name == container.name);
+        Subject {
+            name: &container.name,
+            image: container.image.as_deref().unwrap_or_default(),
+            old: old.and_then(|status| status.state.as_ref()),
+            here: true,
+        }
+    };
+    containers.iter().map(subject).collect()
+}
+
 /// Why the pod as a whole ended, and not only its containers: a word, and a sentence.
 fn of_the_whole(end: &End, cut: Option<&Cut>) -> Option<(&'static str, String)> {
     match (end.outcome, cut) {
-        (Outcome::Removed | Outcome::SubmitRefused | Outcome::LostTrack | Outcome::Signal(_), _) => {
-            Some((end.outcome.reason(), end.message.clone()))
-        }
+        (
+            Outcome::Removed
+            | Outcome::Evicted
+            | Outcome::OnHold
+            | Outcome::OutOfMemory
+            | Outcome::SubmitRefused
+            | Outcome::LostTrack
+            | Outcome::Signal(_),
+            _,
+        ) => Some((end.outcome.reason(), end.message.clone())),
         (_, Some(cut @ Cut::Deadline { .. })) => Some((cut.reason(), PAST_DEADLINE.to_owned())),
         (_, Some(cut)) => Some((cut.reason(), cut.to_string())),
         (_, None) => None,
@@ -107,39 +161,39 @@ struct Told<'a> {
 impl Told<'_> {
     fn statuses(
         &self,
-        containers: &[k8s::Container],
+        subjects: &[Subject<'_>],
         reported: Option<&Vec<report::ContainerStatus>>,
-        old: &[k8s::ContainerStatus],
         stage: Stage,
     ) -> Vec<k8s::ContainerStatus> {
-        let status = |container: &k8s::Container| {
-            let reported = reported.into_iter().flatten().find(|status| status.name == container.name);
-            let old = old.iter().find(|status| status.name == container.name);
-            self.status(container, reported, old.and_then(|status| status.state.as_ref()), stage)
+        let status = |subject: &Subject<'_>| {
+            let reported = reported.into_iter().flatten().find(|status| status.name == subject.name);
+            self.status(subject, reported, stage)
         };
-        containers.iter().map(status).collect()
+        subjects.iter().map(status).collect()
     }
 
     fn status(
         &self,
-        container: &k8s::Container,
+        subject: &Subject<'_>,
         reported: Option<&report::ContainerStatus>,
-        old: Option<&k8s::ContainerState>,
         stage: Stage,
     ) -> k8s::ContainerStatus {
+        let Subject { name, image, old, here } = *subject;
+        let state =
+            if here { self.state(reported.map(|status| &status.state)) } else { self.elsewhere(stage) };
         let state = match old {
-            Some(ended) if ended.terminated.is_some() => ended.clone(),
-            _ => steady(self.state(reported.map(|status| &status.state)), old),
+            Some(ended) if ended.terminated.is_some() && !is_same_end(ended, &state) => ended.clone(),
+            _ => steady(state, old),
         };
         let running = state.running.is_some();
         let succeeded = state.terminated.as_ref().is_some_and(|ended| ended.exit_code == 0);
         let job = self.known.progress.and_then(Progress::job);
         k8s::ContainerStatus {
-            name: container.name.clone(),
-            image: container.image.clone().unwrap_or_default(),
+            name: name.to_owned(),
+            image: image.to_owned(),
             container_id: job
                 .filter(|_| state.waiting.is_none())
-                .map(|job| format!("htcondor://{job}/{}", container.name)),
+                .map(|job| format!("htcondor://{job}/{name}")),
             ready: match stage {
                 Stage::Init => succeeded,
                 Stage::Main => running,
@@ -153,12 +207,34 @@ impl Told<'_> {
     }
 
     fn state(&self, reported: Option<&report::ContainerState>) -> k8s::ContainerState {
+        // What last ran there does not run now.
+        let stopped = matches!(self.known.progress, Some(Progress::Held { .. } | Progress::Suspended { .. }));
         match (reported, self.end) {
-            (Some(report::ContainerState::Terminated { .. }), _) | (Some(_), None) => {
-                reported.map(translated).unwrap_or_default()
-            }
+            (Some(ended @ report::ContainerState::Terminated { .. }), _) => translated(ended),
+            (Some(living), None) if !stopped => translated(living),
             (_, Some(end)) => self.ended_with_the_job(reported, end),
-            (None, None) => self.waiting(),
+            (_, None) => self.waiting(),
+        }
+    }
+
+    /// A container that somebody else runs. An init container is done when those behind it have begun,
+    /// or it would seem to hold them up.
+    fn elsewhere(&self, stage: Stage) -> k8s::ContainerState {
+        let is_up = |status: &report::ContainerStatus| {
+            !matches!(status.state, report::ContainerState::Waiting { .. })
+        };
+        let begun = self.known.report.is_some_and(|report| report.containers.iter().any(is_up));
+        match self.end {
+            None if stage == Stage::Main || !begun => waiting("RunsElsewhere", "is not a part of this job"),
+            end => k8s::ContainerState {
+                terminated: Some(k8s::ContainerStateTerminated {
+                    exit_code: 0,
+                    reason: Some(Outcome::Succeeded.reason().to_owned()),
+                    finished_at: Some(Time(end.map_or(self.known.now, |end| end.at))),
+                    ..k8s::ContainerStateTerminated::default()
+                }),
+                ..k8s::ContainerState::default()
+            },
         }
     }
 
@@ -216,6 +292,15 @@ impl Told<'_> {
             self.known.waits.map_or(own, |(reason, message)| (reason, message.to_owned()));
         waiting(reason, &message)
     }
+}
+
+/// Whether two states tell of one end. Callers put words of their own in its reason, which are theirs.
+fn is_same_end(one: &k8s::ContainerState, other: &k8s::ContainerState) -> bool {
+    let end = |state: &k8s::ContainerState| {
+        let ended = state.terminated.as_ref()?;
+        Some((ended.exit_code, ended.finished_at.as_ref().map(|at| at.0.as_second())))
+    };
+    end(one) == end(other)
 }
 
 /// A start that was told keeps its time, whatever clock tells of it next.
@@ -286,52 +371,4 @@ fn phase(end: Option<&End>, statuses: &[k8s::ContainerStatus]) -> &'static str {
 
 fn has_started(status: &k8s::ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
-}
-
-fn conditions(
-    phase: &str,
-    end: Option<&End>,
-    inits: &[k8s::ContainerStatus],
-    statuses: &[k8s::ContainerStatus],
-    old: &k8s::PodStatus,
-    now: Timestamp,
-) -> Vec<k8s::PodCondition> {
-    let initialized = inits.iter().all(|status| status.ready);
-    let ready = phase == "Running" && statuses.iter().all(|status| status.ready);
-    let done = (phase == "Succeeded").then_some("PodCompleted");
-    let failed = (phase == "Failed").then_some("PodFailed");
-    let unready = done.or(failed).unwrap_or("ContainersNotReady");
-    let drafts = [
-        ("PodScheduled", true, None),
-        ("Initialized", initialized, (!initialized).then_some("ContainersNotInitialized")),
-        ("ContainersReady", ready, (!ready).then_some(unready)),
-        ("Ready", ready, (!ready).then_some(unready)),
-    ];
-    let own = drafts.map(|(kind, holds, reason)| condition(kind, holds, reason, old, now));
-    // Conditions of others, such as readiness gates, are not ours to take away.
-    let others = old.conditions.iter().flatten().filter(|c| own.iter().all(|o| o.type_ != c.type_)).cloned();
-    let disrupted = end.is_some_and(|end| end.outcome == Outcome::Removed);
-    let disruption = disrupted
-        .then(|| condition("DisruptionTarget", true, Some("DeletionByHTCondor"), old, now))
-        .filter(|_| old.conditions.iter().flatten().all(|c| c.type_ != "DisruptionTarget"));
-    own.iter().cloned().chain(others).chain(disruption).collect()
-}
-
-/// Keeps the time of a condition that has not changed its mind.
-fn condition(
-    kind: &str,
-    holds: bool,
-    reason: Option<&str>,
-    old: &k8s::PodStatus,
-    now: Timestamp,
-) -> k8s::PodCondition {
-    let status = if holds { "True" } else { "False" };
-    let same = old.conditions.iter().flatten().find(|c| c.type_ == kind && c.status == status);
-    k8s::PodCondition {
-        type_: kind.to_owned(),
-        status: status.to_owned(),
-        reason: reason.map(str::to_owned),
-        last_transition_time: same.and_then(|c| c.last_transition_time.clone()).or(Some(Time(now))),
-        ..k8s::PodCondition::default()
-    }
 }

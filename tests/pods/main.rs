@@ -5,6 +5,7 @@
 
 mod case;
 mod cut;
+mod ends;
 mod fields;
 mod moments;
 

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
-const JOB: JobId = JobId { cluster: 12, proc: 0 };
+/// The job of the pods here.
+pub const JOB: JobId = JobId { cluster: 12, proc: 0 };
 
 /// The statuses, each with the name of its moment.
 pub fn statuses(pod: &Pod, workload: &Workload) -> Vec<(String, Value)> {
@@ -41,7 +42,8 @@ fn life(workload: &Workload) -> Vec<(&'static str, Option<Progress>, Option<Repo
     ]
 }
 
-fn ended_well(n: usize) -> ContainerState {
+/// A container that has ended well at moment n.
+pub fn ended_well(n: usize) -> ContainerState {
     ContainerState::Terminated {
         exit_code: 0,
         signal: None,
@@ -52,7 +54,13 @@ fn ended_well(n: usize) -> ContainerState {
     }
 }
 
-fn report(workload: &Workload, phase: Phase, inits: ContainerState, containers: ContainerState) -> Report {
+/// A report in which all init containers are in one state, and all containers in another.
+pub fn report(
+    workload: &Workload,
+    phase: Phase,
+    inits: ContainerState,
+    containers: ContainerState,
+) -> Report {
     let all = |list: &[Container], state: &ContainerState| {
         let status = |c: &Container| ContainerStatus { name: c.name.clone(), state: state.clone() };
         list.iter().map(status).collect()
@@ -74,6 +82,6 @@ fn report(workload: &Workload, phase: Phase, inits: ContainerState, containers: 
 }
 
 /// Moment n, by whatever clock.
-fn at(n: usize) -> Timestamp {
+pub fn at(n: usize) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + n as i64 * 10).unwrap()
 }

@@ -29,6 +29,8 @@ pub struct Plan {
     pub gone: Option<When>,
     /// Whether outputs are removed soon after the end.
     pub collect: bool,
+    /// Whether jobs may start only once, and all lose their machines.
+    pub evicted: bool,
 }
 
 /// When a workload is wished to be gone.
@@ -64,7 +66,8 @@ async fn live(plan: &Plan) -> bool {
     let life = Life::begin(options, Pool { environment, ..Pool::default() }).await;
     life.open_door();
     for (name, indices) in &plan.workloads {
-        let wish = Wish { seen_before: plan.again, ..wish(name, *indices) };
+        let mut wish = Wish { seen_before: plan.again, ..wish(name, *indices) };
+        wish.workload.restart_after_eviction = !plan.evicted;
         match life.try_wish(wish).await {
             Ok(()) => {}
             Err(WishError::Deleted(_)) if plan.gone.is_some() => {}
@@ -90,6 +93,9 @@ async fn live(plan: &Plan) -> bool {
             return true;
         }
         speak(&life).await;
+        if plan.evicted {
+            evict();
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for (name, _) in &plan.workloads {
@@ -114,9 +120,24 @@ fn is_done(view: &View, indices: u32, gone: bool) -> bool {
     }
 }
 
+fn schedd() -> Schedd {
+    Schedd::new(Path::new(&std::env::var(STATE_VARIABLE).unwrap_or_default()))
+}
+
 fn queue() -> Vec<crate::tools::state::Ad> {
-    let file = std::env::var(STATE_VARIABLE).unwrap_or_default();
-    Schedd::new(Path::new(&file)).read().map(|state| state.queue).unwrap_or_default()
+    schedd().read().map(|state| state.queue).unwrap_or_default()
+}
+
+/// Every idle job starts, if it can, and loses its machine.
+fn evict() {
+    let evicted = schedd().change(|state| {
+        for place in 0..state.queue.len() {
+            if state.start(place) {
+                state.make_idle(place);
+            }
+        }
+    });
+    evicted.unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// Every running job reports that it runs.

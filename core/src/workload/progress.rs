@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::report::CANNOT_RUN;
 
+/// What ends a process that used too much memory.
+const SIGKILL: i32 = 9;
+
 /// The id that HTCondor gave a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId {
@@ -131,6 +134,12 @@ pub enum Outcome {
     CannotRun,
     /// Somebody removed it from the queue.
     Removed,
+    /// It lost its machine, and may start only once.
+    Evicted,
+    /// It was put on hold after it had started, and may start only once.
+    OnHold,
+    /// The same, because it used more memory than it had.
+    OutOfMemory,
     /// HTCondor refused to take it.
     SubmitRefused,
     /// It left the queue without our leave, and nothing says how it ended.
@@ -147,7 +156,12 @@ impl Outcome {
     pub fn has_files(self) -> bool {
         match self {
             Outcome::Succeeded | Outcome::ExitCode(_) | Outcome::Signal(_) | Outcome::CannotRun => true,
-            Outcome::Removed | Outcome::SubmitRefused | Outcome::LostTrack => false,
+            Outcome::Removed
+            | Outcome::Evicted
+            | Outcome::OnHold
+            | Outcome::OutOfMemory
+            | Outcome::SubmitRefused
+            | Outcome::LostTrack => false,
         }
     }
 
@@ -159,6 +173,9 @@ impl Outcome {
             Outcome::Signal(_) => "Signal",
             Outcome::CannotRun => "ContainerCannotRun",
             Outcome::Removed => "Removed",
+            Outcome::Evicted => "Evicted",
+            Outcome::OnHold => "JobHeld",
+            Outcome::OutOfMemory => "OOMKilled",
             Outcome::SubmitRefused => "SubmitRefused",
             Outcome::LostTrack => "LostTrack",
         }
@@ -171,7 +188,12 @@ impl Outcome {
             Outcome::ExitCode(code) => Some(code),
             Outcome::Signal(signal) => Some(128 + signal),
             Outcome::CannotRun => Some(CANNOT_RUN),
-            Outcome::Removed | Outcome::SubmitRefused | Outcome::LostTrack => None,
+            Outcome::OutOfMemory => Some(128 + SIGKILL),
+            Outcome::Removed
+            | Outcome::Evicted
+            | Outcome::OnHold
+            | Outcome::SubmitRefused
+            | Outcome::LostTrack => None,
         }
     }
 }

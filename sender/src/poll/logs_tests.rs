@@ -1,4 +1,4 @@
-//! Which bytes of a log are found, also while it is begun anew.
+//! Tests of what a job says of its logs to those who ask.
 
 use std::fs;
 

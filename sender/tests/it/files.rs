@@ -8,6 +8,7 @@ use htc_core::workload::container::Image;
 use crate::image::busybox;
 use crate::reports::events;
 use crate::scratch::{Scratch, job};
+use crate::trouble::SPY;
 
 #[test]
 fn what_a_process_on_the_worker_leaves_in_place_of_result_json_does_not_count() {
@@ -23,13 +24,6 @@ fn what_a_process_on_the_worker_leaves_in_place_of_result_json_does_not_count() 
         assert_eq!(scratch.report().retcode, Some(3), "{forgery}");
     }
 }
-
-/// Looks everywhere for what it should not see, and tries to write what it should not.
-const SPY: &str = "
-    for file in $(find / -xdev -name job.json -o -name result.json 2> /dev/null); do echo \"found $file\"; done
-    cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' '\\n'
-    echo forged > result.json; echo forged > ../result.json; echo forged > /result.json
-    exit 3";
 
 #[test]
 #[ignore = "needs the test bed: make test"]

@@ -15,4 +15,5 @@ mod reports;
 mod room;
 mod scratch;
 mod survivors;
+mod trouble;
 mod values;

@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 use crate::image::busybox;
 use crate::scratch::{Scratch, job, variable};
-
-/// What Linux takes as one argument or variable, without the NUL at its end.
-const LONGEST: usize = 131_071;
+use crate::trouble::{LONGEST, troublesome};
 
 /// Runs a shell that writes its arguments and its environment to a file; both as they arrived.
 fn arrived(image: Image, arguments: &[String], values: &[String]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
@@ -37,30 +35,6 @@ fn arrived(image: Image, arguments: &[String], values: &[String]) -> (Vec<Vec<u8
 
 fn bytes(texts: &[String]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.clone().into_bytes()).collect()
-}
-
-/// Seventeen kinds of trouble.
-fn troublesome() -> Vec<String> {
-    let texts = [
-        "plain",
-        "",
-        " ",
-        " blanks before and behind\t ",
-        "'",
-        "\"",
-        "''\"\"'\\''",
-        "`touch /tmp/x`",
-        "$HOME ${HOME} $(touch /tmp/x) $((1+1))",
-        "\\ \\\\ \\n \\$",
-        "a\nb\n\nc\n",
-        "carriage\r\nreturn\r",
-        "\u{1b}[31mred\u{7}\u{1}",
-        "gr\u{fc}\u{df} \u{1f980} \u{200d}\u{feff}",
-        "* ? [a-z] {a,b} ~ ! # & | ; < > ( )",
-        "name=value,key:value%20=",
-        "-e --env --contain",
-    ];
-    texts.map(str::to_owned).into()
 }
 
 fn troublesome_values_arrive(image: Image) {

@@ -14,7 +14,7 @@ use std::io::Write;
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
 
-use super::serve;
+use super::operator;
 use crate::config::Settings;
 use finding::Finding;
 
@@ -44,11 +44,11 @@ enum Output {
 /// Checks everything; an error when something has failed.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { no_test_job, output, settings } = arguments;
-    let (pool, uid) = (serve::pool(&settings.pool), rustix::process::geteuid().as_raw());
+    let (pool, uid) = (operator::pool(&settings.operator.pool), rustix::process::geteuid().as_raw());
     let mut report = Report { output, findings: Vec::new() };
     report.add(data::check(&settings.data.data_dir, uid))?;
     report.add(vec![secrets::master_key(&settings.master_key_file, uid)])?;
-    report.add(vec![sender::check(settings.sender.as_ref(), &pool).await])?;
+    report.add(vec![sender::check(settings.operator.sender.as_ref(), &pool).await])?;
     report.add(cluster::check(&settings.kubernetes.watch_namespace).await)?;
     report.add(pool::check(&pool, uid).await)?;
     if !no_test_job {

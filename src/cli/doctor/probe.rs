@@ -12,12 +12,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::serve;
+use super::super::operator;
 use super::data::is_in_use;
 use super::finding::Finding;
 use crate::condor::pool::Pool;
 use crate::condor::probe::{self, OUTPUT, State};
-use crate::config::Settings;
+use crate::config::{EVENTS_LISTEN, Settings};
 use crate::engine::files::{make_folder, remove_folder, write_private};
 use crate::engine::keys::MasterKeys;
 use crate::limits::{PROBE_LOOK, PROBE_PATIENCE};
@@ -35,21 +35,22 @@ pub async fn check(settings: &Settings, pool: &Pool) -> Vec<Finding> {
     };
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut findings = Vec::new();
-    if settings.events.events_url.is_none() {
+    if settings.operator.events.events_url.is_none() {
         findings.push(Finding::warning(
             "events URL",
             "is not set: jobs do not report, and their ends are seen a little later",
             "set --events-url to what workers can reach",
         ));
     } else if !is_in_use(&settings.data.data_dir) {
-        let (address, router) = (settings.events.events_listen, callbacks::probe_router(keys.clone()));
+        let address = settings.operator.events.events_listen.unwrap_or(EVENTS_LISTEN);
+        let router = callbacks::probe_router(keys.clone());
         if let Err(why) = http::serve_tcp("test jobs", address, router, &tasks, &stop).await {
             findings.push(Finding::failed("events URL", why.to_string(), "choose another --events-listen"));
         }
     }
     let job = TestJob::new(settings, pool);
     findings.push(match job.prepare(settings, &keys) {
-        Ok(()) => job.run(settings.events.events_url.is_some()).await,
+        Ok(()) => job.run(settings.operator.events.events_url.is_some()).await,
         Err(why) => {
             Finding::failed(CHECK, format!("its files cannot be written: {why}"), "see the data folder above")
         }
@@ -80,7 +81,7 @@ impl TestJob<'_> {
         let events = Events {
             key_id: key_id.to_owned(),
             key: events::job_key(master, &key),
-            route: serve::route(&settings.events)?,
+            route: operator::route(&settings.operator.events)?,
         };
         let job = JobSpec {
             version: spec::VERSION,
@@ -97,7 +98,7 @@ impl TestJob<'_> {
             registries: Vec::new(),
             images: Default::default(),
         };
-        let description = probe::description(&self.id, &serve::sender(settings)?, &self.folder);
+        let description = probe::description(&self.id, &operator::sender(&settings.operator)?, &self.folder);
         make_folder(&self.folder)?;
         write_private(&self.folder.join(spec::FILE), &serde_json::to_vec(&job)?)?;
         Ok(write_private(&self.description(), description.as_bytes())?)

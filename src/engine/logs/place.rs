@@ -25,7 +25,9 @@ pub enum Place {
 /// Where the log of a container of an index is; an error when there is none and will be none.
 pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Place, LogError> {
     let entry = board.entries.get(uid).ok_or(LogError::UnknownWorkload)?;
-    let workload = entry.workload.as_ref().filter(|_| entry.want == Want::Run).ok_or(LogError::Deleted)?;
+    let is_home = || entry.jobs.get(&index).is_some_and(|job| job.home);
+    let is_there = entry.want == Want::Run || (entry.want == Want::Gone && is_home());
+    let workload = entry.workload.as_ref().filter(|_| is_there).ok_or(LogError::Deleted)?;
     if index >= workload.indices {
         return Err(LogError::NoIndex { index, indices: workload.indices });
     }
@@ -43,7 +45,7 @@ pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Pl
         Some(job) => of_job(entry, job),
         None => {
             let pool = board.trouble.as_ref().map(|trouble| &trouble.why);
-            let trouble = pool.or(board.submit_trouble.as_ref());
+            let trouble = pool.or(board.obstacle.as_ref().map(|obstacle| &obstacle.why));
             let why = trouble.map_or(String::new(), |why| format!(": {why}"));
             Ok(Place::Nowhere(format!("index {index} waits to be submitted to the pool{why}")))
         }

@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::batch::Picked;
 use crate::condor::submit::{self, Row, Submission, Terms};
 use crate::crash_point;
-use crate::engine::board::{Board, Intent, Job, ToolEnd};
+use crate::engine::board::{Board, Intent, Job, Obstacle, ToolEnd};
 use crate::engine::files::{lock_intent, make_folder, write_private};
 use crate::engine::wish::stored_job;
 use crate::engine::{Inner, Options};
@@ -57,7 +57,7 @@ impl Inner {
                 ToolEnd::Well => {
                     entry.at_most.map(|n| n * 2).filter(|n| *n < self.options.max_jobs_per_submission)
                 }
-                ToolEnd::Outage | ToolEnd::Unknown => entry.at_most,
+                ToolEnd::Full | ToolEnd::Outage | ToolEnd::Unknown => entry.at_most,
             };
         }
         if let Some(intent) = board.intents.get_mut(&id) {
@@ -127,6 +127,7 @@ impl Inner {
             Ok(submission) => submission,
             Err(why) => {
                 tracing::error!(%why, "failed to submit");
+                self.obstructed(Obstacle::ours(why.to_string()));
                 return Ok(ToolEnd::Outage);
             }
         };
@@ -141,12 +142,17 @@ impl Inner {
         self.metrics.submission(picked.len(), started.elapsed(), end.as_ref().err().map(|e| e.kind()));
         Ok(match end {
             Ok(()) => {
-                self.board().submit_trouble = None;
+                self.board().obstacle = None;
                 ToolEnd::Well
+            }
+            Err(why) if submit::is_full(&why) => {
+                tracing::warn!(%why, jobs = picked.len(), "the queue takes no more; it is tried again with fewer");
+                self.obstructed(Obstacle::full(format!("the schedd takes no more jobs for now: {why}")));
+                ToolEnd::Full
             }
             Err(why) if submit::is_outage(&why) => {
                 tracing::warn!(%why, jobs = picked.len(), "a submission failed; its jobs are looked for");
-                self.board().submit_trouble = Some(why.to_string());
+                self.obstructed(Obstacle::pool(why.to_string()));
                 ToolEnd::Outage
             }
             Err(why) => {

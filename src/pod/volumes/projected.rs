@@ -23,7 +23,11 @@ pub fn volume(
     let mode = files::mode(default_mode.unwrap_or(files::MODE), at, "defaultMode")?;
     let sources = sources.as_deref().unwrap_or_default();
     let files = match context.delivered.projected.get(name) {
-        Some(delivered) => as_delivered(delivered, sources, mode, at)?,
+        Some(delivered) => {
+            let mut files = as_delivered(delivered, sources, mode, at)?;
+            secrets(context, sources, mode, at, &mut files)?;
+            files
+        }
         None => from_sources(context, sources, mode, at)?,
     };
     Ok(VolumeSource::Files(files))
@@ -60,6 +64,51 @@ fn as_delivered(
         Ok(File { path: files::relative(path, at, "path")?, mode, data: data.clone() })
     };
     delivered.iter().map(file).collect()
+}
+
+/// Virtual kubelets leave the Secrets out of what they put together. One that another volume brought takes
+/// its place; one that is nowhere must not be missing in silence.
+fn secrets(
+    context: &Context<'_>,
+    sources: &[k8s::VolumeProjection],
+    mode: u32,
+    at: &str,
+    files: &mut Vec<File>,
+) -> Result<(), Refusal> {
+    for (n, source) in sources.iter().enumerate() {
+        let Some(k8s::SecretProjection { items, name, optional }) = &source.secret else { continue };
+        let at = format!("{at}.sources[{n}].secret");
+        let there = |path: &str| files.iter().any(|file| file.path == path);
+        let is_whole = match items.as_deref().unwrap_or_default() {
+            [] => files.iter().any(|file| !is_of_others(sources, &file.path)),
+            items => items.iter().all(|item| there(&item.path)),
+        };
+        if !is_whole {
+            let wanted = object::Wanted { kind: Kind::Secret, name, items, optional: *optional };
+            for file in object::of_object(context, &wanted, mode, &at)? {
+                if files.iter().all(|known| known.path != file.path) {
+                    files.push(file);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a source that is no Secret accounts for a file.
+fn is_of_others(sources: &[k8s::VolumeProjection], path: &str) -> bool {
+    sources.iter().any(|source| {
+        let token = source.service_account_token.iter().any(|token| token.path == path);
+        let fields = source.downward_api.iter().flat_map(|source| source.items.iter().flatten());
+        let bundle = source.cluster_trust_bundle.iter().any(|bundle| bundle.path == path);
+        let map = source.config_map.as_ref().is_some_and(|map| {
+            // Without items it may have any file.
+            map.items
+                .as_ref()
+                .is_none_or(|items| items.is_empty() || items.iter().any(|item| item.path == path))
+        });
+        token || bundle || map || fields.into_iter().any(|field| field.path == path)
+    })
 }
 
 fn from_sources(

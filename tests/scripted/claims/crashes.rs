@@ -64,6 +64,9 @@ const COLLECTING: &[&str] = &["outputs-removed", "outputs-collected", "outputs-c
 /// Points of second copies.
 const COPIES: &[&str] = &["copies-removed"];
 
+/// Points of jobs that may start only once and lose their machines.
+const SPENT: &[&str] = &["end-durable", "published-durable", "spent-acknowledged"];
+
 /// Points of jobs whose files did not arrive.
 const UNSTAGED: &[&str] = &["submit-tool-ended", "unstaged-removed", "settle-durable:3", "settle-durable:4"];
 
@@ -75,6 +78,8 @@ struct Scene {
     fault: Option<Fault>,
     /// Whether outputs are removed soon after the end.
     collect: bool,
+    /// Whether jobs may start only once, and all lose their machines.
+    evicted: bool,
     /// Copies of the first job that an earlier life left in the queue.
     copies: &'static [&'static str],
 }
@@ -85,6 +90,7 @@ const PLAIN: Scene = Scene {
     gone: None,
     fault: None,
     collect: false,
+    evicted: false,
     copies: &[],
 };
 
@@ -92,6 +98,7 @@ const SCENES: &[Scene] = &[
     Scene { name: "unstaged", points: &[UNSTAGED], fault: Some(Fault::SpoolFails), ..PLAIN },
     PLAIN,
     Scene { name: "collected", points: &[COLLECTING], collect: true, ..PLAIN },
+    Scene { name: "evicted", points: &[SPENT], evicted: true, ..PLAIN },
     Scene { name: "copies", points: &[COPIES], copies: &["a/0/0/7", "a/0/0/8"], ..PLAIN },
     Scene {
         name: "gone_while_submitting",
@@ -131,7 +138,9 @@ fn crash(scene: &Scene, point: &str) {
     for copy in scene.copies {
         super::finish(async { submit(&scripted, &[copy]).await.1.unwrap() });
     }
-    scripted.auto_run(0);
+    if !scene.evicted {
+        scripted.auto_run(0);
+    }
     if let Some(fault) = &scene.fault {
         scripted.fault("condor_submit", fault.clone());
     }
@@ -146,6 +155,7 @@ fn crash(scene: &Scene, point: &str) {
         again,
         gone: scene.gone,
         collect: scene.collect,
+        evicted: scene.evicted,
     };
 
     let first = harness(&scripted, &plan, Some(point));
@@ -162,6 +172,7 @@ fn crash(scene: &Scene, point: &str) {
     }
     assert!(scripted.jobs().is_empty(), "{:?}", scripted.jobs());
     match scene.gone {
+        None if scene.evicted => all_came_to("Evicted", &plan, &String::from_utf8_lossy(&second.stdout)),
         None => all_have_run(&scripted, &plan, &String::from_utf8_lossy(&second.stdout)),
         Some(_) => assert!(!plan.data.join("jobs/a").exists() && !plan.data.join("jobs/b").exists()),
     }
@@ -210,8 +221,12 @@ fn all_have_run(scripted: &Scripted, plan: &Plan, said: &str) {
         }
     }
     assert_eq!(ended.into_iter().collect::<Vec<_>>(), plan.workloads);
+    all_came_to("Succeeded", plan, said);
+}
+
+fn all_came_to(outcome: &str, plan: &Plan, said: &str) {
     for (name, indices) in &plan.workloads {
-        let all = vec!["Some(Succeeded)"; *indices as usize].join(", ");
+        let all = vec![format!("Some({outcome})"); *indices as usize].join(", ");
         assert!(said.contains(&format!("{name} [{all}]\n")), "{said}");
     }
 }

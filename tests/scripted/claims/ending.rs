@@ -1,9 +1,11 @@
 //! How jobs end, and what is no end.
 
 use htc_core::workload::progress::{Outcome, Progress};
+use htc_core::workload::report::{Phase, Report};
 
 use super::submit;
-use crate::life::Life;
+use crate::harness::running;
+use crate::life::{Life, wish};
 use crate::pool::{Ending, Event, Fault, Planned, Scripted};
 
 super::claims![
@@ -11,6 +13,9 @@ super::claims![
     a_job_that_an_admin_removes_ends_as_removed_with_the_reason,
     a_held_job_is_held_until_somebody_acts,
     an_evicted_job_is_started_again_and_ends_once,
+    an_evicted_job_that_may_start_only_once_ends_and_leaves,
+    a_job_that_may_start_only_once_and_is_on_hold_before_it_started_waits,
+    an_eviction_after_the_last_word_ends_as_the_job_said_without_its_files,
     a_second_copy_of_a_job_is_removed,
     a_job_that_starts_again_after_its_end_was_published_is_removed,
     files_that_did_not_come_are_fetched_again_before_the_job_may_leave,
@@ -90,6 +95,71 @@ async fn an_evicted_job_is_started_again_and_ends_once() {
     assert_eq!(life.ends("a").await, [Outcome::ExitCode(4)]);
     scripted.empties().await;
     assert_eq!(scripted.committed(), ["a/0/0/0"]);
+    life.end().await;
+}
+
+/// One job that may start only once, in the queue.
+async fn queued_once(scripted: &Scripted) -> Life {
+    let life = Life::on(scripted).await;
+    let mut pod = wish("a", 1);
+    pod.workload.restart_after_eviction = false;
+    life.try_wish(pod).await.unwrap();
+    life.is_queued("a", 0).await;
+    life
+}
+
+async fn an_evicted_job_that_may_start_only_once_ends_and_leaves() {
+    for hold in [false, true] {
+        let scripted = Scripted::new();
+        let life = queued_once(&scripted).await;
+        scripted.start_jobs();
+        life.runs("a", 0).await;
+        match hold {
+            true => scripted.hold("a/0/0/0", 34, 102, "too much"),
+            false => scripted.make_idle("a/0/0/0"),
+        }
+        let outcome = if hold { Outcome::OutOfMemory } else { Outcome::Evicted };
+        assert_eq!(life.ends("a").await, [outcome]);
+        // Until its end is told it stays as it is: should the store be lost it tells the same again.
+        scripted.calls_more("condor_q", 2).await;
+        assert!(scripted.calls("condor_qedit").is_empty() && scripted.calls("condor_rm").is_empty());
+        life.open_door();
+        scripted.empties().await;
+        assert!(scripted.calls("condor_transfer_data").is_empty());
+        assert_eq!(life.ends("a").await, [outcome]);
+        assert_eq!(life.metric("htc_jobs_copies_total"), 0);
+        life.end().await;
+    }
+}
+
+async fn a_job_that_may_start_only_once_and_is_on_hold_before_it_started_waits() {
+    let scripted = Scripted::new();
+    let life = queued_once(&scripted).await;
+    life.open_door();
+    scripted.hold("a/0/0/0", 13, 2, "no such file");
+    let held = |progress: &Progress| matches!(progress, Progress::Held { .. });
+    life.until("a", "it is held", |view| held(&view.jobs[0].progress)).await;
+    scripted.make_idle("a/0/0/0");
+    life.is_queued("a", 0).await;
+    scripted.auto_run(0);
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    scripted.empties().await;
+    life.end().await;
+}
+
+async fn an_eviction_after_the_last_word_ends_as_the_job_said_without_its_files() {
+    let scripted = Scripted::new();
+    let life = queued_once(&scripted).await;
+    life.open_door();
+    scripted.start_jobs();
+    life.runs("a", 0).await;
+    let key = "a/0/0/0".parse().unwrap();
+    let last = Report { phase: Phase::Done, retcode: Some(3), seq: 2, ..running(key, 1) };
+    life.engine.report(last).await.unwrap();
+    scripted.make_idle("a/0/0/0");
+    assert_eq!(life.ends("a").await, [Outcome::ExitCode(3)]);
+    scripted.empties().await;
+    assert!(scripted.calls("condor_transfer_data").is_empty());
     life.end().await;
 }
 

@@ -1,7 +1,9 @@
 //! What we claim, as tests; each file has those of one subject.
 
 mod acting;
+mod callers;
 mod calling;
+mod capacity;
 mod committing;
 mod constraints;
 mod crashes;
@@ -10,6 +12,7 @@ mod ending;
 mod faults;
 mod forgetting;
 mod inheriting;
+mod interlink;
 mod leaving;
 mod logs;
 mod looking;
@@ -18,6 +21,7 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod standalone;
 mod submitting;
 mod transferring;
 mod window;
@@ -56,12 +60,15 @@ pub fn all() -> Vec<Trial> {
         crashes::all(),
         ending::all(),
         acting::all(),
+        callers::all(),
         calling::all(),
+        capacity::all(),
         constraints::all(),
         descriptions::all(),
         faults::all(),
         forgetting::all(),
         inheriting::all(),
+        interlink::all(),
         leaving::all(),
         logs::all(),
         outputs::all(),
@@ -69,6 +76,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        standalone::all(),
         submitting::all(),
         transferring::all(),
         window::all(),

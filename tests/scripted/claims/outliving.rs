@@ -19,8 +19,14 @@ super::claims![
 /// Starts the engine in a process of its own that wishes one job.
 fn operator(scripted: &Scripted) -> Child {
     let workloads = vec![("a".to_owned(), 1)];
-    let plan =
-        Plan { data: scripted.path().join("data"), workloads, again: false, gone: None, collect: false };
+    let plan = Plan {
+        data: scripted.path().join("data"),
+        workloads,
+        again: false,
+        gone: None,
+        collect: false,
+        evicted: false,
+    };
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["engine", &serde_json::to_string(&plan).unwrap()]).env_clear();
     command.envs(scripted.environment()).stdin(Stdio::null()).spawn().unwrap()

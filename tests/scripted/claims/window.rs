@@ -13,6 +13,8 @@ super::claims![
     twenty_thousand_copies_pass_through_a_window_of_a_thousand,
     three_hundred_jobs_pass_through_a_window_of_a_hundred,
     a_small_workload_does_not_wait_for_a_large_one,
+    a_schedd_that_takes_fewer_jobs_than_we_have_gets_them_as_others_end,
+    those_who_wait_are_told_that_the_schedd_is_full,
 ];
 
 async fn twenty_thousand_copies_pass_through_a_window_of_a_thousand() {
@@ -91,5 +93,35 @@ async fn a_small_workload_does_not_wait_for_a_large_one() {
     scripted.auto_run(0);
     assert_eq!(life.ends("small").await, [Outcome::Succeeded]);
     assert!(life.view("large").waiting > 0);
+    life.end().await;
+}
+
+async fn a_schedd_that_takes_fewer_jobs_than_we_have_gets_them_as_others_end() {
+    let scripted = Scripted::new();
+    scripted.auto_run(0);
+    scripted.plan(Planned::next("condor_submit", Fault::FullAt(7)));
+    let life = narrow(&scripted, 50, 1_000).await;
+    life.wish("a", 20).await;
+    assert_eq!(life.ends("a").await, vec![Outcome::Succeeded; 20]);
+    assert_window(&scripted, 7);
+    once(&scripted);
+    life.end().await;
+}
+
+async fn those_who_wait_are_told_that_the_schedd_is_full() {
+    let scripted = Scripted::new();
+    scripted.plan(Planned::next("condor_submit", Fault::FullAt(0)));
+    let life = narrow(&scripted, 50, 1_000).await;
+    life.wish("a", 1).await;
+    let until = Instant::now() + PATIENCE;
+    let told = loop {
+        match life.view("a").trouble {
+            Some(obstacle) => break obstacle,
+            None => assert!(Instant::now() < until, "nothing is told"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(told.reason, "QueueFull");
+    assert!(told.why.contains("MAX_JOBS_PER_OWNER"), "{}", told.why);
     life.end().await;
 }

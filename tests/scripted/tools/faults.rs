@@ -30,6 +30,9 @@ pub enum Fault {
         /// Said to stderr.
         text: String,
     },
+    /// `condor_submit`: the schedd takes no description that brings its queue above so many jobs. Stays,
+    /// and is no call's fault.
+    FullAt(usize),
     /// `condor_submit`: prints the id, fails to send the files; all its jobs stay held with code 16.
     SpoolFails,
     /// `condor_submit`: exit code 0, but all its jobs stay held with code 16.
@@ -145,7 +148,7 @@ impl Planned {
         let (mut changes, mut struck) = (Vec::new(), None);
         for planned in plan.iter_mut() {
             let other_tool = planned.tool.as_ref().is_some_and(|name| name != tool);
-            if other_tool || matches!(planned.fault, Fault::Refuse { .. }) {
+            if other_tool || matches!(planned.fault, Fault::Refuse { .. } | Fault::FullAt(_)) {
                 continue;
             }
             if planned.skip > 0 {
@@ -163,6 +166,14 @@ impl Planned {
         }
         plan.retain(|planned| planned.times != Some(0));
         (changes, struck)
+    }
+
+    /// How many jobs the schedd takes.
+    pub fn room(plan: &[Planned]) -> Option<usize> {
+        plan.iter().find_map(|planned| match planned.fault {
+            Fault::FullAt(jobs) => Some(jobs),
+            _ => None,
+        })
     }
 
     /// The text with which a description with these values is refused.

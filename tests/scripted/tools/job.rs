@@ -221,18 +221,21 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
     let word = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let now = Timestamp::from_second(now).map_err(std::io::Error::other)?;
     let key: JobKey = text(ad, KEY).parse().map_err(std::io::Error::other)?;
-    let names = outputs(ad).into_iter().filter_map(|name| name.strip_prefix("log."));
-    let containers = names.filter(|name| !name.ends_with(".prev")).map(|name| ContainerStatus {
+    let ended = |name: &str, exit_code: i32| ContainerStatus {
         name: name.to_owned(),
         state: ContainerState::Terminated {
-            exit_code: ending.code,
+            exit_code,
             signal: None,
-            reason: if ending.code == 0 { "Completed" } else { "Error" }.to_owned(),
+            reason: if exit_code == 0 { "Completed" } else { "Error" }.to_owned(),
             message: String::new(),
             started_at: Some(now),
             finished_at: now,
         },
-    });
+    };
+    let inits = told.get("initContainers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let inits: Vec<&str> = inits.iter().filter_map(|init| init.get("name")?.as_str()).collect();
+    let names = outputs(ad).into_iter().filter_map(|name| name.strip_prefix("log."));
+    let names = names.filter(|name| !name.ends_with(".prev") && !inits.contains(name));
     let report = Report {
         name: word("name"),
         namespace: word("namespace"),
@@ -244,8 +247,9 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
         now,
         phase: Phase::Done,
         cut: None,
-        init_containers: Vec::new(),
-        containers: containers.collect(),
+        // They have done their work, or the others had not begun.
+        init_containers: inits.iter().map(|name| ended(name, 0)).collect(),
+        containers: names.map(|name| ended(name, ending.code)).collect(),
     };
     Ok(serde_json::to_vec(&report)?)
 }

@@ -106,7 +106,7 @@ fn call(tool: &str, arguments: &[String]) -> Outcome {
         "condor_submit" => submit::run(call, &options),
         "condor_q" => query::queue(call, &options),
         "condor_history" => query::history(call, &options),
-        "condor_status" => query::status(&options),
+        "condor_status" => query::status(call, &options),
         "condor_rm" => act::remove(call, &options),
         "condor_qedit" => act::edit(call, &options),
         "condor_transfer_data" => transfer::run(call, &options),

@@ -17,6 +17,8 @@ pub struct Options {
     pub terse: bool,
     /// `-spool`.
     pub spool: bool,
+    /// `-schedd`.
+    pub schedd: bool,
     /// `-allusers`.
     pub all_users: bool,
     /// `-follow`.
@@ -49,7 +51,8 @@ impl Options {
                 "-terse" => options.terse = true,
                 "-spool" => options.spool = true,
                 "-allusers" => options.all_users = true,
-                "-schedd" | "-nobatch" | "-no-stdout" => {}
+                "-schedd" => options.schedd = true,
+                "-nobatch" | "-no-stdout" => {}
                 plain if !plain.starts_with('-') => options.plain.push(plain.to_owned()),
                 other => return Err(unscripted(other)),
             }

@@ -67,12 +67,24 @@ pub(super) fn history(call: Call, options: &Options) -> Outcome {
     Ok(())
 }
 
-pub(super) fn status(options: &Options) -> Outcome {
+pub(super) fn status(call: Call, options: &Options) -> Outcome {
     if !options.json {
         return Err(unscripted("condor_status without -json"));
     }
+    if !options.schedd {
+        return slots(&call.before, options);
+    }
     let schedd = json!({ "MyType": "Scheduler", "Name": "test@pool", "MyAddress": "<127.0.0.1:9618>" });
     say(&list(schedd.as_object().cloned().into_iter())?);
+    Ok(())
+}
+
+fn slots(state: &State, options: &Options) -> Outcome {
+    let constraint = options.constraint.as_deref().unwrap_or("true");
+    let constraint = Expression::parse(constraint)
+        .map_err(|_| Failure::from(format!("Error: could not parse constraint {constraint}")))?;
+    let slots = state.slots.iter().filter(|slot| constraint.holds(slot, state.now()));
+    say(&list(slots.map(|slot| project(slot, options, None)))?);
     Ok(())
 }
 

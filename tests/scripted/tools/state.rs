@@ -29,6 +29,8 @@ pub struct State {
     pub queue: Vec<Ad>,
     /// The jobs that have left it, oldest first.
     pub history: Vec<Ad>,
+    /// The slots that the collector knows.
+    pub slots: Vec<Ad>,
     /// The faults to come.
     pub plan: Vec<Planned>,
     /// All calls of tools.

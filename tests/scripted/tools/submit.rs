@@ -65,6 +65,11 @@ pub(super) fn run(call: Call, options: &Options) -> Outcome {
     let description = description::parse(&text)?;
     // Everything that the tool itself refuses, before it speaks of a commit.
     let ads = ads(&description, 0, 0)?;
+    if Planned::room(&before.plan).is_some_and(|room| before.queue.len() + ads.len() > room) {
+        let text =
+            "ERROR: Failed to create proc\nERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER";
+        return Err(Failure::from(text.to_owned()));
+    }
     let values = ads.iter().flat_map(Ad::values).filter_map(Value::as_str);
     if let Some(refusal) = Planned::refusal(&before.plan, values) {
         return Err(Failure::from(refusal));

@@ -1,0 +1,46 @@
+//! What jobs get and bring home, whatever the door.
+
+use clap::Args;
+
+/// What jobs bring home.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OutputSettings {
+    /// Megabytes that one job may bring home, its log among them; 0 for any amount. A job with more is
+    /// held by the pool.
+    #[arg(long, env = "HTC_MAX_OUTPUT_MB", default_value_t = 1024)]
+    pub max_output_mb: u32,
+
+    /// Days that outputs and logs are kept after the end of their HTCJob, 0 for as long as the HTCJob
+    /// is there. They always go with the HTCJob.
+    #[arg(long, env = "HTC_KEEP_OUTPUTS_DAYS", default_value_t = 30)]
+    pub keep_outputs_days: u32,
+}
+
+/// Images of containers.
+#[derive(Args, Clone, Debug)]
+pub struct ImageSettings {
+    /// The registry of images that are plain names, such as registry.example.org/mirror.
+    #[arg(long, env = "HTC_IMAGE_REGISTRY")]
+    pub image_registry: Option<String>,
+
+    /// Registries of images, host[:port], that speak plain http instead of https, separated by commas.
+    #[arg(long, env = "HTC_INSECURE_REGISTRIES", value_delimiter = ',')]
+    pub insecure_registries: Vec<String>,
+
+    /// A folder of the workers, such as /var/cache/htc-images, where pulled images stay: one for each user
+    /// of a worker lies in it. It must exist, with mode 1777 where jobs run as several users. A worker
+    /// where it cannot be used pulls images for each job, as all do by default.
+    #[arg(long, env = "HTC_IMAGE_CACHE", value_parser = absolute)]
+    pub image_cache: Option<String>,
+
+    /// GiB that the images of one user may take in that folder of a worker; those used longest ago go.
+    #[arg(long, env = "HTC_IMAGE_CACHE_GIB", default_value_t = 20.0)]
+    pub image_cache_gib: f64,
+}
+
+fn absolute(path: &str) -> Result<String, &'static str> {
+    match path.starts_with('/') {
+        true => Ok(path.to_owned()),
+        false => Err("it must be an absolute path"),
+    }
+}

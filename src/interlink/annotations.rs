@@ -1,0 +1,178 @@
+//! What other InterLink plugins understand of a pod's annotations, as far as it can be done here: each is
+//! carried, or said aloud to be left out. `docs/interlink.md` has the list for people.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, HostPathVolumeSource, Pod, Volume};
+
+use crate::pod::Refusal;
+
+/// Put before images that are paths.
+pub const IMAGE_ROOT: &[&str] = &[
+    "htcondor-job.vk.io/image-root",
+    "htcondor-job.knoc.io/image-root",
+    "slurm-job.vk.io/image-root",
+    "slurm-job.knoc.io/image-root",
+];
+
+/// `cvmfs.vk.io/<volume>`: that volume is this part of CVMFS.
+pub const CVMFS: &str = "cvmfs.vk.io/";
+
+/// The pod's address in a virtual private network, and where to look for it.
+pub const VPN: (&str, &str) = ("interlink.eu/pod-vpn", "interlink.eu/pod-ip");
+
+/// Annotations, or the beginnings of them, that are left out, and why.
+pub const IGNORED: &[(&str, &str)] = &[
+    ("fuse.vk.io/", "jobs mount no file systems of their own"),
+    ("htcondor-job.vk.io/singularity-options", "how containers run is decided here"),
+    ("interlink.eu/wireguard-client-snippet", "jobs are not part of the cluster's network"),
+    ("interlink.eu/wg-", "jobs are not part of the cluster's network"),
+    ("interlink.eu/wstunnel-client-commands", "jobs open no tunnels to the cluster"),
+    ("interlink.eu/wstunnel-extra-ports", "jobs open no tunnels to the cluster"),
+    ("slurm-job.vk.io/enroot-", "containers run by apptainer"),
+    ("slurm-job.vk.io/flags", "it is for Slurm"),
+    ("slurm-job.vk.io/flavor", "it is for Slurm"),
+    ("slurm-job.vk.io/mpi-flags", "it is for Slurm"),
+    ("slurm-job.vk.io/pre-exec", "nothing is run on the worker before the containers"),
+    ("slurm-job.vk.io/singularity-mounts", "a volume of the kind hostPath does the same"),
+    ("slurm-job.vk.io/singularity-options", "how containers run is decided here"),
+];
+
+/// Carries what can be carried into the pod itself; what cannot is added to `notes`.
+pub fn apply(pod: &mut Pod, notes: &mut Vec<String>) -> Result<(), Refusal> {
+    let Some(spec) = &mut pod.spec else { return Ok(()) };
+    let all = pod.metadata.annotations.clone().unwrap_or_default();
+    if let Some(root) = IMAGE_ROOT.iter().find_map(|name| all.get(*name)) {
+        containers(spec).for_each(|container| under_root(container, root));
+    }
+    if let (true, Some(address)) = (all.contains_key(VPN.0), all.get(VPN.1)) {
+        for container in containers(spec) {
+            let ip = EnvVar { name: "POD_IP".to_owned(), value: Some(address.clone()), value_from: None };
+            container.env.get_or_insert_default().push(ip);
+        }
+    }
+    for (name, value) in &all {
+        if let Some(volume) = name.strip_prefix(CVMFS) {
+            let path = cvmfs_path(value).ok_or_else(|| {
+                let why = format!("{value:?} is no repository of CVMFS, nor a path in one");
+                Refusal::new(format!("metadata.annotations[{name}]"), why)
+            })?;
+            match spec.volumes.iter_mut().flatten().find(|known| known.name == volume) {
+                Some(known) => *known = host_path(volume, path),
+                None => notes.push(format!("the annotation {name} is ignored: the pod has no such volume")),
+            }
+        }
+        if let Some((_, why)) = IGNORED.iter().find(|(ignored, _)| is_named(name, ignored)) {
+            notes.push(format!("the annotation {name} is ignored: {why}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an annotation is meant by a row, which may be only its beginning.
+fn is_named(name: &str, row: &str) -> bool {
+    name == row || (row.ends_with(['/', '-']) && name.starts_with(row))
+}
+
+fn containers(spec: &mut k8s_openapi::api::core::v1::PodSpec) -> impl Iterator<Item = &mut Container> {
+    spec.init_containers.iter_mut().flatten().chain(&mut spec.containers)
+}
+
+fn under_root(container: &mut Container, root: &str) {
+    if let Some(image) = container.image.as_mut().filter(|image| image.starts_with('/')) {
+        *image = format!("{}{image}", root.trim_end_matches('/'));
+    }
+}
+
+/// `sft.cern.ch`, `sft.cern.ch/lcg`, `/cvmfs/sft.cern.ch`, or nothing for all of it.
+fn cvmfs_path(value: &str) -> Option<String> {
+    let value = value.trim().trim_matches('/');
+    let inside = value.strip_prefix("cvmfs").map_or(value, |rest| rest.trim_start_matches('/'));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/+".contains(c);
+    let fine = inside.chars().all(plain) && inside.split('/').all(|part| part != ".." && part != ".");
+    fine.then(|| format!("/cvmfs/{inside}").trim_end_matches('/').to_owned())
+}
+
+fn host_path(name: &str, path: String) -> Volume {
+    let source = HostPathVolumeSource { path, type_: None };
+    Volume { name: name.to_owned(), host_path: Some(source), ..Volume::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn applied(annotations: serde_json::Value) -> Result<(Pod, Vec<String>), Refusal> {
+        let pod = json!({
+            "metadata": { "annotations": annotations },
+            "spec": {
+                "volumes": [{ "name": "sw", "emptyDir": {} }],
+                "initContainers": [{ "name": "i", "image": "/images/i" }],
+                "containers": [{ "name": "a", "image": "/images/a" }, { "name": "b", "image": "busybox" }],
+            },
+        });
+        let mut pod: Pod = serde_json::from_value(pod).unwrap();
+        let mut notes = Vec::new();
+        apply(&mut pod, &mut notes)?;
+        Ok((pod, notes))
+    }
+
+    #[test]
+    fn an_image_root_stands_before_images_that_are_paths() {
+        for name in IMAGE_ROOT {
+            let (pod, notes) = applied(json!({ *name: "/cvmfs/unpacked.cern.ch/" })).unwrap();
+            let mut spec = pod.spec.unwrap();
+            let images: Vec<_> = containers(&mut spec).map(|c| c.image.clone().unwrap()).collect();
+            let expected =
+                ["/cvmfs/unpacked.cern.ch/images/i", "/cvmfs/unpacked.cern.ch/images/a", "busybox"];
+            assert_eq!((images, notes), (expected.map(str::to_owned).to_vec(), vec![]));
+        }
+    }
+
+    #[test]
+    fn a_volume_becomes_the_part_of_cvmfs_that_its_annotation_names() {
+        for (value, expected) in [
+            ("sft.cern.ch", "/cvmfs/sft.cern.ch"),
+            ("/cvmfs/sft.cern.ch/lcg", "/cvmfs/sft.cern.ch/lcg"),
+            ("", "/cvmfs"),
+        ] {
+            let (pod, _) = applied(json!({ "cvmfs.vk.io/sw": value })).unwrap();
+            let volume = pod.spec.unwrap().volumes.unwrap().remove(0);
+            assert_eq!(volume.host_path.unwrap().path, expected);
+            assert_eq!(volume.empty_dir, None);
+        }
+        for bad in ["../etc", "a;b", "x/../../etc"] {
+            assert!(applied(json!({ "cvmfs.vk.io/sw": bad })).is_err(), "{bad:?}");
+        }
+        let (_, notes) = applied(json!({ "cvmfs.vk.io/other": "sft.cern.ch" })).unwrap();
+        assert!(notes[0].contains("no such volume"), "{notes:?}");
+    }
+
+    #[test]
+    fn an_address_of_a_virtual_network_is_a_variable() {
+        let (pod, _) = applied(json!({ VPN.0: "x", VPN.1: "10.0.0.1" })).unwrap();
+        let env = pod.spec.unwrap().containers[1].env.clone().unwrap();
+        assert_eq!((env[0].name.as_str(), env[0].value.as_deref()), ("POD_IP", Some("10.0.0.1")));
+        let (pod, _) = applied(json!({ VPN.1: "10.0.0.1" })).unwrap();
+        assert_eq!(pod.spec.unwrap().containers[0].env, None);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said_and_what_is_not_known_is_not_mentioned() {
+        for (row, why) in IGNORED {
+            let name = if row.ends_with(['/', '-']) { format!("{row}x") } else { (*row).to_owned() };
+            let (_, notes) = applied(json!({ name.clone(): "y" })).unwrap();
+            assert_eq!(notes, [format!("the annotation {name} is ignored: {why}")]);
+        }
+        assert_eq!(applied(json!({ "example.org/x": "y", "JobID": "1" })).unwrap().1, [""; 0]);
+    }
+
+    #[test]
+    fn the_documentation_has_all_of_them() {
+        let text = include_str!("../../docs/interlink.md");
+        let all = IMAGE_ROOT.iter().chain(IGNORED.iter().map(|(name, _)| name));
+        for name in all.chain([&CVMFS, &VPN.0, &VPN.1]) {
+            assert!(text.contains(&format!("`{name}")), "docs/interlink.md has no row for {name}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `/create`: a pod is taken in. What is answered with 200 is durable, and so is a refusal: callers ask
+//! for a pod that was refused, and bring it again after a restart. Nothing of it hangs on the caller's
+//! staying.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use htc_core::workload::names::Uid;
+use htc_core::workload::progress::{End, Outcome, Progress};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::time::timeout;
+
+use super::words::{Brought, CreateStruct, one_or_many};
+use super::{DOOR, Door, annotations, body, dummy, jid, job_script, refused};
+use crate::engine::{Settled, View, Want, Wish, WishError};
+use crate::http::error::HttpError;
+use crate::limits::TAKING_PATIENCE;
+use crate::pod::delivered::Delivered;
+use crate::pod::{Refusal, Translated, translate};
+
+pub(super) async fn create(
+    State(door): State<Arc<Door>>,
+    request: Request,
+) -> Result<Json<CreateStruct>, HttpError> {
+    let body = body(request).await?;
+    let mut pods: Vec<Brought> = one_or_many(&body)?;
+    drop(body);
+    let (Some(brought), true) = (pods.pop(), pods.is_empty()) else {
+        return Err(HttpError::BadRequest("one pod is brought at a time".to_owned()));
+    };
+    let taken = tokio::spawn(take(door.clone(), brought));
+    let answer = match timeout(TAKING_PATIENCE, taken).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) => {
+            tracing::error!(%why, "taking a pod in has panicked");
+            Err(HttpError::Internal)
+        }
+        // It goes on, and who brings the pod again learns what became of it.
+        Err(_) => Err(HttpError::NotReady("the pod is still being taken in; the disk is slow")),
+    };
+    door.count(match &answer {
+        Ok(_) => "created",
+        Err(HttpError::BadRequest(_) | HttpError::Conflict(_)) => "refused",
+        Err(_) => "failed",
+    });
+    answer.map(Json)
+}
+
+/// A pod that has what nothing can be done without.
+struct Named {
+    uid: Uid,
+    namespace: String,
+    name: String,
+    pod: Pod,
+}
+
+async fn take(door: Arc<Door>, brought: Brought) -> Result<CreateStruct, HttpError> {
+    let Brought { pod, container, configmaps, secrets, projectedvolumesmaps, job_script, job_config } =
+        brought;
+    let named = named(pod)?;
+    let mut delivered = Delivered::default();
+    for list in container {
+        configs(&mut delivered, &list.config_maps, &list.secrets, &list.projected);
+    }
+    configs(&mut delivered, &configmaps, &secrets, &projectedvolumesmaps);
+    let uid = named.uid.clone();
+    let _turn = door.turns.take(&uid).await;
+    if let Some(view) = door.engine.view(&uid) {
+        return repeated(&uid, &view);
+    }
+    let mut notes = job_script::ignored(&job_config);
+    let (wish, refusal) = match translated(&door, &named, &delivered, &job_script, &mut notes) {
+        Ok(wish) => (wish, None),
+        Err(refusal) => {
+            let sentence = refusal.to_string();
+            (refused_wish(&named, &sentence), Some(sentence))
+        }
+    };
+    let Named { uid, namespace, name, pod: _ } = named;
+    door.engine.run(wish).await.map_err(|why| match why {
+        WishError::Deleted(_) => deleted(),
+        WishError::Store(why) => {
+            tracing::error!(%why, %uid, namespace, name, "failed to keep a pod");
+            HttpError::Internal
+        }
+    })?;
+    for note in notes {
+        tracing::info!(%uid, namespace, name, note, "of this pod something is left out");
+    }
+    match refusal {
+        None => {
+            tracing::info!(%uid, namespace, name, "took a pod in");
+            Ok(CreateStruct { pod_jid: jid(uid.as_str()), pod_uid: uid.into() })
+        }
+        Some(sentence) => {
+            tracing::info!(%uid, namespace, name, sentence, "refused a pod");
+            Err(HttpError::BadRequest(sentence))
+        }
+    }
+}
+
+/// What is answered to a pod that is known.
+fn repeated(uid: &Uid, view: &View) -> Result<CreateStruct, HttpError> {
+    if view.door != DOOR {
+        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+    }
+    if view.want != Want::Run {
+        return Err(deleted());
+    }
+    match view.jobs.first().map(|job| &job.progress) {
+        // By us before it was one, or by the pool: nobody wants to wait to hear it again.
+        Some(Progress::Ended { job: None, end: End { outcome: Outcome::SubmitRefused, message, .. } }) => {
+            Err(HttpError::BadRequest(message.clone()))
+        }
+        _ => Ok(CreateStruct { pod_uid: uid.to_string(), pod_jid: jid(uid.as_str()) }),
+    }
+}
+
+/// The pod was taken away before it came, or for ever: to accept it would start what nobody will end.
+fn deleted() -> HttpError {
+    HttpError::Conflict("this pod has been deleted here, and a UID is not used twice".to_owned())
+}
+
+fn named(pod: Option<Pod>) -> Result<Named, HttpError> {
+    let bad = |why: String| HttpError::BadRequest(why);
+    let pod = pod.ok_or_else(|| bad("the request has no pod".to_owned()))?;
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let uid: Uid = uid.parse().map_err(|why| bad(format!("metadata.uid: {why}")))?;
+    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    let name = pod.metadata.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| uid.to_string());
+    for (field, text) in [("namespace", &namespace), ("name", &name)] {
+        // It is shown in HTCondor's queue, and split at blanks on its way there.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        if text.len() > 253 || !text.chars().all(plain) {
+            return Err(bad(format!("metadata.{field}: this is no name of Kubernetes")));
+        }
+    }
+    Ok(Named { uid, namespace, name, pod })
+}
+
+fn configs(
+    delivered: &mut Delivered,
+    config_maps: &[k8s_openapi::api::core::v1::ConfigMap],
+    secrets: &[k8s_openapi::api::core::v1::Secret],
+    projected: &[k8s_openapi::api::core::v1::ConfigMap],
+) {
+    config_maps.iter().for_each(|map| delivered.add_config_map(map));
+    secrets.iter().for_each(|secret| delivered.add_secret(secret));
+    projected.iter().for_each(|map| delivered.add_projected(map));
+}
+
+fn translated(
+    door: &Door,
+    named: &Named,
+    delivered: &Delivered,
+    script: &str,
+    notes: &mut Vec<String>,
+) -> Result<Wish, Refusal> {
+    let mut pod = named.pod.clone();
+    annotations::apply(&mut pod, notes)?;
+    let Translated { mut workload, notes: more } = translate(&pod, delivered, &door.settings.pods)?;
+    notes.extend(more);
+    if !script.trim().is_empty() {
+        job_script::replace(&mut workload, script, door.settings.job_scripts)?;
+    }
+    if door.settings.dummy_job {
+        dummy::replace(&mut workload);
+    }
+    Ok(wish(named, workload, Vec::new()))
+}
+
+/// A wish that nothing is left to do for: it says for ever why.
+fn refused_wish(named: &Named, sentence: &str) -> Wish {
+    let end = End { outcome: Outcome::SubmitRefused, message: sentence.to_owned(), at: Timestamp::now() };
+    let settled = Settled { index: 0, job: None, end };
+    wish(named, refused::workload(&named.pod), vec![settled])
+}
+
+fn wish(named: &Named, workload: htc_core::workload::Workload, settled: Vec<Settled>) -> Wish {
+    Wish {
+        uid: named.uid.clone(),
+        door: DOOR,
+        namespace: named.namespace.clone(),
+        name: named.name.clone(),
+        workload,
+        // Callers bring a pod again without saying so; the first look adopts what is in the queue.
+        seen_before: false,
+        settled,
+    }
+}

@@ -1,0 +1,69 @@
+//! `/delete`: nothing of a pod shall be left. Answered when that is durable: callers ask only once, and
+//! some before they bring the pod.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use htc_core::workload::names::Uid;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::words::{Asked, one_or_many};
+use super::{DOOR, Door, body};
+use crate::http::error::HttpError;
+use crate::limits::{DELETED_KEPT, TAKING_PATIENCE};
+
+pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
+    let body = body(request).await?;
+    let pods: Vec<Asked> = one_or_many(&body)?;
+    let Some(first) = pods.first() else {
+        return Err(HttpError::BadRequest("the request has no pod".to_owned()));
+    };
+    let answer = answer(first);
+    for pod in &pods {
+        let uid: Result<Uid, _> = pod.metadata.uid.parse();
+        let uid = uid.map_err(|why| HttpError::BadRequest(format!("metadata.uid: {why}")))?;
+        // It goes on when the caller leaves.
+        let gone = tokio::spawn(take_away(door.clone(), uid));
+        match timeout(TAKING_PATIENCE, gone).await {
+            Ok(Ok(done)) => done?,
+            Ok(Err(why)) => {
+                tracing::error!(%why, "taking a pod away has panicked");
+                return Err(HttpError::Internal);
+            }
+            Err(_) => return Err(HttpError::NotReady("the pod is still being taken away; the disk is slow")),
+        }
+    }
+    door.count("deleted");
+    Ok(answer)
+}
+
+async fn take_away(door: Arc<Door>, uid: Uid) -> Result<(), HttpError> {
+    let _turn = door.turns.take(&uid).await;
+    if door.engine.view(&uid).is_some_and(|view| view.door != DOOR) {
+        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+    }
+    // Who reads a log now shall read it to its end.
+    door.engine.linger(&uid, DELETED_KEPT);
+    door.engine.gone(&uid, DOOR).await.map_err(|why| {
+        tracing::error!(%why, %uid, "failed to keep that a pod shall be gone");
+        HttpError::Internal
+    })?;
+    tracing::info!(%uid, "a pod is taken away");
+    Ok(())
+}
+
+/// An empty array is what every virtual kubelet can read; who sends less than a pod is a person with the
+/// predecessor's recipe.
+fn answer(pod: &Asked) -> Response {
+    match &pod.spec {
+        Some(_) => Json(json!([])).into_response(),
+        None => {
+            let (uid, name) = (&pod.metadata.uid, &pod.metadata.name);
+            let answer = json!({ "message": "Pod successfully deleted", "podUID": uid, "podName": name });
+            Json(answer).into_response()
+        }
+    }
+}

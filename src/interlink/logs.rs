@@ -1,0 +1,222 @@
+//! `/getLogs`: the log of a container, as plain text, headers at once. A code other than 200 reaches the
+//! user as a number only, so what concerns a pod that is known here is said in a line of text instead.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use futures::{StreamExt, stream};
+use htc_core::workload::names::Uid;
+use htc_core::workload::report::{ContainerState, Report};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::followers::Follower;
+use super::words::{LogOpts, LogStruct, one_or_many};
+use super::{DOOR, Door, body};
+use crate::engine::{LogOptions, Piece, View, Wanted};
+use crate::http::error::HttpError;
+use crate::limits::{IDLE_LOOK, LOG_SETTLES};
+
+/// Pieces that wait for a slow caller.
+const PIECES: usize = 4;
+
+pub(super) async fn logs(State(door): State<Arc<Door>>, request: Request) -> Result<Body, HttpError> {
+    let body = body(request).await?;
+    let asked: Option<LogStruct> = one_or_many(&body)?.pop();
+    let asked = asked.ok_or_else(|| HttpError::BadRequest("the request names no log".to_owned()))?;
+    let wanted = find(&door, asked, Timestamp::now())?;
+    door.count("logs");
+    let follower = wanted.options.follow.then(|| door.followers.join(&wanted.uid, &wanted.container));
+    let (out, pieces) = channel(PIECES);
+    let work = AbortOnDropHandle::new(tokio::spawn(read(door, wanted, follower, out)));
+    let pieces = stream::unfold((pieces, work), |(mut pieces, work)| async move {
+        let piece: Option<Bytes> = pieces.recv().await;
+        piece.map(|piece| (Ok::<_, Infallible>(piece), (pieces, work)))
+    });
+    Ok(Body::from_stream(pieces))
+}
+
+/// The log that is asked for; a sentence where there is none and will be none.
+fn find(door: &Door, asked: LogStruct, now: Timestamp) -> Result<Wanted, HttpError> {
+    let LogStruct { namespace, pod_uid, pod_name, container_name, opts } = asked;
+    for (field, text) in
+        [("Namespace", &namespace), ("PodName", &pod_name), ("ContainerName", &container_name)]
+    {
+        check(field, text)?;
+    }
+    let uid: Uid = pod_uid.parse().map_err(|why| HttpError::BadRequest(format!("PodUID: {why}")))?;
+    let unknown = || HttpError::NotFound("no such pod is known here".to_owned());
+    let view = door.engine.view(&uid).filter(|view| view.door == DOOR).ok_or_else(unknown)?;
+    let container = container(&view, container_name)?;
+    Ok(Wanted { uid, index: 0, container, options: options(&opts, now)? })
+}
+
+/// Names come from outside, and become parts of file names.
+fn check(field: &str, text: &str) -> Result<(), HttpError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    match text.len() <= 253 && text.chars().all(plain) && !text.starts_with('.') {
+        true => Ok(()),
+        false => Err(HttpError::BadRequest(format!("{field}: this is no name of Kubernetes"))),
+    }
+}
+
+/// The container of this name; the first where none is named.
+fn container(view: &View, name: String) -> Result<String, HttpError> {
+    let Some(workload) = &view.workload else {
+        return Err(HttpError::NotFound("the pod has been deleted here, and its logs with it".to_owned()));
+    };
+    let mut all = workload.containers.iter().chain(&workload.init_containers).map(|c| &c.name);
+    let found = if name.is_empty() { all.next() } else { all.find(|known| **known == name) };
+    found.cloned().ok_or_else(|| HttpError::NotFound("the pod has no such container here".to_owned()))
+}
+
+fn options(opts: &LogOpts, now: Timestamp) -> Result<LogOptions, HttpError> {
+    let LogOpts { tail, bytes, timestamps, follow, previous, since_seconds, since_time } = opts;
+    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
+    let moment = match since_time.as_str() {
+        "" => None,
+        text => {
+            let moment: Timestamp = text.parse().map_err(|_| {
+                HttpError::BadRequest("Opts.SinceTime: this is no time like 2026-01-01T00:00:00Z".to_owned())
+            })?;
+            // Go writes a time that is not set as the first of the year 1.
+            (moment > Timestamp::UNIX_EPOCH).then_some(moment)
+        }
+    };
+    let seconds = positive(*since_seconds).and_then(|seconds| i64::try_from(seconds).ok());
+    let ago = seconds.and_then(|seconds| now.checked_sub(SignedDuration::from_secs(seconds)).ok());
+    Ok(LogOptions {
+        tail: positive(*tail),
+        since: moment.max(ago),
+        timestamps: *timestamps,
+        limit_bytes: positive(*bytes),
+        previous: *previous,
+        follow: *follow,
+    })
+}
+
+/// Reads a log into `out`, as long as somebody takes it.
+async fn read(door: Arc<Door>, wanted: Wanted, follower: Option<Follower>, out: Sender<Bytes>) {
+    // Before the first look, so that no change is missed.
+    let mut changes = door.engine.changes();
+    let (uid, container) = (wanted.uid.clone(), wanted.container.clone());
+    let mut pieces = pin!(door.engine.logs(wanted));
+    let mut last = Instant::now();
+    loop {
+        let settled = follower.is_some() && has_ended_alone(&door, &uid, &container);
+        tokio::select! {
+            piece = pieces.next() => {
+                last = Instant::now();
+                let Some(text) = piece.map(|piece| text(piece, follower.is_some())) else { return };
+                if !text.is_empty() && out.send(text).await.is_err() {
+                    return;
+                }
+            }
+            // Its job goes on, and nothing more comes of it.
+            () = sleep_until(last + LOG_SETTLES), if settled => return,
+            () = change(&mut changes, &uid), if follower.is_some() && !settled => last = Instant::now(),
+            () = left(follower.as_ref()) => return,
+            () = out.closed() => return,
+        }
+    }
+}
+
+/// What is sent of a piece. Who follows wants the log and nothing else; who does not is told why there
+/// is none.
+fn text(piece: Result<Piece, crate::engine::LogError>, follows: bool) -> Bytes {
+    match piece {
+        Ok(Piece::Log(bytes)) => bytes.into(),
+        Ok(Piece::Notice(_)) => Bytes::new(),
+        Err(_) if follows => Bytes::new(),
+        // Pods have one index, and nobody counts it.
+        Err(why) => format!("{}\n", why.to_string().replace("index 0", "the pod")).into(),
+    }
+}
+
+/// Whether a container has ended while its job lives: with its job, its log ends by itself.
+fn has_ended_alone(door: &Door, uid: &Uid, container: &str) -> bool {
+    let Some(view) = door.engine.view(uid) else { return false };
+    let Some(job) = view.jobs.first().filter(|job| job.progress.end().is_none()) else { return false };
+    let report = job.report.as_deref().filter(|report| !report.is_final());
+    report.is_some_and(|report| has_ended(report, container))
+}
+
+fn has_ended(report: &Report, container: &str) -> bool {
+    let status = report.init_containers.iter().chain(&report.containers).find(|s| s.name == container);
+    status.is_some_and(|status| matches!(status.state, ContainerState::Terminated { .. }))
+}
+
+/// Waits until something of the pod has changed, or for a while.
+async fn change(changes: &mut Receiver<Uid>, uid: &Uid) {
+    let ours = async {
+        loop {
+            match changes.recv().await {
+                Ok(changed) if changed != *uid => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return,
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    };
+    let _ = timeout(IDLE_LOOK, ours).await;
+}
+
+async fn left(follower: Option<&Follower>) {
+    match follower {
+        Some(follower) => follower.must_leave().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_set_is_not_wanted() {
+        let unset = LogOpts { since_time: "0001-01-01T00:00:00Z".to_owned(), ..LogOpts::default() };
+        for opts in [LogOpts::default(), unset] {
+            let options = options(&opts, at("2026-01-01T00:00:00Z")).unwrap();
+            assert_eq!((options.tail, options.limit_bytes, options.since), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn all_that_is_set_counts_together() {
+        let opts = LogOpts {
+            tail: 5,
+            bytes: 100,
+            timestamps: true,
+            follow: true,
+            previous: true,
+            since_seconds: 60,
+            since_time: "2025-12-31T23:59:30Z".to_owned(),
+        };
+        let now = at("2026-01-01T00:00:00Z");
+        let options = options(&opts, now).unwrap();
+        assert_eq!((options.tail, options.limit_bytes), (Some(5), Some(100)));
+        assert!(options.timestamps && options.follow && options.previous);
+        assert_eq!(options.since, Some(at("2025-12-31T23:59:30Z")), "the later of both");
+        let earlier = LogOpts { since_time: "2020-01-01T00:00:00Z".to_owned(), ..opts };
+        let options = super::options(&earlier, now).unwrap();
+        assert_eq!(options.since, Some(at("2025-12-31T23:59:00Z")));
+    }
+
+    #[test]
+    fn a_name_that_could_leave_its_folder_is_refused() {
+        for bad in ["../x", "a/b", "a b", ".hidden", "a\0b", &"x".repeat(300)] {
+            assert!(check("ContainerName", bad).is_err(), "{bad:?}");
+        }
+        assert!(check("ContainerName", "").is_ok() && check("PodName", "a-b.c").is_ok());
+    }
+}

@@ -1,0 +1,217 @@
+//! `/status`: what is known of each pod of the request, in its order, from the board alone.
+//!
+//! Three habits of virtual kubelets decide what is told. They take a pod whose list lacks a container
+//! for ended, so every container is always there. On the first answer that names a pod's init containers
+//! they write the state of the second into the first, for good where it has ended; so the first answer
+//! has all of them waiting. And they ask for a pod before they have brought it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use htc_core::workload::Workload;
+use htc_core::workload::container::{Container, Image};
+use htc_core::workload::names::Uid;
+use htc_core::workload::progress::{End, Outcome, Progress};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
+
+use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus, one_or_many};
+use super::{DOOR, Door, body, jid, ping};
+use crate::engine::{JobView, View, Want};
+use crate::http::error::HttpError;
+use crate::limits::BARE_ANSWERS;
+use crate::pod::status::{Known, Statuses, Subject, statuses};
+
+pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
+    let body = body(request).await?;
+    let pods: Vec<Asked> = one_or_many(&body)?;
+    if pods.is_empty() {
+        return Ok(ping::answer(&door));
+    }
+    if pods.iter().all(|pod| pod.metadata.uid.is_empty()) {
+        return Err(HttpError::BadRequest("the question names no pod by its UID".to_owned()));
+    }
+    door.count("status");
+    let now = Instant::now();
+    door.heard.call(now);
+    let mut told = Vec::new();
+    let answers: Vec<PodStatus> = pods.iter().map(|pod| of_pod(&door, pod, now, &mut told)).collect();
+    door.tell(told);
+    Ok(Json(answers).into_response())
+}
+
+/// The status of one pod; a pod whose end it tells is added to `told`.
+fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodStatus {
+    let uid: Option<Uid> = pod.metadata.uid.parse().ok();
+    let view = uid.as_ref().and_then(|uid| door.engine.view(uid)).filter(|view| view.door == DOOR);
+    let subjects = Subjects::of(pod, view.as_ref().and_then(|view| view.workload.as_deref()));
+    let question = uid.as_ref().map(|uid| door.heard.question(uid, subjects.bare, now));
+    let job = view.as_ref().and_then(|view| view.jobs.first());
+    let progress = job.map(|job| &job.progress);
+    let statuses = match (&view, question) {
+        (Some(view), _) if view.want != Want::Run => {
+            subjects.ended(Outcome::Removed, "the pod has been deleted here".to_owned())
+        }
+        (Some(view), question) => {
+            let statuses = subjects.told(live(view, job));
+            let early = subjects.bare && question.is_some_and(|question| question.bare < BARE_ANSWERS);
+            if early && statuses.init.iter().any(has_begun) {
+                subjects.waiting("Starting", "what has become of it comes with the next answer")
+            } else {
+                let news = job.is_some_and(|job| job.progress.end().is_some() && !job.published);
+                told.extend(uid.clone().filter(|_| news));
+                if let Some(uid) = uid.as_ref().filter(|_| statuses.main.iter().all(has_ended)) {
+                    door.heard.close(uid);
+                }
+                statuses
+            }
+        }
+        (None, Some(question))
+            if door.engine.is_ready() && question.known_for >= door.settings.unknown_waits =>
+        {
+            subjects.ended(
+                Outcome::LostTrack,
+                "no such pod was ever brought here, or its record is lost".to_owned(),
+            )
+        }
+        (None, Some(_)) => subjects.waiting("NotBroughtYet", "this pod has not been brought here yet"),
+        (None, None) => subjects.waiting("NoUID", "the question names no UID of a pod"),
+    };
+    let statuses = if door.settings.queued_without_state { stateless(statuses) } else { statuses };
+    PodStatus {
+        name: pod.metadata.name.clone(),
+        uid: pod.metadata.uid.clone(),
+        namespace: pod.metadata.namespace.clone(),
+        jid: progress.and_then(Progress::job).map_or_else(|| jid(&pod.metadata.uid), |job| job.to_string()),
+        containers: statuses.main,
+        init_containers: statuses.init,
+    }
+}
+
+/// What the status of a live pod is made from.
+fn live<'a>(view: &'a View, job: Option<&'a JobView>) -> Known<'a> {
+    let trouble = view.trouble.as_ref().filter(|_| job.is_none());
+    Known {
+        progress: job.map(|job| &job.progress),
+        report: job.and_then(|job| job.report.as_deref()),
+        waits: trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str())),
+        now: now(),
+    }
+}
+
+/// A pod that has not begun, for virtual kubelets that would call it running because its containers wait.
+fn stateless(mut statuses: Statuses) -> Statuses {
+    if !statuses.init.iter().chain(&statuses.main).any(has_begun) {
+        statuses.main.iter_mut().for_each(|status| status.state = None);
+    }
+    statuses
+}
+
+fn has_begun(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.waiting.is_none())
+}
+
+fn has_ended(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
+}
+
+/// In whole seconds, as Kubernetes has it.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// The containers of a pod that is asked for.
+struct Subjects<'a> {
+    inits: Vec<Subject<'a>>,
+    mains: Vec<Subject<'a>>,
+    /// The caller has a status of the pod and does not know its init containers yet.
+    bare: bool,
+}
+
+impl<'a> Subjects<'a> {
+    /// Those that the question names; where it names none, those of the workload.
+    fn of(pod: &'a Asked, workload: Option<&'a Workload>) -> Subjects<'a> {
+        let status = pod.status.as_ref();
+        let old_inits = status.map(|status| &*status.init_container_statuses).unwrap_or_default();
+        let old_mains = status.map(|status| &*status.container_statuses).unwrap_or_default();
+        let spec = pod.spec.as_ref().filter(|spec| !spec.containers.is_empty());
+        let (inits, mains): (Vec<Subject<'a>>, Vec<Subject<'a>>) = match (spec, workload) {
+            (Some(spec), workload) => {
+                let run = |list: fn(&Workload) -> &Vec<Container>| workload.map(list);
+                let inits = run(|workload| &workload.init_containers);
+                let mains = run(|workload| &workload.containers);
+                (asked(&spec.init_containers, old_inits, inits), asked(&spec.containers, old_mains, mains))
+            }
+            (None, Some(workload)) => {
+                (stored(&workload.init_containers, old_inits), stored(&workload.containers, old_mains))
+            }
+            (None, None) => (remembered(old_inits), remembered(old_mains)),
+        };
+        let named = |subject: &Subject<'_>| old_inits.iter().any(|old| old.name == subject.name);
+        let bare = status.is_some() && !inits.iter().all(named);
+        Subjects { inits, mains, bare }
+    }
+
+    fn told(&self, known: Known<'_>) -> Statuses {
+        let mut statuses = statuses(&self.inits, &self.mains, known);
+        for status in statuses.init.iter_mut().chain(&mut statuses.main) {
+            if status.container_id.is_some() {
+                status.image_id.clone_from(&status.image);
+            }
+        }
+        statuses
+    }
+
+    fn waiting(&self, reason: &str, message: &str) -> Statuses {
+        self.told(Known { progress: None, report: None, waits: Some((reason, message)), now: now() })
+    }
+
+    fn ended(&self, outcome: Outcome, message: String) -> Statuses {
+        let progress = Progress::Ended { job: None, end: End { outcome, message, at: now() } };
+        self.told(Known { progress: Some(&progress), report: None, waits: None, now: now() })
+    }
+}
+
+fn asked<'a>(
+    containers: &'a [AskedContainer],
+    old: &'a [AskedContainerStatus],
+    run: Option<&Vec<Container>>,
+) -> Vec<Subject<'a>> {
+    let subject = |container: &'a AskedContainer| Subject {
+        name: &container.name,
+        image: &container.image,
+        old: before(old, &container.name),
+        here: run.is_none_or(|run| run.iter().any(|run| run.name == container.name)),
+    };
+    containers.iter().map(subject).collect()
+}
+
+fn stored<'a>(containers: &'a [Container], old: &'a [AskedContainerStatus]) -> Vec<Subject<'a>> {
+    let subject = |container: &'a Container| Subject {
+        name: &container.name,
+        image: match &container.image {
+            Image::Host => "host",
+            Image::Apptainer(image) => image,
+        },
+        old: before(old, &container.name),
+        here: true,
+    };
+    containers.iter().map(subject).collect()
+}
+
+fn remembered(old: &[AskedContainerStatus]) -> Vec<Subject<'_>> {
+    old.iter()
+        .map(|status| Subject { name: &status.name, image: "", old: before(old, &status.name), here: true })
+        .collect()
+}
+
+/// What a container was told to be. Two states at once are a slip of the virtual kubelet, and say nothing.
+fn before<'a>(old: &'a [AskedContainerStatus], name: &str) -> Option<&'a ContainerState> {
+    let state = old.iter().find(|status| status.name == name)?.state.as_ref()?;
+    let states = [state.waiting.is_some(), state.running.is_some(), state.terminated.is_some()];
+    (states.into_iter().filter(|is_set| *is_set).count() == 1).then_some(state)
+}
