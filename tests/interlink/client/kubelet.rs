@@ -240,7 +240,10 @@ fn assert_follows(before: &ContainerStatus, now: &ContainerStatus) {
     let (before, after) = (before.state.clone().unwrap_or_default(), now.state.clone().unwrap_or_default());
     if let Some(before) = before.terminated {
         // The reason is the virtual kubelet's own in any case (WIRE 3.4).
-        let after = after.terminated.clone().map(|end| ContainerStateTerminated { reason: before.reason.clone(), ..end });
+        let after = after
+            .terminated
+            .clone()
+            .map(|end| ContainerStateTerminated { reason: before.reason.clone(), ..end });
         assert_eq!(after, Some(before), "{}: an end that moved", now.name);
     }
     if let (Some(was), Some(is)) = (before.running, after.running) {
