@@ -41,13 +41,13 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         sender: sender.to_owned(),
         images: ImageSettings::default(),
         route: Some(Route { url: "http://127.0.0.1:1".into(), source: DEFAULT_SOURCE.into(), ca: None }),
-        polls: 0,
         poll: Duration::from_secs(2),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
         max_output_mb: None,
         keep_outputs: None,
         lost_after: Duration::from_secs(3_600),
+        polls: 100,
     };
     let keys = MasterKeys::parse("k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
     let metrics = Arc::new(Metrics::default());

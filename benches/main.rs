@@ -11,6 +11,8 @@ mod carried;
 mod ends;
 mod engine;
 mod first_line;
+mod interlink;
+mod lines;
 mod operator;
 mod profile;
 mod queue;
@@ -25,6 +27,10 @@ mod work;
 #[allow(dead_code, unused_imports, reason = "it is the tests' harness")]
 #[path = "../tests/bed/harness/mod.rs"]
 mod harness;
+
+#[allow(dead_code, reason = "it is the tests' virtual kubelet")]
+#[path = "../tests/interlink/client/mod.rs"]
+mod client;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -48,7 +54,9 @@ const SUBJECTS: &[(&str, Subject)] = &[
     ("submit", |bed| Box::pin(submit::rows(bed))),
     ("routed", |bed| Box::pin(ends::routed(bed))),
     ("unrouted", |bed| Box::pin(ends::unrouted(bed))),
+    ("lines", |bed| Box::pin(lines::rows(bed))),
     ("carried", |bed| Box::pin(carried::rows(bed))),
+    ("interlink", |bed| Box::pin(interlink::rows(bed))),
     ("scale", |bed| Box::pin(scale::rows(bed))),
 ];
 

@@ -11,6 +11,11 @@ use crate::table::Row;
 
 /// Starts it and waits until it is ready.
 pub async fn start(bed: &mut Bed) {
+    start_as(bed, "serve").await;
+}
+
+/// Starts this sub-command of it and waits until it is ready.
+pub async fn start_as(bed: &mut Bed, name: &str) {
     let level = std::env::var("HTC_LOG").unwrap_or_else(|_| "info".to_owned());
     bed.set("HTC_LOG", Some(&level));
     let log = OpenOptions::new().create(true).append(true).open(bed.folder.join("operator.log")).unwrap();
@@ -18,8 +23,8 @@ pub async fn start(bed: &mut Bed) {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
-        .arg(bed_folder().join("bin/htc-operator"))
-        .arg("serve")
+        .arg(std::env::var_os("HTC_OPERATOR").unwrap_or(bed_folder().join("bin/htc-operator").into()))
+        .arg(name)
         .env_clear();
     for name in ["PATH", "HOME", "USER", "LANG"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));

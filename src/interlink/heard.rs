@@ -25,6 +25,8 @@ struct Pod {
     last: Instant,
     /// How many answers went to a caller that did not know the init containers yet.
     bare: u32,
+    /// All its containers were told as ended: callers have no more questions.
+    closed: bool,
 }
 
 /// What is known of the questions after one pod.
@@ -54,7 +56,7 @@ impl Heard {
     /// Somebody asks for a pod; `bare` if he does not know its init containers yet.
     pub fn question(&self, uid: &Uid, bare: bool, now: Instant) -> Question {
         let mut inner = self.inner();
-        let new = Pod { first: now, last: now, bare: 0 };
+        let new = Pod { first: now, last: now, bare: 0, closed: false };
         let pod = match inner.pods.get_mut(uid) {
             Some(pod) => pod,
             None => inner.pods.entry(uid.clone()).or_insert(new),
@@ -63,6 +65,18 @@ impl Heard {
         pod.last = now;
         pod.bare += u32::from(bare);
         question
+    }
+
+    /// All containers of a pod were told as ended.
+    pub fn close(&self, uid: &Uid) {
+        if let Some(pod) = self.inner().pods.get_mut(uid) {
+            pod.closed = true;
+        }
+    }
+
+    /// Whether all its containers were told as ended, after which nobody asks for it.
+    pub fn is_closed(&self, uid: &Uid) -> bool {
+        self.inner().pods.get(uid).is_some_and(|pod| pod.closed)
     }
 
     /// For how long nobody has asked for a pod while others were asked for all the time.

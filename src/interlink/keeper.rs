@@ -36,13 +36,15 @@ impl Door {
             Duration::ZERO => longest,
             after => (after / 10).clamp(shortest, longest),
         });
-        let mut told = Vec::new();
+        let (mut told, mut changes) = (Vec::new(), self.engine.changes());
         loop {
             tokio::select! {
                 // What was told is told: it is kept also on the way down.
                 biased;
                 _ = ends.recv_many(&mut told, ENDS) => self.publish(&mut told).await,
                 () = stop.cancelled() => return,
+                // One that is missed here is seen at the next look.
+                Ok(uid) = changes.recv() => self.close(uid).await,
                 _ = looks.tick() => self.look(Instant::now()).await,
             }
         }
@@ -58,13 +60,25 @@ impl Door {
         }
     }
 
+    /// Containers are told as ended before their job is, and then nobody asks any more: its end counts as
+    /// told when it comes.
+    async fn close(&self, uid: Uid) {
+        if !self.heard.is_closed(&uid) {
+            return;
+        }
+        let Some(view) = self.engine.view(&uid).filter(|view| view.door == DOOR) else { return };
+        if fate(&view, true, false) == Fate::Published {
+            self.publish(&mut vec![uid]).await;
+        }
+    }
+
     /// Looks at all pods once.
     async fn look(&self, now: Instant) {
         for uid in self.engine.wished_by(DOOR) {
             let Some(view) = self.engine.view(&uid) else { continue };
             let silent = !self.settings.orphan_after.is_zero()
                 && self.heard.silence(&uid, now) >= self.settings.orphan_after;
-            match fate(&view, silent) {
+            match fate(&view, self.heard.is_closed(&uid), silent) {
                 Fate::Stays => {}
                 Fate::Published => self.publish(&mut vec![uid]).await,
                 Fate::Gone(why) => self.remove(&uid, why).await,
@@ -85,14 +99,14 @@ impl Door {
     }
 }
 
-fn fate(view: &View, silent: bool) -> Fate {
+fn fate(view: &View, closed: bool, silent: bool) -> Fate {
     let ended = view.jobs.iter().any(|job| job.progress.end().is_some());
     let told = view.jobs.iter().all(|job| job.published);
     match view.outputs {
         _ if view.want != Want::Run => Fate::Stays,
         Outputs::Collected(_) => Fate::Gone("outputs_collected"),
         _ if ended && told => Fate::Stays,
-        _ if ended && silent => Fate::Published,
+        _ if ended && (closed || silent) => Fate::Published,
         _ if silent => Fate::Gone("orphan"),
         _ => Fate::Stays,
     }

@@ -63,6 +63,9 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
             } else {
                 let news = job.is_some_and(|job| job.progress.end().is_some() && !job.published);
                 told.extend(uid.clone().filter(|_| news));
+                if let Some(uid) = uid.as_ref().filter(|_| statuses.main.iter().all(has_ended)) {
+                    door.heard.close(uid);
+                }
                 statuses
             }
         }
@@ -109,6 +112,10 @@ fn stateless(mut statuses: Statuses) -> Statuses {
 
 fn has_begun(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|state| state.waiting.is_none())
+}
+
+fn has_ended(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.terminated.is_some())
 }
 
 /// In whole seconds, as Kubernetes has it.

@@ -32,6 +32,7 @@ mod options;
 mod outage;
 mod outputs;
 mod pods;
+mod polls;
 mod process;
 mod reports;
 mod requests;

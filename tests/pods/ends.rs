@@ -77,6 +77,32 @@ fn a_pod_that_was_taken_away_has_failed_and_says_why(
 }
 
 #[test]
+fn an_end_that_a_caller_hands_back_in_other_words_is_told_in_our_own() {
+    let mut pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "p"},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "host", "command": ["true"]}]},
+    }))
+    .unwrap();
+    let workload = translate(&pod, &Delivered::default(), &Settings::default()).unwrap().workload;
+    let running = Progress::Running { job: JOB, start: 1, since: at(1) };
+    let said = report(&workload, Phase::Running, ended_well(2), ended_well(3));
+    let known = Known { progress: Some(&running), report: Some(&said), waits: None, now: at(3) };
+    let told = status(&pod, known);
+    let reworded = |code: i32| {
+        let mut theirs = told.clone();
+        let state = theirs.container_statuses.as_mut().unwrap()[0].state.as_mut().unwrap();
+        let end = state.terminated.as_mut().unwrap();
+        (end.exit_code, end.reason) = (code, Some("Error: 0".to_owned()));
+        theirs
+    };
+    pod.status = Some(reworded(0));
+    assert_eq!(status(&pod, known).container_statuses, told.container_statuses);
+    // Another end than the job tells of is none of ours to change.
+    pod.status = Some(reworded(9));
+    assert_eq!(status(&pod, known).container_statuses, reworded(9).container_statuses);
+}
+
+#[test]
 fn a_container_that_told_how_it_took_the_request_to_stop_keeps_its_own_end() {
     let (_, after) = shown(Outcome::Evicted, true);
     assert_eq!(ended(&after), (143, "Error".to_owned(), None));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{code, create, end, job, until_log, with_endpoint};
+use super::{code, create, end, ended, job, until_log, with_endpoint};
 use crate::client::dialect::Opts;
 use crate::client::pods::{container, pod};
 use crate::harness::{Bed, until};
@@ -18,11 +18,11 @@ async fn exit_codes_and_commands_that_are_not_there() {
         let none = container("main", "busybox", &["no-such-command", "-x"]);
         let fails = create(kubelet, &pod("fails", &[], &[fails])).await;
         let none = create(kubelet, &pod("none", &[], &[none])).await;
-        kubelet.until_phase(&fails, "Failed").await;
-        assert_eq!(code(kubelet, &fails, "main"), (42, "Error".to_owned()));
+        let answer = ended(kubelet, &fails, "Failed").await;
+        assert_eq!(code(&answer, "main"), (42, "Error".to_owned()));
         until_log(kubelet, &fails, "main", "before\n").await;
-        kubelet.until_phase(&none, "Failed").await;
-        let end = end(kubelet, &none, "main");
+        let answer = ended(kubelet, &none, "Failed").await;
+        let end = end(&answer, "main");
         assert_eq!((end.exit_code, end.reason.as_deref()), (127, Some("ContainerCannotRun")));
         let words = r#"exec: "no-such-command": executable file not found in $PATH"#;
         assert_eq!(end.message.as_deref(), Some(words));
@@ -38,9 +38,9 @@ async fn a_traceback_is_in_the_log_and_in_the_message_where_that_is_wanted() {
             container("main", "python", &["python3", "-c", "print('begun')\nraise ValueError('odd')"]);
         main["terminationMessagePolicy"] = "FallbackToLogsOnError".into();
         let uid = create(kubelet, &pod("python", &[], &[main])).await;
-        kubelet.until_phase(&uid, "Failed").await;
+        let answer = ended(kubelet, &uid, "Failed").await;
         let words = ["Traceback (most recent call last):", "ValueError: odd"];
-        let end = end(kubelet, &uid, "main");
+        let end = end(&answer, "main");
         assert_eq!((end.exit_code, end.reason.as_deref()), (1, Some("Error")));
         let message = end.message.unwrap();
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
@@ -61,8 +61,8 @@ async fn a_pod_past_its_deadline_has_failed() {
         let mut pod = pod("late", &[], &[container("main", "busybox", &["sleep", "1000"])]);
         pod["spec"]["activeDeadlineSeconds"] = 2.into();
         let uid = create(kubelet, &pod).await;
-        kubelet.until_phase(&uid, "Failed").await;
-        assert_eq!(code(kubelet, &uid, "main"), (143, "DeadlineExceeded".to_owned()));
+        let answer = ended(kubelet, &uid, "Failed").await;
+        assert_eq!(code(&answer, "main"), (143, "DeadlineExceeded".to_owned()));
     })
     .await;
 }
@@ -115,9 +115,9 @@ async fn nothing_survives_the_kill_of_the_in_job_program_and_htcondor_tells_the_
         })
         .await;
         bed.open("go");
-        kubelet.until_phase(&uid, "Failed").await;
+        let answer = ended(kubelet, &uid, "Failed").await;
         until("no process to be left", async || none_with(&marker)).await;
-        let end = end(kubelet, &uid, "marked");
+        let end = end(&answer, "marked");
         assert_eq!((end.exit_code, end.reason.as_deref()), (137, Some("Signal")));
         assert_eq!(
             end.message.as_deref(),
@@ -136,8 +136,8 @@ async fn an_image_that_the_registry_does_not_know_is_named() {
     with_endpoint(async |_: &mut Bed, kubelet| {
         let main = container("main", "no-such-image", &["true"]);
         let uid = create(kubelet, &pod("image", &[], &[main])).await;
-        kubelet.until_phase(&uid, "Failed").await;
-        let end = end(kubelet, &uid, "main");
+        let answer = ended(kubelet, &uid, "Failed").await;
+        let end = end(&answer, "main");
         assert_eq!(end.reason.as_deref(), Some("ErrImagePull"));
         assert!(end.message.as_ref().is_some_and(|words| words.contains("no-such-image")), "{end:?}");
     })

@@ -1,6 +1,6 @@
 //! A pod that loses its machine.
 
-use super::{create, end, job, with_endpoint};
+use super::{create, end, ended, job, with_endpoint};
 use crate::client::pods::{container, pod};
 use crate::harness::{Bed, until};
 
@@ -25,17 +25,16 @@ async fn a_pod_that_loses_its_machine_has_failed_and_leaves_the_queue() {
         })
         .await;
         bed.act("condor_vacate_job", &job(&pod)).await;
-        kubelet.until_phase(&uid, "Failed").await;
-        for name in ["takes", "sleeps"] {
-            assert_ne!(end(kubelet, &uid, name).exit_code, 0, "{name}");
-        }
-        // Its end was told, so it leaves; nobody starts it a second time.
+        let answer = ended(kubelet, &uid, "Failed").await;
+        // Nobody asks any more, so it leaves; and nobody starts it a second time.
         bed.until_queue_empty().await;
         assert_eq!(std::fs::read_to_string(starts).unwrap(), "started\n");
         bed.assert_committed_once(&job(&pod), 1).await;
         assert_eq!(bed.metric("htc_jobs_ended_total{kind=\"Evicted\"}").await, 1);
         assert_eq!(bed.metric("htc_jobs_copies_total").await, 0);
-        kubelet.ask(&uid).await;
+        for name in ["takes", "sleeps"] {
+            assert_ne!(end(&answer, name).exit_code, 0, "{name}");
+        }
     })
     .await;
 }
@@ -48,7 +47,7 @@ async fn a_pod_that_is_put_on_hold_while_it_runs_has_failed_and_says_why() {
         let uid = create(kubelet, &pod).await;
         kubelet.until_phase(&uid, "Running").await;
         bed.act("condor_hold", &job(&pod)).await;
-        kubelet.until_phase(&uid, "Failed").await;
+        ended(kubelet, &uid, "Failed").await;
         bed.until_queue_empty().await;
         bed.assert_committed_once(&job(&pod), 1).await;
         assert_eq!(bed.metric("htc_jobs_ended_total{kind=\"JobHeld\"}").await, 1);

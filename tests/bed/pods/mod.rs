@@ -8,13 +8,14 @@ mod files;
 mod rooms;
 mod values;
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated};
+use k8s_openapi::api::core::v1::ContainerStateTerminated;
 use serde_json::{Value, json};
 
 use crate::client::dialect::{Dialect, Opts};
 use crate::client::kubelet::VirtualKubelet;
 use crate::client::pods::uid_of;
 use crate::client::transport::{Request, Transport};
+use crate::client::wire::PodStatus;
 use crate::harness::{Bed, Job, on_bed, until};
 
 /// Runs a test with an endpoint that is ready, and a virtual kubelet at its socket.
@@ -51,19 +52,30 @@ fn job(pod: &Value) -> Job {
     Job { name: text("name"), namespace: text("namespace"), uid: uid_of(pod).to_owned() }
 }
 
-/// What is known of a container.
-fn state<'a>(kubelet: &'a VirtualKubelet, uid: &str, container: &str) -> &'a ContainerState {
-    kubelet.held(uid).copy.state(container)
+/// Asks until the pod is in this phase; gives the answer by which it came to it. Virtual kubelets put other
+/// words into what they keep, and do not ask again.
+async fn ended(kubelet: &mut VirtualKubelet, uid: &str, phase: &str) -> PodStatus {
+    let answer = until(phase, async || {
+        let answer = kubelet.ask(uid).await;
+        if kubelet.held(uid).copy.is_over() { Ok(answer) } else { Err(format!("{answer:?}")) }
+    })
+    .await;
+    assert_eq!(kubelet.held(uid).copy.phase, phase, "{answer:#?}");
+    answer
 }
 
 /// How a container ended.
-fn end(kubelet: &VirtualKubelet, uid: &str, container: &str) -> ContainerStateTerminated {
-    state(kubelet, uid, container).terminated.clone().unwrap_or_else(|| panic!("{container} has not ended"))
+fn end(answer: &PodStatus, container: &str) -> ContainerStateTerminated {
+    let mut all = answer.init_containers.iter().chain(&answer.containers).flatten();
+    let state = all.find(|status| status.name == container).and_then(|status| status.state.clone());
+    state
+        .and_then(|state| state.terminated)
+        .unwrap_or_else(|| panic!("{container} has not ended: {answer:#?}"))
 }
 
 /// Exit code and reason of a container that has ended.
-fn code(kubelet: &VirtualKubelet, uid: &str, container: &str) -> (i32, String) {
-    let end = end(kubelet, uid, container);
+fn code(answer: &PodStatus, container: &str) -> (i32, String) {
+    let end = end(answer, container);
     (end.exit_code, end.reason.unwrap_or_default())
 }
 

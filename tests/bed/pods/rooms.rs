@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{code, create, end, state, until_log, with_endpoint};
+use super::{code, create, end, ended, until_log, with_endpoint};
 use crate::client::pods::{container, pod};
 use crate::harness::Bed;
 
@@ -21,7 +21,7 @@ async fn two_containers_share_a_volume_that_one_of_them_only_reads() {
         let mut pod = pod("share", &[], &[writer, reader]);
         pod["spec"]["volumes"] = json!([{ "name": "shared", "emptyDir": {} }]);
         let uid = create(kubelet, &pod).await;
-        kubelet.until_phase(&uid, "Succeeded").await;
+        ended(kubelet, &uid, "Succeeded").await;
         until_log(kubelet, &uid, "reader", "written\nrefused\n").await;
     })
     .await;
@@ -35,15 +35,15 @@ async fn the_logs_of_three_inits_are_read_one_by_one() {
         let names = ["first", "second", "third"];
         let inits = names.map(says);
         let uid = create(kubelet, &pod("inits", &inits, &[says("main")])).await;
-        kubelet.until_phase(&uid, "Succeeded").await;
+        let answer = ended(kubelet, &uid, "Succeeded").await;
         for name in names.into_iter().chain(["main"]) {
-            assert_eq!(code(kubelet, &uid, name), (0, "Completed".to_owned()));
+            assert_eq!(code(&answer, name), (0, "Completed".to_owned()));
             until_log(kubelet, &uid, name, &format!("words of {name}\n")).await;
         }
-        let ended = |name| end(kubelet, &uid, name).finished_at.unwrap().0;
-        let started = |name| end(kubelet, &uid, name).started_at.unwrap().0;
         for (before, after) in [("first", "second"), ("second", "third"), ("third", "main")] {
-            assert!(ended(before) <= started(after), "{after} did not wait for {before}");
+            let ended = end(&answer, before).finished_at.unwrap().0;
+            let started = end(&answer, after).started_at.unwrap().0;
+            assert!(ended <= started, "{after} did not wait for {before}");
         }
     })
     .await;
@@ -57,15 +57,14 @@ async fn a_second_init_that_fails_is_the_end_and_nothing_after_it_starts() {
         let fails = container("second", "busybox", &["sh", "-c", "echo trouble >&2; exit 5"]);
         let inits = [says("first"), fails, says("third")];
         let uid = create(kubelet, &pod("fails", &inits, &[says("main")])).await;
-        kubelet.until_phase(&uid, "Failed").await;
-        assert_eq!(code(kubelet, &uid, "first"), (0, "Completed".to_owned()));
-        assert_eq!(code(kubelet, &uid, "second"), (5, "Error".to_owned()));
+        let answer = ended(kubelet, &uid, "Failed").await;
+        assert_eq!(code(&answer, "first"), (0, "Completed".to_owned()));
+        assert_eq!(code(&answer, "second"), (5, "Error".to_owned()));
         until_log(kubelet, &uid, "second", "trouble\n").await;
         // Callers take the pod's own code from its containers.
-        let main = end(kubelet, &uid, "main");
+        let main = end(&answer, "main");
         assert_eq!((main.exit_code, main.started_at), (5, None));
         assert_eq!(main.message.as_deref(), Some("not started: init container second failed"));
-        assert!(state(kubelet, &uid, "third").running.is_none());
         until_log(kubelet, &uid, "main", "").await;
     })
     .await;
@@ -87,11 +86,11 @@ async fn one_of_three_fails_while_the_others_go_on_to_their_ends() {
                 copy.state("fails").terminated.is_some() && runs("one") && runs("two")
             })
             .await;
-        assert_eq!(code(kubelet, &uid, "fails"), (7, "Error".to_owned()));
         bed.open("go");
-        kubelet.until_phase(&uid, "Failed").await;
+        let answer = ended(kubelet, &uid, "Failed").await;
+        assert_eq!(code(&answer, "fails"), (7, "Error".to_owned()));
         for name in ["one", "two"] {
-            assert_eq!(code(kubelet, &uid, name), (0, "Completed".to_owned()));
+            assert_eq!(code(&answer, name), (0, "Completed".to_owned()));
             until_log(kubelet, &uid, name, "finished\n").await;
         }
     })

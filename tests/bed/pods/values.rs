@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{create, create_with, until_log, with_endpoint};
+use super::{create, create_with, ended, until_log, with_endpoint};
 use crate::client::pods::{container, pod};
 use crate::harness::{Bed, until};
 
@@ -41,7 +41,7 @@ async fn seventeen_kinds_of_quoting_and_the_longest_value_arrive() {
         let variable = |(n, value): (usize, &String)| json!({ "name": format!("V{n}"), "value": value });
         main["env"] = values.iter().enumerate().map(variable).collect::<Value>();
         let uid = create(kubelet, &pod("values", &[], &[main])).await;
-        kubelet.until_phase(&uid, "Succeeded").await;
+        ended(kubelet, &uid, "Succeeded").await;
         let lines: Vec<String> = values.iter().chain(&words).map(|v| encoded(v) + "\n").collect();
         until_log(kubelet, &uid, "main", &lines.concat()).await;
     })
@@ -84,14 +84,15 @@ async fn files_of_volumes_have_their_bytes_and_modes() {
         });
         let projected = json!({ "metadata": { "name": "projected" }, "data": { "token": "a.b.c\n" } });
         let uid = create_with(kubelet, &pod, [json!([config]), json!([secret]), json!([projected])]).await;
-        kubelet.until_phase(&uid, "Succeeded").await;
+        ended(kubelet, &uid, "Succeeded").await;
         let line = |name: &str, mode: &str, bytes: &[u8]| format!("{name} {mode} {}\n", encoded(bytes));
         let expected = [
             line("maps/run.sh", "755", script.as_bytes()),
             line("maps/blob.bin", "640", &blob),
             line("maps/deep/settings", "640", text.as_bytes()),
             line("secrets/password", "400", b"p@ss'word\"$HOME\n"),
-            line("projected/token", "644", b"a.b.c\n"),
+            // As kubelets have it for tokens.
+            line("projected/token", "600", b"a.b.c\n"),
             "hello you\nrefused\n".to_owned(),
         ];
         until_log(kubelet, &uid, "main", &expected.concat()).await;
