@@ -12,6 +12,7 @@ mod ends;
 mod engine;
 mod first_line;
 mod interlink;
+mod lines;
 mod operator;
 mod profile;
 mod queue;
@@ -53,6 +54,7 @@ const SUBJECTS: &[(&str, Subject)] = &[
     ("submit", |bed| Box::pin(submit::rows(bed))),
     ("routed", |bed| Box::pin(ends::routed(bed))),
     ("unrouted", |bed| Box::pin(ends::unrouted(bed))),
+    ("lines", |bed| Box::pin(lines::rows(bed))),
     ("carried", |bed| Box::pin(carried::rows(bed))),
     ("interlink", |bed| Box::pin(interlink::rows(bed))),
     ("scale", |bed| Box::pin(scale::rows(bed))),

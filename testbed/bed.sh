@@ -106,6 +106,7 @@ Then, for example:
   condor_q                                # the same jobs as HTCondor sees them
   htc-operator logs default/queue/3
   kubectl delete htcjob queue             # takes its HTCondor jobs along
+  curl -H "Authorization: Bearer \$(cat \$HTC_INTERLINK_TOKEN_FILE)" -d '[]' \$HTC_INTERLINK_URL/status   # InterLink's ping
   make -C $REPO down  # ends bed and operator, keeps the state
 C
 }

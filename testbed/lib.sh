@@ -30,6 +30,8 @@ CONDOR_PORT=${HTC_BED_CONDOR_PORT:-9618}
 REGISTRY_PORT=${HTC_BED_REGISTRY_PORT:-5000}
 EVENTS_PORT=${HTC_BED_EVENTS_PORT:-8080}
 HEALTH_PORT=${HTC_BED_HEALTH_PORT:-8081}
+INTERLINK_PORT=${HTC_BED_INTERLINK_PORT:-3000}
+INTERLINK=127.0.0.2:$INTERLINK_PORT # some released callers refuse 127.0.0.1
 
 PATH_IN=$BED/bin:$KUBE/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 OWN=("PATH=$PATH_IN" HOME=/root LANG=C.UTF-8) # all that daemons and the bed's own commands inside know of this shell

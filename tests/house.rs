@@ -43,16 +43,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env::", &["src/config/", "sender/src/"]),
     ("Command::new", &["src/condor/cli.rs", "sender/src/process.rs"]),
     ("rusqlite", &["src/store/"]),
-    (
-        "kube::",
-        &[
-            "src/htcjob/",
-            "src/cli/serve.rs",
-            "src/cli/door.rs",
-            "src/cli/token_review.rs",
-            "src/cli/doctor/cluster.rs",
-        ],
-    ),
+    ("kube::", &["src/htcjob/", "src/cli/serve.rs", "src/cli/token_review.rs", "src/cli/doctor/cluster.rs"]),
     (
         "k8s_openapi",
         &[

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
-use kube::Client;
 
 use super::operator::Operator;
-use super::token_review::Reviewer;
 use crate::config::callers::ClientCertificate;
 use crate::config::{CallerSettings, OperatorSettings, PodSettings, tool_environment};
 use crate::http::callers::{Callers, Check};
@@ -104,15 +102,16 @@ pub(super) fn with_block(settings: &CallerSettings, block: Option<&TlsBlock>) ->
     settings
 }
 
-/// Opens the door and its listeners.
+/// Opens the door and its listeners, with more checks of tokens than settings alone can say.
 pub(super) async fn open(
     operator: &Operator,
     settings: &CallerSettings,
     listeners: Vec<Listener>,
     site: interlink::Settings,
-    client: Option<Client>,
+    more: Vec<Arc<dyn Check>>,
 ) -> anyhow::Result<()> {
-    let (checks, tls) = (checks(settings, client)?, tls(settings)?);
+    let (mut checks, tls) = (checks(settings)?, tls(settings)?);
+    checks.extend(more);
     let door = interlink::Door::new(operator.engine.clone(), site, operator.metrics.clone());
     for listener in listeners {
         let tls = tls.clone().filter(|_| listener.tls);
@@ -152,7 +151,7 @@ pub(super) async fn open(
     Ok(())
 }
 
-fn checks(settings: &CallerSettings, client: Option<Client>) -> anyhow::Result<Vec<Arc<dyn Check>>> {
+fn checks(settings: &CallerSettings) -> anyhow::Result<Vec<Arc<dyn Check>>> {
     let mut checks: Vec<Arc<dyn Check>> = Vec::new();
     if let Some(file) = &settings.interlink_token_file {
         checks.push(Arc::new(TokenFile::new(file).map_err(anyhow::Error::msg)?));
@@ -167,15 +166,6 @@ fn checks(settings: &CallerSettings, client: Option<Client>) -> anyhow::Result<V
             ca: settings.interlink_oidc_ca.as_ref().map(read).transpose()?,
         };
         checks.push(Arc::new(Oidc::new(issuer).map_err(anyhow::Error::msg)?));
-    }
-    let users = &settings.interlink_token_review_users;
-    match client {
-        _ if users.is_empty() => {}
-        Some(client) => {
-            let audience = settings.interlink_token_review_audience.clone();
-            checks.push(Arc::new(Reviewer::new(client, users.clone(), audience)));
-        }
-        None => bail!("without Kubernetes no API server reviews tokens (--interlink-token-review-users)"),
     }
     Ok(checks)
 }

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use super::door::{self, Listener};
@@ -94,6 +94,10 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
         return Ok(());
     }
     tell(&plan.settled.rows);
+    ensure!(
+        plan.settings.operator.callers.interlink_token_review_users.is_empty(),
+        "without Kubernetes no API server reviews tokens (--interlink-token-review-users)"
+    );
     let Plan { settings, settled, data, listeners } = plan;
     if let Some(root) = &settled.data_root {
         // For everybody whom the umask allows, as it was.
@@ -116,7 +120,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     {
         site.ping_check = Some(door::ping_check(file.clone()));
     }
-    door::open(&operator, &common.callers, listeners, site, None).await?;
+    door::open(&operator, &common.callers, listeners, site, Vec::new()).await?;
     if let Some(root) = settled.data_root {
         let (engine, stop) = (operator.engine.clone(), operator.stop_doors.clone());
         operator.doors.spawn(run_files::write(engine, root, stop));

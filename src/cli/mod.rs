@@ -89,3 +89,25 @@ fn start_logging(format: LogFormat, log: &str) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_of_an_operator_has_a_variable_and_a_sentence() {
+        let command = Cli::command();
+        for name in ["serve", "interlink"] {
+            let command = command.find_subcommand(name).unwrap();
+            for argument in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let flag = argument.get_long().unwrap();
+                let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                let asks_only = flag == "explain-config";
+                assert!(asks_only || variable.starts_with("HTC_"), "{name} --{flag} has no variable");
+                assert!(argument.get_help().is_some(), "{name} --{flag} says nothing of itself");
+            }
+        }
+    }
+}

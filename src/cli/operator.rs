@@ -12,7 +12,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use htc_core::workload::spec::{ImageCache, ImageSettings, Route};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +47,7 @@ pub(super) struct Operator {
     data: PathBuf,
     tasks: TaskTracker,
     stop: CancellationToken,
+    signals: [Signal; 2],
     _lock: File,
 }
 
@@ -92,6 +93,8 @@ impl Operator {
             data: data.to_owned(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            // Before anybody can call: from then on the way down is an orderly one.
+            signals: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
             _lock: lock,
         })
     }
@@ -124,13 +127,15 @@ impl Operator {
     }
 
     /// Starts the workers, and runs until SIGTERM or SIGINT.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(mut self) -> anyhow::Result<()> {
         let router = control::router(self.engine.clone());
         http::serve_unix(&control::socket(&self.data), router, &self.doors, &self.stop_doors)?;
         let broken = CancellationToken::new();
         self.engine.start(&self.tasks, &self.stop, &broken);
+        let [term, int] = &mut self.signals;
         tokio::select! {
-            asked = wait_for_signal() => asked?,
+            _ = term.recv() => {}
+            _ = int.recv() => {}
             () = broken.cancelled() => {}
         }
         tracing::info!("stopping: first the doors close, then the workers end");
@@ -250,10 +255,4 @@ fn health(engine: Engine, ready: Ready, metrics: Arc<Metrics>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(move || async move { (content, metrics.text()) }))
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-    Ok(())
 }

@@ -8,6 +8,7 @@ use kube::{Api, Client};
 
 use super::door::{self, Listener};
 use super::operator::{self, Operator, pool, take_folder};
+use super::token_review;
 use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, Settings};
 use crate::engine::keys::MasterKeys;
 use crate::htcjob::{self, DoorState, Site};
@@ -44,7 +45,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let listeners = Listener::of_settings(&common.callers)?;
     if !listeners.is_empty() {
         let interlink = door::settings(common)?;
-        door::open(&operator, &common.callers, listeners, interlink, Some(client)).await?;
+        let reviewer = token_review::check(client, &common.callers);
+        door::open(&operator, &common.callers, listeners, interlink, reviewer).await?;
     }
     let (namespaces, token) = (kubernetes.watch_namespace.clone(), operator.stop_doors.clone());
     operator.doors.spawn(async move { htcjob::run(door, &namespaces, token).await });

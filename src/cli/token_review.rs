@@ -1,7 +1,7 @@
 //! Tokens that the API server vouches for: those of accounts in the cluster.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -11,13 +11,22 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 
+use crate::config::CallerSettings;
 use crate::http::callers::Check;
 use crate::limits::{REVIEW_KEPT, REVIEWS_KEPT};
+
+/// The check that settings ask for, if they do.
+pub(super) fn check(client: Client, settings: &CallerSettings) -> Vec<Arc<dyn Check>> {
+    let users = settings.interlink_token_review_users.clone();
+    let audience = settings.interlink_token_review_audience.clone();
+    let reviewer = || Arc::new(Reviewer::new(client, users.clone(), audience)) as Arc<dyn Check>;
+    if users.is_empty() { Vec::new() } else { vec![reviewer()] }
+}
 
 type Known = HashMap<[u8; 32], (Instant, Result<String, String>)>;
 
 /// Asks the API server whose a token is.
-pub(super) struct Reviewer {
+struct Reviewer {
     api: Api<TokenReview>,
     users: Vec<String>,
     audience: Option<String>,
@@ -27,7 +36,7 @@ pub(super) struct Reviewer {
 
 impl Reviewer {
     /// Lets these users in.
-    pub fn new(client: Client, users: Vec<String>, audience: Option<String>) -> Reviewer {
+    fn new(client: Client, users: Vec<String>, audience: Option<String>) -> Reviewer {
         Reviewer { api: Api::all(client), users, audience, known: Mutex::default() }
     }
 

@@ -176,6 +176,12 @@ async fn attend(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Ne
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     fn token(value: &str) -> Option<String> {
@@ -189,6 +195,74 @@ mod tests {
         assert_eq!(token("bearer  abc \t").as_deref(), Some("abc"));
         for bad in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
             assert_eq!(token(bad), None, "{bad}");
+        }
+    }
+
+    /// A router whose answer to `/follow` is what the test sends; the other end tells when it is dropped.
+    fn following(pieces: tokio::sync::mpsc::Receiver<Vec<u8>>) -> Router {
+        let pieces = Arc::new(Mutex::new(Some(pieces)));
+        let follow = move || {
+            let pieces = pieces.lock().unwrap().take().unwrap();
+            let pieces = futures::stream::unfold(pieces, |mut pieces| async move {
+                pieces.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), pieces))
+            });
+            let answer = Response::new(Body::from_stream(pieces));
+            async move { answer }
+        };
+        guard(Router::new().route("/follow", axum::routing::get(follow)), Callers::default())
+    }
+
+    async fn serve(router: Router, room: usize, patience: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        let listener = Guests::new(listener, room, patience);
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        address
+    }
+
+    async fn follow(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let words = b"GET /follow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(words).await.unwrap();
+        stream
+    }
+
+    /// Waits until somebody who says nothing is shown out, twice.
+    async fn patience_passes(address: SocketAddr) {
+        for _ in 0..2 {
+            let mut silent = TcpStream::connect(address).await.unwrap();
+            let _ = silent.read_to_end(&mut Vec::new()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_silent_for_long_is_no_silence_of_the_caller() {
+        let (send, pieces) = tokio::sync::mpsc::channel(1);
+        // Room for two: the one who follows is not told to leave either.
+        let address = serve(following(pieces), 2, Duration::from_millis(100)).await;
+        let mut stream = follow(address).await;
+        send.send(b"first".to_vec()).await.unwrap();
+        patience_passes(address).await;
+        let _full = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        patience_passes(address).await;
+        send.send(b"last".to_vec()).await.unwrap();
+        drop(send);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("first") && text.contains("last") && text.ends_with("0\r\n\r\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_or_takes_nothing_of_a_long_answer_holds_nothing() {
+        for leaves in [true, false] {
+            let (send, pieces) = tokio::sync::mpsc::channel(1);
+            let address = serve(following(pieces), 10, Duration::from_millis(100)).await;
+            let stream = follow(address).await;
+            let kept = (!leaves).then_some(stream);
+            let ended = async { while send.send(vec![b'x'; 1 << 20]).await.is_ok() {} };
+            tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the answer is dropped");
+            drop(kept);
         }
     }
 }

@@ -217,4 +217,26 @@ mod tests {
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         assert!(ask(address).await.ends_with("here"));
     }
+
+    #[tokio::test]
+    async fn ten_thousand_who_say_nothing_are_shown_out_and_others_are_served_meanwhile() {
+        let (room, guests) = (1_000, 10_000);
+        let patience = Duration::from_secs(2);
+        let address = serve(room, patience).await;
+        let mut silent = Vec::with_capacity(guests);
+        for n in 0..guests {
+            silent.push(TcpStream::connect(address).await.unwrap());
+            if n % 1_000 == 999 {
+                // The room is full, and the next one who asks something gets in at once.
+                assert!(ask(address).await.ends_with("here"), "after {n}");
+            }
+        }
+        let closed = async {
+            for stream in &mut silent {
+                assert_eq!(answer(stream).await, "");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), closed).await.expect("all are shown out");
+        assert!(ask(address).await.ends_with("here"));
+    }
 }

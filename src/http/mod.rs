@@ -13,6 +13,7 @@ pub mod tls;
 pub mod token;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
@@ -107,9 +108,9 @@ pub fn serve_unix(
 
 fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Unix { path: path.to_owned(), source };
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
-        _ => {}
+    // What a process that was killed has left; anything else there is not ours to remove.
+    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        std::fs::remove_file(path).map_err(failed)?;
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);

@@ -96,11 +96,14 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if found.is_empty() { Err(failed("there are none".to_owned())) } else { Ok(found) }
 }
 
+/// One whose handshake is done.
+type Accepted<L> = (TlsStream<<L as Listener>::Io>, <L as Listener>::Addr);
+
 /// A listener behind TLS.
 pub struct TlsListener<L: Listener> {
     listener: L,
     tls: Tls,
-    handshakes: JoinSet<Option<(TlsStream<L::Io>, L::Addr)>>,
+    handshakes: JoinSet<Option<Accepted<L>>>,
 }
 
 impl<L: Listener> TlsListener<L> {

@@ -31,6 +31,9 @@ pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> R
     if pods.is_empty() {
         return Ok(ping::answer(&door));
     }
+    if pods.iter().all(|pod| pod.metadata.uid.is_empty()) {
+        return Err(HttpError::BadRequest("the question names no pod by its UID".to_owned()));
+    }
     door.count("status");
     let now = Instant::now();
     door.heard.call(now);

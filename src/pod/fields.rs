@@ -10,6 +10,8 @@ use super::refusal::Refusal;
 pub enum Fate {
     /// Honoured; the golden case that shows it.
     Carried(&'static str),
+    /// Honoured by the case, but not alike at each door: this is how.
+    Varies(&'static str, &'static str),
     /// A pod that sets it is refused, for this reason.
     Refused(&'static str),
     /// Left out, and the pod is told so, for this reason.
@@ -19,7 +21,7 @@ pub enum Fate {
     Settled(&'static str),
 }
 
-use Fate::{Carried, Ignored, Refused, Settled};
+use Fate::{Carried, Ignored, Refused, Settled, Varies};
 
 /// A type of the API and the fate of each of its fields.
 pub type Table = &'static [(&'static str, Fate)];
@@ -57,7 +59,14 @@ pub const POD: Table = &[
     ("readinessGates", Settled("concern controllers, which look at conditions that others set")),
     ("resourceClaims", Refused("devices are asked for by resources such as nvidia.com/gpu")),
     ("resources", Carried("pod-resources")),
-    ("restartPolicy", Carried("never")),
+    (
+        "restartPolicy",
+        Varies(
+            "never",
+            "only `Never`, said aloud; by InterLink any, and none: its virtual kubelets never start a container \
+             again, so all run once",
+        ),
+    ),
     ("runtimeClassName", Ignored("containers run by apptainer")),
     ("schedulerName", SCHEDULING),
     ("schedulingGates", SCHEDULING),
@@ -200,7 +209,7 @@ pub fn check(
     let Ok(Value::Object(fields)) = serde_json::to_value(object) else { return Ok(()) };
     for (name, _) in fields.iter().filter(|(_, value)| is_set(value)) {
         match table.iter().find(|(known, _)| known == name).map(|(_, fate)| fate) {
-            Some(Carried(_) | Settled(_)) => {}
+            Some(Carried(_) | Varies(..) | Settled(_)) => {}
             Some(Ignored(why)) => notes.push(format!("{at}.{name} is ignored: {why}")),
             Some(Refused(why)) => return Err(Refusal::new(format!("{at}.{name}"), *why)),
             None => return Err(Refusal::new(format!("{at}.{name}"), "is a field that is not known here")),

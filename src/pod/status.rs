@@ -179,10 +179,11 @@ impl Told<'_> {
         stage: Stage,
     ) -> k8s::ContainerStatus {
         let Subject { name, image, old, here } = *subject;
+        let state =
+            if here { self.state(reported.map(|status| &status.state)) } else { self.elsewhere(stage) };
         let state = match old {
-            Some(told) if told.terminated.is_some() => in_own_words(told, reported),
-            _ if !here => self.elsewhere(stage),
-            _ => steady(self.state(reported.map(|status| &status.state)), old),
+            Some(ended) if ended.terminated.is_some() && !is_same_end(ended, &state) => ended.clone(),
+            _ => steady(state, old),
         };
         let running = state.running.is_some();
         let succeeded = state.terminated.as_ref().is_some_and(|ended| ended.exit_code == 0);
@@ -293,21 +294,13 @@ impl Told<'_> {
     }
 }
 
-/// An end that was told, in the words of the job where it told of the same end: virtual kubelets hand ours
-/// back in theirs.
-fn in_own_words(
-    told: &k8s::ContainerState,
-    reported: Option<&report::ContainerStatus>,
-) -> k8s::ContainerState {
-    let own = reported.and_then(|status| translated(&status.state).terminated);
-    let second = |end: &k8s::ContainerStateTerminated| end.finished_at.as_ref().map(|at| at.0.as_second());
-    let mut told = told.clone();
-    if let (Some(end), Some(own)) = (&mut told.terminated, own)
-        && (end.exit_code, second(end)) == (own.exit_code, second(&own))
-    {
-        (end.reason, end.message) = (own.reason, own.message);
-    }
-    told
+/// Whether two states tell of one end. Callers put words of their own in its reason, which are theirs.
+fn is_same_end(one: &k8s::ContainerState, other: &k8s::ContainerState) -> bool {
+    let end = |state: &k8s::ContainerState| {
+        let ended = state.terminated.as_ref()?;
+        Some((ended.exit_code, ended.finished_at.as_ref().map(|at| at.0.as_second())))
+    };
+    end(one) == end(other)
 }
 
 /// A start that was told keeps its time, whatever clock tells of it next.

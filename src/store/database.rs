@@ -1,6 +1,8 @@
 //! The database file and its only writer: a thread that runs what is waiting in one transaction,
 //! so that a hundred callers share one sync to disk.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -66,6 +68,7 @@ impl Database {
             path: path.display().to_string(),
             source,
         };
+        make_private(path).map_err(|e| failed(e.into()))?;
         let mut connection = Connection::open(path).map_err(|e| failed(e.into()))?;
         prepare(&mut connection).map_err(failed)?;
         let (queue, work) = mpsc::channel();
@@ -101,6 +104,12 @@ impl Database {
         let _ = self.queue.send(job);
         async move { receive.await.map_err(|_| StoreError::Closed)? }
     }
+}
+
+/// Wishes hold what callers keep secret. SQLite gives its other files the mode of this one.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let private = Permissions::from_mode(0o600);
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.set_permissions(private)
 }
 
 fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -176,6 +185,19 @@ mod tests {
             .query_row("SELECT jobId FROM htcjobs", [], |r| r.get(0))
             .unwrap();
         assert_eq!(kept, "884426.0");
+    }
+
+    #[tokio::test]
+    async fn its_files_are_for_us_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("x.db")).unwrap();
+        database.call(|t| Ok(t.execute("CREATE TABLE x (n integer)", [])?)).await.unwrap();
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+        assert!(files.len() > 1, "{files:?}");
+        for file in files {
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! Logs are read where they are: with the job while it runs, at home once it has ended.
+//! Logs are read where they are: with the job while it runs, at home once it has ended. What comes through
+//! polls is in `polls.rs`; without a route a tool reads.
 
 use std::process::Stdio;
 
@@ -7,7 +8,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Child;
 
-use crate::harness::{Bed, Job, host, tool, until, with_operator};
+use crate::harness::{Bed, Job, host, on_bed, tool, until, with_operator};
+
+/// Runs a test with an operator that no job reaches.
+async fn without_route(claim: impl AsyncFnOnce(&mut Bed)) {
+    on_bed(async |bed: &mut Bed| {
+        bed.set("HTC_EVENTS_URL", None);
+        bed.start().await;
+        claim(bed).await;
+    })
+    .await;
+}
 
 /// A `htc-operator logs -f` at work.
 async fn follow(bed: &Bed, job: &Job, more: &[&str]) -> Child {
@@ -28,7 +39,7 @@ async fn next_line(child: &mut Child) -> String {
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
 async fn the_log_of_a_running_job_is_read_before_its_end() {
-    with_operator(async |bed| {
+    without_route(async |bed| {
         let job = bed.apply(host("early", &format!("echo first\n{}echo last", bed.gate("go")))).await;
         until("the first line", async || match bed.logs(&job, None).await {
             Ok(log) if log == b"first\n" => Ok(()),
@@ -50,7 +61,7 @@ const MUCH: &str =
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
 async fn followers_get_every_byte_once_across_the_end() {
-    with_operator(async |bed| {
+    without_route(async |bed| {
         let source = format!("{MUCH}{}{MUCH}printf 'the end'", bed.gate("go"));
         let job = bed.apply(host("much", &source)).await;
         let mut followers = Vec::new();
@@ -129,7 +140,7 @@ async fn a_job_that_was_evicted_begins_its_log_anew() {
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
 async fn a_caller_who_leaves_ends_the_tool() {
-    with_operator(async |bed| {
+    without_route(async |bed| {
         let job = bed.apply(host("left", &format!("echo one\n{}", bed.gate("go")))).await;
         let mut follower = follow(bed, &job, &[]).await;
         assert_eq!(next_line(&mut follower).await, "one\n");

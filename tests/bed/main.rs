@@ -5,7 +5,7 @@
 //! Each test has an operator, an instance id, a namespace and a folder of its own (see [`harness`]).
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-#[allow(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, reason = "some verbs are for the tests without a bed")]
 #[path = "../interlink/client/mod.rs"]
 mod client;
 mod harness;
@@ -22,6 +22,7 @@ mod examples;
 mod holds;
 mod images;
 mod inherited;
+mod interlink;
 mod leaving;
 mod line;
 mod logs;
@@ -31,6 +32,7 @@ mod options;
 mod outage;
 mod outputs;
 mod pods;
+mod polls;
 mod process;
 mod reports;
 mod requests;

@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
+use htc_core::{chirp, events};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::client::dialect::Dialect;
 use crate::client::kubelet::VirtualKubelet;
 use crate::client::transport::{Answer, Transport};
-use crate::pool::Scripted;
-use crate::tools::{NAMES, STATE_VARIABLE};
+use crate::pool::{Ad, Scripted};
+use crate::tools::{NAMES, STATE_VARIABLE, job};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
 
@@ -37,6 +43,7 @@ impl Door {
     /// One that does not run yet.
     pub fn closed(arguments: &[&str]) -> Door {
         let scripted = Scripted::new();
+        scripted.change(|state| state.slots = slots());
         let tools = scripted.path().join("tools");
         fs::create_dir(&tools).unwrap();
         // The program hands its tools only the variables that HTCondor knows.
@@ -51,6 +58,7 @@ impl Door {
         let settings = [
             ("HTC_DATA_DIR", scripted.path().join("data").display().to_string()),
             ("HTC_SENDER", "/bin/true".to_owned()),
+            ("HTC_MASTER_KEY_FILE", key_file(scripted.path()).display().to_string()),
             ("HTC_POLL_SECONDS", "0.1".to_owned()),
             ("HTC_HEALTH_LISTEN", format!("127.0.0.1:{}", free_port())),
             ("HTC_LOG", "info,htc_operator=debug".to_owned()),
@@ -177,14 +185,26 @@ impl Door {
         self.scripted.committed().into_iter().map(uid).collect()
     }
 
-    /// Waits until a pod's job is in the queue; gives its key.
+    /// Waits until a pod's job is in the queue with its files; gives its key.
     pub async fn until_queued(&self, uid: &str) -> String {
         self.until("the job is queued", || {
-            let keys = self.scripted.jobs().into_iter();
-            let mut keys = keys.filter_map(|ad| ad.get("HTCOperatorKey")?.as_str().map(str::to_owned));
-            keys.find(|key| key.starts_with(uid))
+            let ads = self.scripted.jobs();
+            let ad = ads.iter().find(|ad| job::text(ad, "HTCOperatorUid") == uid)?;
+            let has_files = ad.contains_key("StageInFinish") && ad["JobStatus"] != 5;
+            has_files.then(|| job::text(ad, job::KEY).to_owned())
         })
         .await
+    }
+
+    /// Starts all idle jobs, and each says that its containers run.
+    pub fn run_jobs(&self) {
+        self.scripted.start_jobs();
+        for ad in self.scripted.jobs().iter().filter(|ad| ad["JobStatus"] == 2) {
+            let report = running(&self.scripted, ad);
+            let signer = events::job_key(MASTER_KEY, &report.key);
+            let value = chirp::encode(KEY_ID, &signer, &report).expect("few containers fit");
+            self.scripted.set(&report.key.to_string(), json!({ chirp::ATTRIBUTE: value }));
+        }
     }
 
     /// Waits until a pod's job has left the queue, doing something meanwhile; gives the UIDs of the others.
@@ -231,6 +251,61 @@ impl Drop for Door {
         } else {
             assert!(!log.contains("panicked at"), "it panicked:\n{log}");
         }
+    }
+}
+
+/// What the pool has.
+fn slots() -> Vec<Ad> {
+    let slots = json!([
+        { "Name": "slot1@a", "TotalSlotCpus": 40, "TotalSlotMemory": 65_536, "TotalSlotGPUs": 0 },
+        { "Name": "slot1@b", "TotalSlotCpus": 8, "TotalSlotMemory": 1_024, "TotalSlotGPUs": 2,
+          "GPUs_DeviceName": "NVIDIA A100-PCIE-40GB" },
+    ]);
+    serde_json::from_value(slots).unwrap()
+}
+
+/// The key that signs reports.
+const MASTER_KEY: &[u8] = b"only for tests: 32 bytes or more";
+const KEY_ID: &str = "k1";
+
+fn key_file(folder: &Path) -> PathBuf {
+    let file = folder.join("master.key");
+    fs::write(&file, format!("{KEY_ID}:{}\n", STANDARD.encode(MASTER_KEY))).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
+/// What a job says whose init containers have ended and whose containers run.
+fn running(scripted: &Scripted, ad: &Ad) -> Report {
+    let folder = job::spool(&scripted.path().join("spool"), ad);
+    let told: Value = serde_json::from_slice(&fs::read(folder.join("job.json")).unwrap()).unwrap();
+    let now = Timestamp::now();
+    let all = |list: &str, state: ContainerState| {
+        let containers = told[list].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+        let name = |container: &Value| container["name"].as_str().unwrap().to_owned();
+        containers.map(|container| ContainerStatus { name: name(container), state: state.clone() }).collect()
+    };
+    let ended = ContainerState::Terminated {
+        exit_code: 0,
+        signal: None,
+        reason: "Completed".to_owned(),
+        message: String::new(),
+        started_at: Some(now),
+        finished_at: now,
+    };
+    Report {
+        name: String::new(),
+        namespace: String::new(),
+        jobid: Some(job::id(ad)),
+        retcode: None,
+        key: job::text(ad, job::KEY).parse().unwrap(),
+        start: ad["NumShadowStarts"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+        seq: 1,
+        now,
+        phase: Phase::Running,
+        cut: None,
+        init_containers: all("initContainers", ended),
+        containers: all("containers", ContainerState::Running { started_at: now }),
     }
 }
 

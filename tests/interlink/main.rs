@@ -11,6 +11,7 @@ mod door;
 #[allow(dead_code, reason = "some verbs are for tests of the engine")]
 #[path = "../scripted/pool.rs"]
 mod pool;
+#[allow(dead_code, reason = "some verbs are for tests of the engine")]
 #[path = "../scripted/tools/mod.rs"]
 mod tools;
 

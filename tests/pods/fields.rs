@@ -38,7 +38,7 @@ fn each_carried_field_is_set_by_the_case_that_it_names() {
     let cases = Case::all();
     for (name, table) in TABLES {
         for (field, fate) in *table {
-            let Fate::Carried(wanted) = fate else { continue };
+            let (Fate::Carried(wanted) | Fate::Varies(wanted, _)) = fate else { continue };
             let case = cases.iter().find(|case| case.name() == *wanted);
             let case =
                 case.unwrap_or_else(|| panic!("{name}.{field} names a case {wanted}, which is not there"));
@@ -80,6 +80,7 @@ fn the_documentation_is_the_list() {
         for (field, fate) in *table {
             let (word, what) = match fate {
                 Fate::Carried(case) => ("carried", format!("`{case}`")),
+                Fate::Varies(case, how) => ("carried", format!("`{case}`; {how}")),
                 Fate::Refused(why) => ("refused", (*why).to_owned()),
                 Fate::Ignored(why) => ("ignored", (*why).to_owned()),
                 Fate::Settled(why) => ("settled", (*why).to_owned()),

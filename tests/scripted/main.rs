@@ -1,6 +1,8 @@
 //! The operator against scripted HTCondor tools: one binary that is the tests, the tools (by the
 //! name it is called with) and the process in which the engine is crashed.
 
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+mod endpoint;
 mod harness;
 #[allow(dead_code, reason = "some verbs are for tests only, some for the harness only")]
 mod life;

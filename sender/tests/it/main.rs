@@ -9,6 +9,7 @@ mod host;
 mod image;
 mod limits;
 mod names;
+mod polls;
 mod pull;
 mod reports;
 mod room;

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Barrier};
 
 use htc_core::events::{PROBE_TYPE, Signature, TYPE, job_key};
+use htc_core::poll::POLL_PATH;
 use htc_core::workload::container::Image;
 use htc_core::workload::report::{Phase, Report};
 use htc_core::workload::spec::{Events, Route};
@@ -16,12 +17,12 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::scratch::{Scratch, container, job};
 
 pub struct Request {
-    head: String,
-    body: Vec<u8>,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 impl Request {
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.into_iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value).unwrap()
     }
@@ -66,6 +67,12 @@ fn serve<S: Read + Write>(
         for stream in listener.incoming() {
             let mut stream = BufReader::new(wrap(stream.unwrap()));
             let Ok(request) = read(&mut stream) else { continue };
+            if request.head.contains(POLL_PATH) {
+                // This receiver takes reports only.
+                let gone = b"HTTP/1.1 410 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                let _ = stream.get_mut().write_all(gone);
+                continue;
+            }
             code = *codes.next().unwrap_or(&code);
             let answer = format!("HTTP/1.1 {code} x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
             stream.get_mut().write_all(answer.as_bytes()).unwrap();
@@ -75,7 +82,7 @@ fn serve<S: Read + Write>(
     (address, requests)
 }
 
-fn read(stream: &mut impl BufRead) -> io::Result<Request> {
+pub fn read(stream: &mut impl BufRead) -> io::Result<Request> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head)? == 0 {

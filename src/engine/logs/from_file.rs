@@ -46,10 +46,14 @@ impl Reader<'_> {
             let arrived = inner.polls.arrived.notified();
             let now = grown.borrow_and_update().clone();
             if !when_whole || matches!(now.end, Some(Ok(()))) {
-                if self.is_another(&mirror.file, now.bytes).await? {
+                let start = self.newest_start(key);
+                if self.start == start && self.is_another(&mirror.file, now.bytes).await? {
                     self.rest_before(id).await?;
                 }
                 self.take(&mirror.file, now.bytes).await?;
+                if now.bytes >= HEAD as u64 {
+                    self.start = start;
+                }
             }
             match now.end {
                 Some(Ok(())) => return Ok(Passage::Whole),
@@ -69,7 +73,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The log was begun anew at the worker: what it had before may be in the file before.
+    /// The log was begun anew within a start of the job: what it had before may be in the file before.
     async fn rest_before(&mut self, id: JobId) -> Result<(), Stop> {
         if self.wanted.options.previous {
             return Ok(());

@@ -33,6 +33,7 @@ impl Reader<'_> {
             }
             if !part.at.head.is_empty() {
                 (self.at, self.head) = (Some(part.at.offset), part.at.head.clone());
+                self.start = self.newest_start(key);
             }
             let left = left.get_or_insert(part.size.saturating_sub(part.at.offset));
             let bytes = match usize::try_from(*left) {

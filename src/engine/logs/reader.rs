@@ -41,8 +41,8 @@ pub async fn read(engine: &Engine, wanted: Wanted, out: &Out) -> Result<(), Stop
     // Before the first look, so that no change is missed.
     let changes = engine.changes();
     let (inner, told) = (engine.0.clone(), String::new());
-    let (at, head, mistrusted) = (None, Vec::new(), None);
-    Reader { inner, wanted, out, printer, changes, told, at, head, awaited: None, mistrusted }.run().await
+    let (at, head, start, awaited, mistrusted) = (None, Vec::new(), None, None, None);
+    Reader { inner, wanted, out, printer, changes, told, at, head, start, awaited, mistrusted }.run().await
 }
 
 pub(super) struct Reader<'a> {
@@ -57,6 +57,8 @@ pub(super) struct Reader<'a> {
     pub(super) at: Option<u64>,
     /// The first bytes of the log.
     pub(super) head: Vec<u8>,
+    /// Which start of the job has written them.
+    pub(super) start: Option<u32>,
     /// Whose poll it has waited for.
     awaited: Option<JobKey>,
     /// Until when it does not ask the job, which has failed to answer.
@@ -154,6 +156,11 @@ impl Reader<'_> {
         let Wanted { uid, index, .. } = &self.wanted;
         tracing::debug!(%uid, index, why, "a log is not read through the poll");
         self.mistrusted = Some(Instant::now() + POLL_MISTRUST);
+    }
+
+    /// Which start of the job is the newest that we know of.
+    pub(super) fn newest_start(&self, key: &JobKey) -> Option<u32> {
+        self.inner.board().job(key).map(|job| job.starts)
     }
 
     /// Whether the log is with this job.

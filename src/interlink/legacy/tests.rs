@@ -202,6 +202,23 @@ fn gsi_is_left_to_the_pool_and_other_methods_stay() {
 }
 
 #[test]
+fn the_proxy_is_named_by_the_variable_that_its_method_looks_at() {
+    for (method, variable) in [
+        ("", "X509_USER_PROXY=/run/c"),
+        ("GSI", "X509_USER_PROXY=/run/c"),
+        ("SSL", "X509_USER_PROXY=/run/c"),
+        ("SCITOKENS", "BEARER_TOKEN_FILE=/run/c"),
+        ("scitokens", "BEARER_TOKEN_FILE=/run/c"),
+        ("IDTOKENS", "_CONDOR_SEC_TOKEN_DIRECTORY=/run"),
+    ] {
+        let flags = Flags { auth_method: text(method), proxy: text("/run/c"), ..Flags::default() };
+        let settled = settle(&Given { flags, ..Given::default() });
+        assert!(variables(&settled).contains(&variable.to_owned()), "{method}: {:?}", variables(&settled));
+        assert_eq!(settled.tools.credential, Some("/run/c".into()));
+    }
+}
+
+#[test]
 fn every_key_of_every_age_has_a_row_and_no_secret_is_shown() {
     for key in keys::KEYS {
         let settled = settle(&with_file(&format!("{}: 4000", key.name)));

@@ -1,6 +1,6 @@
 //! The flags about the pool and its credentials: variables of HTCondor's tools, never arguments.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Flags, Row, Tools, Verdict};
 
@@ -42,11 +42,10 @@ pub(super) fn tools(flags: &Flags) -> (Tools, Vec<Row>) {
         rows.push(auth_method(method, &mut tools));
     }
     if let Some(file) = given(&flags.proxy) {
-        let is_token = method.is_some_and(|method| method.to_ascii_uppercase().contains("TOKEN"));
-        let variable = if is_token { "BEARER_TOKEN_FILE" } else { "X509_USER_PROXY" };
+        let (variable, value) = credential_variable(method.as_deref().unwrap_or_default(), &file);
         rows.push(row("--proxy", &file, Verdict::Honoured, format!("{variable} of HTCondor's tools")));
-        tools.credential = Some(PathBuf::from(&file));
-        tools.variables.push((variable.to_owned(), file));
+        tools.credential = Some(PathBuf::from(file));
+        tools.variables.push((variable.to_owned(), value));
     }
     let plain: [(&str, &Option<String>, &[&str]); 4] = [
         ("--cadir", &flags.cadir, &["_CONDOR_AUTH_SSL_CLIENT_CADIR", "X509_CERT_DIR"]),
@@ -61,6 +60,19 @@ pub(super) fn tools(flags: &Flags) -> (Tools, Vec<Row>) {
         tools.variables.extend(variables.iter().map(|name| ((*name).to_owned(), value.clone())));
     }
     (tools, rows)
+}
+
+/// What tells HTCondor's tools of this file: tokens of HTCondor's own are found by their folder.
+fn credential_variable(method: &str, file: &str) -> (&'static str, String) {
+    let method = method.to_ascii_uppercase();
+    let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        _ if method.contains("SCITOKEN") => ("BEARER_TOKEN_FILE", file.to_owned()),
+        Some(folder) if method.contains("TOKEN") => {
+            ("_CONDOR_SEC_TOKEN_DIRECTORY", folder.display().to_string())
+        }
+        _ => ("X509_USER_PROXY", file.to_owned()),
+    }
 }
 
 /// GSI is no more; the pool knows what there is instead.

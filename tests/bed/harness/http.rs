@@ -53,15 +53,25 @@ impl Bed {
         line.map_or(0, |value| value.parse().unwrap())
     }
 
-    /// POSTs a body to the events listener, signed as the job of `key` would.
+    /// POSTs an event, signed as the job of `key` would.
     pub async fn post_signed(&self, key: &JobKey, body: Vec<u8>) -> Answer {
-        let signature = events::sign(KEY_ID, &events::job_key(MASTER_KEY, key), &body);
-        self.post(key, &signature, body).await
+        self.post_signed_to(events::PATH, key, body).await
     }
 
-    /// POSTs a body to the events listener.
+    /// POSTs an event.
     pub async fn post(&self, key: &JobKey, signature: &str, body: Vec<u8>) -> Answer {
-        let url = format!("http://127.0.0.1:{}{}", self.events_port, events::PATH);
+        self.post_to(events::PATH, key, signature, body).await
+    }
+
+    /// POSTs a body to a path of the events listener, signed as the job of `key` would.
+    pub async fn post_signed_to(&self, path: &str, key: &JobKey, body: Vec<u8>) -> Answer {
+        let signature = events::sign(KEY_ID, &events::job_key(MASTER_KEY, key), &body);
+        self.post_to(path, key, &signature, body).await
+    }
+
+    /// POSTs a body to a path of the events listener.
+    pub async fn post_to(&self, path: &str, key: &JobKey, signature: &str, body: Vec<u8>) -> Answer {
+        let url = format!("http://127.0.0.1:{}{path}", self.events_port);
         let request = self
             .http
             .post(url)

@@ -93,20 +93,21 @@ impl Bed {
 
     /// Starts the InterLink endpoint, which knows of no Kubernetes, and waits until it is ready.
     pub async fn start_endpoint(&mut self) {
-        self.spawn_as("interlink");
+        self.spawn_as(&["interlink"]);
         self.until_ready().await;
     }
 
     /// Starts the operator.
     pub fn spawn(&mut self) {
-        self.spawn_as("serve");
+        self.spawn_as(&["serve"]);
     }
 
-    fn spawn_as(&mut self, name: &str) {
+    /// Starts the program with these arguments in the operator's place. `interlink` knows of no Kubernetes.
+    pub fn spawn_as(&mut self, arguments: &[&str]) {
         assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let mut command = self.command(&[name]);
-        if name == "interlink" {
+        let mut command = self.command(arguments);
+        if arguments[0] == "interlink" {
             command.env_remove("KUBECONFIG");
         }
         command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);

@@ -67,6 +67,21 @@ impl Bed {
         ads("condor_q", &["-allusers"], &self.ours()).await
     }
 
+    /// All ads of this bed's instance in the queue and in the history.
+    pub async fn every_job(&self) -> Vec<Ad> {
+        // In this order: what leaves the queue meanwhile is in both.
+        let mut all = self.queue().await;
+        for ad in ads("condor_history", &[], &self.ours()).await {
+            if !all
+                .iter()
+                .any(|other| other["ClusterId"] == ad["ClusterId"] && other["ProcId"] == ad["ProcId"])
+            {
+                all.push(ad);
+            }
+        }
+        all
+    }
+
     /// Its ads in the queue that belong to one HTCJob.
     pub async fn queued(&self, job: &Job) -> Vec<Ad> {
         let constraint = format!("{} && HTCOperatorUid == \"{}\"", self.ours(), job.uid);

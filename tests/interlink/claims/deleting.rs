@@ -112,7 +112,7 @@ async fn a_delete_of_a_finished_pod_tidies_up() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.create(&plain("finished")).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     door.scripted.finish(&key, Ending::code(0));
     kubelet.until_phase(&uid, "Succeeded").await;
     kubelet.delete(&uid).await.success().unwrap(); // WIRE 3.5: phase Succeeded

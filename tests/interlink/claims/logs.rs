@@ -31,7 +31,7 @@ async fn ended(door: &Door) -> (VirtualKubelet, String) {
     let pod = pod("logs", &[one("i0"), one("i1")], &[one("main"), one("side")]);
     let uid = kubelet.create(&pod).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     for name in ["i0", "i1", "main", "side"] {
         let lines: String = (1..=5).map(|n| line(n, &format!("{name} {n}"))).collect();
         door.scripted.write(&key, &format!("log.{name}"), &lines);
@@ -146,7 +146,7 @@ async fn a_follower_gets_the_head_at_once_and_ends_with_the_container() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.create(&plain("followed")).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     kubelet.until_phase(&uid, "Running").await;
     let follow = Opts { follow: true, ..Opts::default() };
     let request = kubelet.dialect.logs(&kubelet.held(&uid).pod, "main", &follow);
@@ -175,7 +175,7 @@ async fn any_bytes_are_passed_on() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.create(&plain("bytes")).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     let odd = "\u{1b}[31m\u{0}\u{fffd} ünï \u{1f600} \r";
     door.scripted.write(&key, "log.main", &line(1, odd));
     door.scripted.finish_jobs(Ending::code(0));

@@ -213,7 +213,8 @@ async fn bodies_that_nest_too_deeply_are_refused() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let body = open.repeat(100_000) + "1" + &close.repeat(100_000);
             let answer = door.transport().send(&Request::bytes("POST", path, body.into())).await.unwrap();
-            assert!((400..500).contains(&answer.code), "{path}: {}", answer.code);
+            assert!(answer.code < 500, "{path}: {}", answer.code);
+            assert!(path != "/create" || answer.code == 400, "{}", answer.text());
         }
     }
     door.assert_alive();

@@ -118,7 +118,7 @@ async fn every_container_is_listed_at_every_moment() {
     kubelet.ask(&uid).await; // before it is submitted
     door.until_queued(&uid).await;
     kubelet.ask(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     for _ in 0..20 {
         kubelet.ask(&uid).await;
     }
@@ -140,7 +140,7 @@ async fn init_containers_wait_in_the_first_answer() {
     for name in ["good", "bad"] {
         let uid = kubelet.create(&several(name)).await.unwrap().pod_uid;
         let key = door.until_queued(&uid).await;
-        door.scripted.start_jobs();
+        door.run_jobs();
         door.scripted.finish(&key, Ending::code(i32::from(name == "bad")));
         uids.push(uid);
     }
@@ -218,7 +218,7 @@ async fn containers_that_were_not_offered_wait_and_end_with_0() {
     let mut kubelet = door.kubelet();
     let uid = kubelet.hold(asked.pods()[0]);
     door.until_queued(&uid).await;
-    door.scripted.start_jobs();
+    door.run_jobs();
     // WIRE 10.7: waiting while the pod lives, ended with 0 when it has.
     let runs = |name: &String| offered.contains(name);
     kubelet
@@ -267,7 +267,7 @@ async fn a_queued_pod_stays_pending_where_waiting_would_make_it_run() {
             // WIRE 0 (2): there *waiting* makes the phase Running; without any state it stays.
             assert_eq!(kubelet.held(&uid).copy.phase, "Pending", "{version:?}");
         }
-        door.scripted.start_jobs();
+        door.run_jobs();
         kubelet.until_phase(&uid, "Running").await;
         door.scripted.finish(&key, Ending::code(0));
         kubelet.until_phase(&uid, "Succeeded").await;

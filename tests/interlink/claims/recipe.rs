@@ -56,7 +56,7 @@ async fn the_recipe_of_the_predecessor_works_line_by_line() {
     // "Use the same pod metadata to query the current state"
     let container = json!({ "name": "busybox", "image": "docker://busybox:latest" });
     let asked = json!([{ "metadata": metadata, "spec": { "containers": [container] } }]);
-    door.scripted.start_jobs();
+    door.run_jobs();
     let status = async || curl(&there, "GET", "/status", Some(asked.clone())).await[0].clone();
     let mut told = status().await;
     while told["containers"][0]["state"]["running"].is_null() {

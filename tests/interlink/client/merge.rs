@@ -41,18 +41,19 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// WIRE 0: before the first answer, waiting since 0.6.1; older ones claim that it runs.
+    /// WIRE 0: before the first answer, waiting since 0.6.1; older ones claim that it runs. Of init
+    /// containers nothing is said (as recorded).
     pub fn submitted(pod: &Value, version: Version) -> Copy {
         let waits = || waiting("Remote pod submitted");
         let state = || if version >= Version::V061 { waits() } else { ContainerState::default() };
-        let all = |list| pods::names(pod, list).into_iter().map(|name| status(name, state())).collect();
+        let names = pods::names(pod, "containers").into_iter();
         Copy {
             uid: pods::uid_of(pod).to_owned(),
             phase: "Pending".to_owned(),
             reason: String::new(),
             message: String::new(),
-            containers: all("containers"),
-            inits: all("initContainers"),
+            containers: names.map(|name| status(name, state())).collect(),
+            inits: Vec::new(),
             inits_named: false,
             slipped: false,
         }

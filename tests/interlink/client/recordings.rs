@@ -71,8 +71,11 @@ pub fn one(version: &str, hop: &str, name: &str) -> Recording {
 }
 
 fn read(file: &Path) -> Recording {
-    let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let recording: Recording = serde_json::from_slice(&bytes).unwrap();
-    let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-    Recording { name, ..recording }
+    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    Recording { name: file.file_stem().unwrap().to_string_lossy().into_owned(), ..parse(&text) }
+}
+
+/// The one in this text, without its name.
+pub fn parse(text: &str) -> Recording {
+    serde_json::from_str(text).unwrap()
 }

@@ -1,6 +1,7 @@
 //! What we claim, as tests; each file has those of one subject.
 
 mod acting;
+mod callers;
 mod calling;
 mod capacity;
 mod committing;
@@ -20,6 +21,7 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod standalone;
 mod submitting;
 mod transferring;
 mod window;
@@ -58,6 +60,7 @@ pub fn all() -> Vec<Trial> {
         crashes::all(),
         ending::all(),
         acting::all(),
+        callers::all(),
         calling::all(),
         capacity::all(),
         constraints::all(),
@@ -73,6 +76,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        standalone::all(),
         submitting::all(),
         transferring::all(),
         window::all(),

@@ -1,0 +1,330 @@
+//! Who may call, with the real binary: a table of listeners and of what callers show.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
+use serde_json::{Value, json};
+
+use crate::endpoint::{Caller, Endpoint};
+
+super::claims![
+    a_token_of_the_file_lets_in_and_a_new_file_counts_at_once,
+    a_client_certificate_is_required_or_one_of_two_ways,
+    a_new_certificate_of_the_endpoint_is_shown_at_once,
+    an_issuers_token_lets_in_whom_it_is_for,
+    nobody_is_let_in_unasked_where_others_reach_the_port,
+    a_refused_call_is_answered_though_its_body_is_large,
+    settings_that_do_not_fit_are_refused_in_a_sentence,
+];
+
+const TOKEN: &str = "a-good-token-of-some-length";
+
+async fn a_token_of_the_file_lets_in_and_a_new_file_counts_at_once() {
+    let mut endpoint = Endpoint::new();
+    let file = endpoint.write("etc/token", &format!("{TOKEN}\n"));
+    let socket = endpoint.path("i.sock");
+    let places = format!("127.0.0.1:0,unix:{}", socket.display());
+    endpoint.start(&["--interlink-listen", &places, "--interlink-token-file", &file], 2).await;
+    let base = format!("http://{}", endpoint.places().into_iter().find(|p| p.starts_with("127")).unwrap());
+    for (shown, status) in [
+        (Some(TOKEN), 200),
+        // Go sends what is in the file, as far as a header can carry it.
+        (Some("a-good-token-of-some-length "), 200),
+        (Some("a-good-token-of-some-lengt"), 401),
+        (Some("a-good-token-of-some-length2"), 401),
+        (Some(""), 401),
+        (None, 401),
+    ] {
+        let caller = Caller { token: shown.map(str::to_owned), ..Caller::default() };
+        for path in ["/status", "/create", "/nothing"] {
+            let (got, text) = caller.call("POST", &format!("{base}{path}"), "[]").await.unwrap();
+            let allowed = got != 401;
+            assert_eq!(allowed, status == 200, "{shown:?} {path}: {got} {text}");
+        }
+    }
+    // The socket's mode is enough: an API server passes no token on.
+    let local = Caller { socket: Some(socket), ..Caller::default() };
+    assert_eq!(local.ping("http://unix").await, Ok(200));
+
+    endpoint.write("etc/token", "another-good-token\na-third-one");
+    for (token, status) in [(TOKEN, 401), ("another-good-token", 200), ("a-third-one", 200)] {
+        assert_eq!(Caller::with_token(token).ping(&base).await, Ok(status), "{token}");
+    }
+    // Half a renewal locks nobody out.
+    endpoint.write("etc/token", "");
+    assert_eq!(Caller::with_token("a-third-one").ping(&base).await, Ok(200));
+    endpoint.end().await;
+    for secret in [TOKEN, "another-good-token", "a-third-one", "a-good-token"] {
+        assert!(!endpoint.log().contains(secret), "{}", endpoint.log());
+    }
+    assert_eq!(endpoint.log().matches("an InterLink call was refused").count(), 1, "not one line for each");
+}
+
+/// An authority with certificates of its making.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// With a key of its own.
+    pub fn new() -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its certificate.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for 127.0.0.1, and its key.
+    fn certificate(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// An endpoint's files, and what a caller needs to believe it.
+pub struct Tls {
+    authority: Authority,
+    /// Certificate and key.
+    pub files: [String; 2],
+}
+
+impl Tls {
+    /// Written beside the endpoint.
+    pub fn new(endpoint: &Endpoint) -> Tls {
+        let authority = Authority::new();
+        let (certificate, key) = authority.certificate();
+        let files = [endpoint.write("etc/tls.crt", &certificate), endpoint.write("etc/tls.key", &key)];
+        Tls { authority, files }
+    }
+
+    fn flags(&self) -> Vec<&str> {
+        let [certificate, key] = &self.files;
+        vec![
+            "--interlink-listen",
+            "127.0.0.1:0",
+            "--interlink-tls-cert",
+            certificate,
+            "--interlink-tls-key",
+            key,
+        ]
+    }
+
+    /// One who believes the endpoint.
+    pub fn caller(&self) -> Caller {
+        Caller { ca: Some(self.authority.pem()), ..Caller::default() }
+    }
+}
+
+/// The caller with a certificate of this authority.
+pub fn with_certificate(caller: &Caller, authority: &Authority) -> Caller {
+    let (certificate, key) = authority.certificate();
+    Caller { certificate: Some(format!("{certificate}{key}")), ..caller.clone() }
+}
+
+async fn a_client_certificate_is_required_or_one_of_two_ways() {
+    for optional in [false, true] {
+        let mut endpoint = Endpoint::new();
+        let (tls, clients) = (Tls::new(&endpoint), Authority::new());
+        let ca = endpoint.write("etc/clients.crt", &clients.pem());
+        let token = endpoint.write("etc/token", TOKEN);
+        let mut flags = tls.flags();
+        flags.extend(["--interlink-client-ca", &ca, "--interlink-token-file", &token]);
+        if optional {
+            flags.extend(["--interlink-client-cert", "optional"]);
+        }
+        endpoint.start(&flags, 1).await;
+        let base = format!("https://{}", endpoint.address());
+        let nobody = tls.caller();
+        let token = Caller { token: Some(TOKEN.to_owned()), ..nobody.clone() };
+        assert_eq!(with_certificate(&nobody, &clients).ping(&base).await, Ok(200), "{}", endpoint.log());
+        let stranger = with_certificate(&nobody, &Authority::new()).ping(&base).await;
+        assert!(stranger.is_err(), "a certificate of another authority ends the handshake: {stranger:?}");
+        match optional {
+            true => {
+                assert_eq!(token.ping(&base).await, Ok(200));
+                assert_eq!(nobody.ping(&base).await, Ok(401));
+            }
+            false => {
+                assert!(token.ping(&base).await.is_err() && nobody.ping(&base).await.is_err());
+            }
+        }
+        let plain = Caller::default().ping(&base.replace("https", "http")).await;
+        assert!(plain.is_err(), "who does not speak TLS is not spoken to: {plain:?}");
+        endpoint.end().await;
+    }
+}
+
+async fn a_new_certificate_of_the_endpoint_is_shown_at_once() {
+    let mut endpoint = Endpoint::new();
+    let tls = Tls::new(&endpoint);
+    let token = endpoint.write("etc/token", TOKEN);
+    let mut flags = tls.flags();
+    flags.extend(["--interlink-token-file", &token]);
+    endpoint.start(&flags, 1).await;
+    let base = format!("https://{}", endpoint.address());
+    let caller = |tls: &Tls| Caller { token: Some(TOKEN.to_owned()), ..tls.caller() };
+    assert_eq!(caller(&tls).ping(&base).await, Ok(200));
+    // Half of a renewal: the pair does not fit, and what it was still counts.
+    let (certificate, key) = tls.authority.certificate();
+    endpoint.write("etc/tls.crt", &certificate);
+    assert_eq!(caller(&tls).ping(&base).await, Ok(200));
+    endpoint.write("etc/tls.key", &key);
+    assert_eq!(caller(&tls).ping(&base).await, Ok(200));
+    // Another authority altogether.
+    let other = Tls::new(&endpoint);
+    assert_eq!(caller(&other).ping(&base).await, Ok(200));
+    assert!(caller(&tls).ping(&base).await.is_err(), "the old authority is no longer believed");
+    endpoint.end().await;
+}
+
+/// An issuer on this machine, with one key.
+struct Issuer {
+    url: String,
+    key: KeyPair,
+}
+
+impl Issuer {
+    async fn new() -> Issuer {
+        let key = KeyPair::generate().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let point = key.der_bytes().to_vec();
+        let part = |from: usize| URL_SAFE_NO_PAD.encode(&point[from..from + 32]);
+        let (x, y) = (part(1), part(33));
+        let keys = json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "k1", "x": x, "y": y,
+        }] });
+        let about = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
+        let say = |what: Value| axum::routing::get(move || async move { axum::Json(what) });
+        let router = axum::Router::new()
+            .route("/.well-known/openid-configuration", say(about))
+            .route("/keys", say(keys));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Issuer { url, key }
+    }
+
+    fn token(&self, changes: Value) -> String {
+        let mut claims = json!({
+            "iss": self.url, "aud": "htc", "sub": "kubelet", "exp": 9_000_000_000_u64,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::ES256) };
+        let key = EncodingKey::from_ec_der(&self.key.serialize_der());
+        encode(&header, &claims, &key).unwrap()
+    }
+}
+
+async fn an_issuers_token_lets_in_whom_it_is_for() {
+    let (issuer, stranger) = (Issuer::new().await, Issuer::new().await);
+    let mut endpoint = Endpoint::new();
+    let flags = [
+        "--interlink-listen",
+        "127.0.0.1:0",
+        "--interlink-oidc-issuer",
+        &issuer.url,
+        "--interlink-oidc-audience",
+        "htc",
+        "--interlink-oidc-subjects",
+        "kubelet,other",
+    ];
+    endpoint.start(&flags, 1).await;
+    let base = format!("http://{}", endpoint.address());
+    let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), {
+        issuer.token(json!({})).split('.').nth(1).unwrap().to_owned()
+    });
+    // Signed with what everybody knows: the public key.
+    let shared = {
+        let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) };
+        let claims = json!({ "iss": issuer.url, "aud": "htc", "sub": "kubelet", "exp": 9_000_000_000_u64 });
+        encode(&header, &claims, &EncodingKey::from_secret(issuer.key.public_key_pem().as_bytes())).unwrap()
+    };
+    for (what, token, status) in [
+        ("good", issuer.token(json!({})), 200),
+        ("one of several audiences", issuer.token(json!({ "aud": ["x", "htc"] })), 200),
+        ("another subject who may", issuer.token(json!({ "sub": "other" })), 200),
+        ("a subject who may not", issuer.token(json!({ "sub": "eve" })), 401),
+        ("no subject", issuer.token(json!({ "sub": null })), 401),
+        ("another audience", issuer.token(json!({ "aud": "x" })), 401),
+        ("another issuer in it", issuer.token(json!({ "iss": "https://x" })), 401),
+        ("expired", issuer.token(json!({ "exp": 1_000_000_000 })), 401),
+        ("an end that is no number", issuer.token(json!({ "exp": "never" })), 401),
+        ("not yet", issuer.token(json!({ "nbf": 8_000_000_000_u64 })), 401),
+        ("a start that is no number", issuer.token(json!({ "nbf": "now" })), 401),
+        ("another's key", stranger.token(json!({ "iss": issuer.url })), 401),
+        ("unsigned", unsigned, 401),
+        ("signed with what is public", shared, 401),
+        ("none", "nonsense".to_owned(), 401),
+    ] {
+        assert_eq!(Caller::with_token(&token).ping(&base).await, Ok(status), "{what}\n{}", endpoint.log());
+    }
+    assert!(!endpoint.log().contains("eyJ"), "{}", endpoint.log());
+    endpoint.end().await;
+}
+
+async fn nobody_is_let_in_unasked_where_others_reach_the_port() {
+    let mut endpoint = Endpoint::new();
+    let public = ["--interlink-listen", "0.0.0.0:0"];
+    let (status, _, why) = endpoint.run(&public);
+    assert!(!status.success() && why.contains("--interlink-token-file"), "{why}");
+    // A certificate of the endpoint asks nobody who he is.
+    let tls = Tls::new(&endpoint);
+    let [certificate, key] = &tls.files;
+    let with_tls = [&public[..], &["--interlink-tls-cert", certificate, "--interlink-tls-key", key]].concat();
+    assert!(!endpoint.run(&with_tls).0.success());
+
+    let token = endpoint.write("etc/token", TOKEN);
+    endpoint.start(&[&public[..], &["--interlink-token-file", &token]].concat(), 1).await;
+    let port = endpoint.address().rsplit(':').next().unwrap().to_owned();
+    let base = format!("http://127.0.0.1:{port}");
+    assert_eq!(Caller::default().ping(&base).await, Ok(401));
+    assert_eq!(Caller::with_token(TOKEN).ping(&base).await, Ok(200));
+    endpoint.end().await;
+
+    endpoint.start(&[&public[..], &["--insecure-public"]].concat(), 1).await;
+    let port = endpoint.address().rsplit(':').next().unwrap().to_owned();
+    assert_eq!(Caller::default().ping(&format!("http://127.0.0.1:{port}")).await, Ok(200));
+    assert!(endpoint.log().contains("everybody who reaches this"), "{}", endpoint.log());
+    endpoint.end().await;
+}
+
+async fn a_refused_call_is_answered_though_its_body_is_large() {
+    let mut endpoint = Endpoint::new();
+    let token = endpoint.write("etc/token", TOKEN);
+    endpoint.start(&["--interlink-listen", "127.0.0.1:0", "--interlink-token-file", &token], 1).await;
+    let url = format!("http://{}/create", endpoint.address());
+    let body = "x".repeat(15 << 20);
+    let (status, _) = Caller::with_token("wrong").call("POST", &url, &body).await.unwrap();
+    assert_eq!(status, 401);
+    endpoint.end().await;
+}
+
+async fn settings_that_do_not_fit_are_refused_in_a_sentence() {
+    let endpoint = Endpoint::new();
+    let empty = endpoint.write("etc/empty", "\n");
+    let listen = ["--interlink-listen", "127.0.0.1:0"];
+    for (flags, words) in [
+        (vec!["--interlink-token-file", &empty], "there is no token"),
+        (vec!["--interlink-token-file", "/nowhere"], "/nowhere"),
+        (vec!["--interlink-tls-cert", &empty], "go together"),
+        (vec!["--interlink-tls-cert", &empty, "--interlink-tls-key", &empty], "certificates"),
+        (vec!["--interlink-client-ca", &empty], "need TLS"),
+        (
+            vec!["--interlink-oidc-issuer", "http://sso.example.org", "--interlink-oidc-audience", "x"],
+            "https",
+        ),
+        (vec!["--interlink-oidc-issuer", "https://sso.example.org"], "--interlink-oidc-audience"),
+        (vec!["--interlink-token-review-users", "x"], "without Kubernetes"),
+        (vec!["--interlink-listen", "localhost:1"], "address:port"),
+    ] {
+        let flags =
+            if flags.contains(&"--interlink-listen") { flags } else { [&listen[..], &flags].concat() };
+        let (status, _, why) = endpoint.run(&flags);
+        assert!(!status.success() && why.contains(words), "{flags:?}: {why}");
+    }
+}
