@@ -144,8 +144,9 @@ fn row(name: &str, unit: &'static str, ours: f64, note: String) -> Row {
 }
 
 /// Seconds of CPU of a process and of those of its children that it has waited for.
-struct Cpu {
-    own: f64,
+pub struct Cpu {
+    /// Its own.
+    pub own: f64,
     children: f64,
 }
 
@@ -155,7 +156,8 @@ impl Cpu {
     }
 }
 
-fn cpu(pid: u32) -> Cpu {
+/// What a process has used until now.
+pub fn cpu(pid: u32) -> Cpu {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     // Behind the name: state is field 3, utime 14, stime 15, cutime 16, cstime 17.

@@ -72,7 +72,7 @@ async fn the_id_is_known_before_submission_and_never_changes() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         kubelet.ask(uid).await;
     }
-    assert_eq!(door.committed(), std::slice::from_ref(uid));
+    assert_eq!(door.committed(), [uid.as_str()]);
 }
 
 async fn the_same_pod_at_once_and_again_is_one_job() {
