@@ -47,7 +47,6 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         max_output_mb: None,
         keep_outputs: None,
         lost_after: Duration::from_secs(3_600),
-        polls: 100,
     };
     let keys = MasterKeys::parse("k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
     let metrics = Arc::new(Metrics::default());

@@ -23,6 +23,7 @@ pub async fn answer(Shared(state): Shared<State>, request: Request) -> Result<St
 
 async fn take(state: &State, request: Request) -> Result<(), HttpError> {
     let headers = request.headers().clone();
+    let _place = state.place().await?;
     let body = body(request.into_body(), "an answer", ANSWER_BODY_MAX, state.options.patience).await?;
     let signer = authenticate(&state.keys, &headers, &body)?;
     let bad = |why: &str| HttpError::BadRequest(why.to_owned());

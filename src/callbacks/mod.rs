@@ -13,11 +13,13 @@ use axum::Router;
 use axum::routing::post;
 use htc_core::events;
 use htc_core::poll::{ANSWER_PATH, POLL_PATH};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::engine::Engine;
 use crate::engine::keys::MasterKeys;
 use crate::http::error::HttpError;
-use crate::limits::EVENT_PATIENCE;
+use crate::limits::{CONNECTIONS, EVENT_PATIENCE};
 use crate::metrics::Metrics;
 
 /// How bodies are received.
@@ -42,6 +44,18 @@ struct State {
     keys: Arc<MasterKeys>,
     metrics: Arc<Metrics>,
     options: Options,
+    /// Large bodies that are under way: polls need thousands of connections, and whoever fills them with
+    /// bodies must not fill our memory.
+    bodies: Arc<Semaphore>,
+}
+
+impl State {
+    /// A place for a large body.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, HttpError> {
+        let full = HttpError::NotReady("too much is under way; try again");
+        let place = timeout(self.options.patience, self.bodies.acquire()).await.map_err(|_| full)?;
+        Ok(place.expect("nobody closes it"))
+    }
 }
 
 /// The routes that workers reach.
@@ -53,7 +67,7 @@ pub fn router(engine: Engine, keys: Arc<MasterKeys>, metrics: Arc<Metrics>, opti
         .route(ANSWER_PATH, post(answer::answer))
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { HttpError::MethodNotAllowed("events are sent by POST") })
-        .with_state(State { engine, keys, metrics, options })
+        .with_state(State { engine, keys, metrics, options, bodies: Arc::new(Semaphore::new(CONNECTIONS)) })
 }
 
 /// The same path while no operator runs: it only answers tests of the way.

@@ -72,6 +72,7 @@ pub async fn probe(
 
 async fn take(state: &State, request: Request) -> Result<Received, HttpError> {
     let headers = request.headers().clone();
+    let _place = state.place().await?;
     let body = body(request.into_body(), "an event", EVENT_BODY_MAX, state.options.patience).await?;
     let signed = headers.contains_key(SIGNATURE_HEADER) || headers.contains_key(JOB_KEY_HEADER);
     if state.options.allow_unsigned && !signed {

@@ -100,7 +100,12 @@ impl Endpoint {
 
     /// Runs it to its end: exit status, what it printed, what it complained of.
     pub fn run(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
-        let output = self.command(arguments).output().unwrap();
+        // One that starts where it should refuse must not hold up the tests.
+        let command = self.command(arguments);
+        let mut bounded = Command::new("timeout");
+        bounded.args(["-s", "KILL", "60"]).arg(command.get_program()).args(command.get_args());
+        bounded.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = bounded.current_dir(self.path("work")).stdin(Stdio::null()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status, text(output.stdout), text(output.stderr))
     }

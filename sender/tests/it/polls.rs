@@ -187,7 +187,7 @@ fn a_poll_that_is_held_does_not_hold_back_the_end() {
 }
 
 #[test]
-fn a_large_log_goes_up_piece_by_piece_in_little_memory() {
+fn a_large_log_goes_up_piece_by_piece() {
     let operator = Operator::new(false);
     let scratch = Scratch::of(&operator.job(&format!("seq 200000; {WAITS}")));
     let running = scratch.start();

@@ -192,11 +192,16 @@ async fn the_recipe_of_0_6_from_ping_to_delete() {
     let text = fs::read_to_string(&run).unwrap();
     assert_eq!(text, "one\ntwo\n", "the log's text, without the time of each line");
 
-    // Written once: not again by the next life.
+    // Written once: not again by the next life, which has looked at it when the next pod's is there.
     let written = fs::metadata(&run).unwrap().ino();
     endpoint.end().await;
     endpoint.start(&line, 1).await;
-    looked(&mut endpoint).await;
+    let mut next = recipe_pod();
+    next["metadata"]["uid"] = json!("next");
+    endpoint.scripted.auto_run(0);
+    ask(&base, "POST", "/create", &json!({ "pod": next, "container": [] })).await;
+    let copied = endpoint.path("work/.interlink/default-next/run-busybox.out");
+    endpoint.eventually("the next log is copied", |_| copied.exists()).await;
     assert_eq!(fs::metadata(&run).unwrap().ino(), written);
 
     let (status, _) = ask(&base, "POST", "/delete", &json!({ "metadata": recipe_pod()["metadata"] })).await;
