@@ -41,12 +41,18 @@ pub(super) fn settings(settings: &OperatorSettings) -> anyhow::Result<interlink:
     let callers = &settings.callers;
     Ok(interlink::Settings {
         pods: pods(settings)?,
-        orphan_after: HOUR * callers.interlink_orphan_hours,
+        unknown_waits: seconds(callers.interlink_unknown_waits_seconds),
+        orphan_after: seconds(callers.interlink_orphan_hours * HOUR.as_secs_f64()),
         job_scripts: callers.interlink_job_scripts,
         queued_without_state: callers.interlink_queued_without_state,
         ping_check: callers.interlink_ping_checks_credential.then(tool_credential).flatten().map(ping_check),
         ..interlink::Settings::default()
     })
+}
+
+/// A time that a site has set; a year is for ever.
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, 365.0 * 24.0 * HOUR.as_secs_f64()))
 }
 
 /// Looks at this proxy or token at each ping.

@@ -65,8 +65,13 @@ pub struct CallerSettings {
 
     /// Hours after which a pod that no caller asks for any more is taken away, while others are asked for;
     /// 0 for never. One that was deleted by force while its virtual kubelet was away is announced by nobody.
-    #[arg(long, env = "HTC_INTERLINK_ORPHAN_HOURS", default_value_t = 24)]
-    pub interlink_orphan_hours: u32,
+    #[arg(long, env = "HTC_INTERLINK_ORPHAN_HOURS", default_value_t = 24.0)]
+    pub interlink_orphan_hours: f64,
+
+    /// Seconds that a pod which nobody has brought is told as waiting, from the first question after it: its
+    /// `/create` may be on its way for minutes. Then it is told as lost.
+    #[arg(long, env = "HTC_INTERLINK_UNKNOWN_WAITS_SECONDS", default_value_t = 300.0)]
+    pub interlink_unknown_waits_seconds: f64,
 
     /// Tell containers of pods that have not begun without any state: virtual kubelets before 0.6.1 show a
     /// pod as running whose containers wait. Why they wait is then not shown there.

@@ -102,11 +102,13 @@ async fn bring(transport: &Transport, pod: &Value) -> Result<(String, String), S
     Ok((made.pod_uid, made.pod_jid))
 }
 
-/// The median time of an answer to `/create`, of as many at once as later.
-async fn median_answer(bed: &Bed) -> Duration {
-    let transport = by_socket(bed);
+/// The median time of an answer to `/create`, of as many at once as later, after a start as later.
+async fn median_answer(bed: &mut Bed) -> Duration {
     let mut times = Vec::new();
     for n in 0..6 {
+        bed.kill().await;
+        start(bed).await;
+        let transport = by_socket(bed);
         let pods: Vec<Value> = (0..AT_ONCE).map(|m| quick(&format!("measured-{n}-{m}"), "true")).collect();
         let calls = pods.iter().map(async |pod| {
             let began = Instant::now();
@@ -114,6 +116,9 @@ async fn median_answer(bed: &Bed) -> Duration {
             began.elapsed()
         });
         times.extend(futures::future::join_all(calls).await);
+        for pod in &pods {
+            transport.send(&Dialect::NEWEST.delete(pod)).await.unwrap().success().unwrap();
+        }
     }
     times.sort();
     times[times.len() / 2]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::dialect::Dialect;
-use crate::client::pods::{self, plain};
+use crate::client::pods::plain;
 use crate::client::transport::Request;
 use crate::client::wire;
 use crate::door::Door;
@@ -17,8 +17,7 @@ super::claims![
     a_delete_is_tried_again_until_the_job_is_gone,
     a_delete_survives_a_crash,
     a_delete_of_a_finished_pod_tidies_up,
-    a_pod_that_nobody_asks_for_is_collected,
-    a_pod_that_is_asked_for_is_not_collected,
+    a_pod_that_nobody_asks_for_is_collected_and_others_stay,
 ];
 
 /// Waits until nothing of it is in the queue.
@@ -122,8 +121,8 @@ async fn a_delete_of_a_finished_pod_tidies_up() {
 }
 
 /// WIRE 3.5: force deletes while the virtual kubelet is down are never announced.
-async fn a_pod_that_nobody_asks_for_is_collected() {
-    let mut door = Door::closed(&[]).set("HTC_INTERLINK_ORPHAN_AFTER_SECONDS", "2");
+async fn a_pod_that_nobody_asks_for_is_collected_and_others_stay() {
+    let mut door = Door::closed(&[]).set("HTC_INTERLINK_ORPHAN_HOURS", "0.0006");
     door.start().await;
     let mut kubelet = door.kubelet();
     let orphan = kubelet.create(&plain("orphan")).await.unwrap().pod_uid;
@@ -133,21 +132,4 @@ async fn a_pod_that_nobody_asks_for_is_collected() {
     kubelet.ask(&orphan).await;
     let left = door.until_left(&orphan, async || drop(kubelet.ask(&kept).await)).await;
     assert!(left.contains(&kept), "the other one stays: {left:?}");
-}
-
-/// A virtual kubelet that is down asks for nothing: that takes nothing away.
-async fn a_pod_that_is_asked_for_is_not_collected() {
-    let mut door = Door::closed(&[]).set("HTC_INTERLINK_ORPHAN_AFTER_SECONDS", "1");
-    door.start().await;
-    let mut kubelet = door.kubelet();
-    let uid = kubelet.create(&plain("kept")).await.unwrap().pod_uid;
-    door.until_queued(&uid).await;
-    // Two seconds without a question for anybody.
-    door.looks(20).await;
-    kubelet.ask(&uid).await;
-    door.looks(10).await;
-    kubelet.ask(&uid).await;
-    assert_eq!(kubelet.held(&uid).copy.phase, "Pending");
-    assert_eq!(pods::uid_of(&kubelet.held(&uid).pod), door.committed()[0]);
-    assert_eq!(door.scripted.jobs().len(), 1);
 }

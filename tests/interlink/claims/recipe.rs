@@ -9,6 +9,7 @@ use crate::pool::Ending;
 
 super::claims![the_recipe_of_the_predecessor_works_line_by_line];
 
+const BETWEEN: std::time::Duration = std::time::Duration::from_millis(50);
 const UID: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 
 /// `curl -s -X METHOD URL -H "Content-Type: application/json" -d BODY | python3 -m json.tool`.
@@ -49,7 +50,7 @@ async fn the_recipe_of_the_predecessor_works_line_by_line() {
     let key = door.until_queued(UID).await;
     let ad = door.scripted.job(&key).unwrap();
     let id = format!("{}.{}", ad["ClusterId"], ad["ProcId"]);
-    let found = door.until("jobs --uid", || jobs(&door).filter(|text| text.contains(&id))).await;
+    let found = door.until("jobs --uid", || jobs(&door).filter(|text| text.contains("test-pod"))).await;
     assert!(found.contains(&id), "{found}");
     assert!(ad["JobBatchName"].as_str().unwrap().contains("test-pod"), "{ad:?}");
 
@@ -80,7 +81,7 @@ async fn the_recipe_of_the_predecessor_works_line_by_line() {
     door.scripted.write(&key, "log.busybox", line);
     door.scripted.finish_jobs(Ending::code(0));
     while told["containers"][0]["state"]["terminated"].is_null() {
-        door.looks(1).await;
+        tokio::time::sleep(BETWEEN).await;
         told = status().await;
     }
     let wanted = json!({ "Namespace": "default", "PodUID": UID, "PodName": "test-pod", "ContainerName": "busybox",
@@ -104,5 +105,6 @@ fn jobs(door: &Door) -> Option<String> {
     let program = env!("CARGO_BIN_EXE_htc-operator");
     let mut command = std::process::Command::new(program);
     let output = command.args(["jobs", "--uid", UID]).env_clear().envs(&door.settings).output().unwrap();
-    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
 }
