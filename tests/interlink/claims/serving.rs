@@ -136,7 +136,8 @@ async fn ten_thousand_idle_connections_do_not_keep_others_out() {
             Ok(connection) => idle.push(connection),
             Err(error) => panic!("connection {n}: {error}"),
         }
-        if n % 1000 == 0 {
+        // The listener's queue is short; whoever has an answer has been taken from it.
+        if n % 100 == 0 {
             let ping = Transport::tcp(&address);
             let ping = async { ping.send(&Dialect::NEWEST.ping()).await };
             let answer = tokio::time::timeout(PATIENCE, ping).await.expect("an answer").unwrap();
