@@ -167,38 +167,6 @@ async fn a_log_that_begins_anew_is_read_in_two_files_and_followed_through_both()
     .await;
 }
 
-#[tokio::test]
-#[ignore = "needs the test bed: make test"]
-async fn a_log_that_begins_anew_under_a_tool_is_followed_without_loss() {
-    on_bed(async |bed| {
-        bed.set("HTC_EVENTS_URL", None);
-        bed.start().await;
-        let source =
-            format!("echo first\n{}seq -f '%059.0f' 1 {LINES}\n{}", bed.gate("start"), bed.gate("go"));
-        let job = bed.apply(host("tailed", &source)).await;
-        bed.until_phase(&job, Phase::Running).await;
-        let mut follower = follow(bed, &job, &[]);
-        assert_eq!(next_line(&mut follower).await, "first\n");
-        let mut out = follower.stdout.take().unwrap();
-        let (half, has_half) = tokio::sync::oneshot::channel();
-        let reader = tokio::spawn(async move {
-            let mut log = vec![0; LINES * 30];
-            out.read_exact(&mut log).await.unwrap();
-            half.send(()).unwrap();
-            out.read_to_end(&mut log).await.unwrap();
-            log
-        });
-        bed.open("start");
-        has_half.await.unwrap();
-        bed.open("go");
-        assert!(reader.await.unwrap() == numbers(), "the follower has lost something");
-        let mut said = String::new();
-        follower.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
-        assert_eq!(said, "");
-    })
-    .await;
-}
-
 fn numbers() -> Vec<u8> {
     (1..=LINES).flat_map(|n| format!("{n:059}\n").into_bytes()).collect()
 }
