@@ -12,6 +12,10 @@ pub const STDERR_KEPT: u64 = 64 << 10;
 /// `condor_q`: gives up by itself after 20 s when the schedd hangs; a large queue takes seconds.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 
+/// Ranges of the predecessor's clusters in a question: each takes 60 bytes at most, and an argument of a
+/// program has room for 128 KiB.
+pub const CLUSTER_RANGES: usize = 1_000;
+
 /// `condor_status`: 10,000 projected slots take a second; a collector that is away says so within 20 s.
 pub const STATUS_DEADLINE: Duration = Duration::from_secs(60);
 

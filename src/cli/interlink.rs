@@ -133,8 +133,8 @@ fn tell(rows: &[Row]) {
     for Row { key, source, value: _, verdict, why } in rows {
         match verdict {
             Verdict::Honoured => {}
-            Verdict::Ignored => tracing::info!(key, source, "ignored: {why}"),
-            Verdict::Refused => tracing::warn!(key, source, "refused: {why}"),
+            Verdict::Ignored => tracing::info!("{key} ({source}) is ignored: {why}"),
+            Verdict::Refused => tracing::warn!("{key} ({source}) is refused: {why}"),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use htc_core::workload::names::Uid;
 use jiff::Timestamp;
 
 use crate::config::DataSettings;
@@ -31,9 +32,9 @@ pub struct Arguments {
     #[arg(long)]
     state: Option<String>,
 
-    /// Only the one with this UID.
+    /// Only the one with this UID, a line for each of its copies.
     #[arg(long)]
-    uid: Option<String>,
+    uid: Option<Uid>,
 
     /// Only those that came in here.
     #[arg(long, value_enum)]
@@ -118,7 +119,7 @@ struct Printer {
 
 impl Printer {
     fn new(output: Output, query: &JobsQuery) -> Printer {
-        let of_indices = query.name.is_some() || query.state.is_some();
+        let of_indices = query.is_of_indices();
         let head = if of_indices { INDEX_HEAD } else { OBJECT_HEAD };
         let more = match (output, of_indices) {
             (Output::Wide, true) => INDEX_MORE,

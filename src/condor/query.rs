@@ -12,7 +12,7 @@ use super::ad::{Ad, INSTANCE, KEY, PROJECTION, UID};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use super::quote;
-use crate::limits::QUERY_DEADLINE;
+use crate::limits::{CLUSTER_RANGES, QUERY_DEADLINE};
 
 const TOOL: &str = "condor_q";
 
@@ -24,10 +24,8 @@ pub type Strangers = HashMap<JobId, JobKey>;
 pub async fn all(pool: &Pool, instance: &str, strangers: &Strangers) -> Result<Vec<Ad>, CallError> {
     let mut constraint = format!("{INSTANCE} == {}", quote::string(instance));
     if !strangers.is_empty() {
-        // Whole clusters: a short text. The rest of a cluster is left out here.
-        let clusters: BTreeSet<String> = strangers.keys().map(|job| job.cluster.to_string()).collect();
-        let clusters = Vec::from_iter(clusters).join(",");
-        constraint.push_str(&format!(" || ({INSTANCE} =?= undefined && member(ClusterId, {{{clusters}}}))"));
+        let clusters = of_clusters(&strangers.keys().map(|job| job.cluster).collect());
+        constraint.push_str(&format!(" || ({INSTANCE} =?= undefined && ({clusters}))"));
     }
     let arguments = ["-allusers", "-json", "-attributes", &PROJECTION.join(","), "-constraint", &constraint]
         .map(str::to_owned)
@@ -77,6 +75,26 @@ fn stranger(strangers: &Strangers, ad: &Map<String, Value>) -> Option<Result<Ad,
     Some(ad.map(|ad| Ad { staged: true, ..ad }))
 }
 
+/// A constraint that all these clusters meet. Others may meet it too, and whole clusters do: who asks knows
+/// the jobs that are meant. An argument has 128 KiB at most, so where there are too many ranges, those that
+/// lie closest together become one.
+fn of_clusters(clusters: &BTreeSet<u32>) -> String {
+    let sorted: Vec<u32> = clusters.iter().copied().collect();
+    let mut gaps: Vec<(u32, usize)> =
+        sorted.windows(2).enumerate().map(|(n, two)| (two[1] - two[0], n + 1)).collect();
+    gaps.retain(|(gap, _)| *gap > 1);
+    gaps.sort_unstable_by(|one, other| other.cmp(one));
+    gaps.truncate(CLUSTER_RANGES - 1);
+    let mut starts: Vec<usize> = gaps.into_iter().map(|(_, start)| start).chain([0]).collect();
+    starts.sort_unstable();
+    let ends = starts.iter().skip(1).copied().chain([sorted.len()]);
+    let range = |(start, end): (&usize, usize)| match (sorted[*start], sorted[end - 1]) {
+        (first, last) if first == last => format!("ClusterId == {first}"),
+        (first, last) => format!("(ClusterId >= {first} && ClusterId <= {last})"),
+    };
+    starts.iter().zip(ends).map(range).collect::<Vec<_>>().join(" || ")
+}
+
 /// The constraint for all jobs of some workloads.
 pub fn of_workloads<'a>(uids: impl IntoIterator<Item = &'a Uid>) -> String {
     format!("member({UID}, {})", quote::list(uids))
@@ -119,6 +137,27 @@ mod tests {
         let ads = parse(&strangers, answer.as_bytes()).unwrap();
         let keys: Vec<_> = ads.iter().map(|ad| (ad.key.to_string(), ad.job.proc, ad.staged)).collect();
         assert_eq!(keys, [("u/0/0/0".to_owned(), 1, true), ("v/0/0/0".to_owned(), 2, false)]);
+    }
+
+    #[test]
+    fn clusters_are_named_as_ranges() {
+        assert_eq!(of_clusters(&[7].into()), "ClusterId == 7");
+        let some = of_clusters(&[9, 3, 4, 5, 11].into());
+        assert_eq!(some, "(ClusterId >= 3 && ClusterId <= 5) || ClusterId == 9 || ClusterId == 11");
+    }
+
+    #[test]
+    fn however_many_clusters_there_are_they_fit_in_an_argument_and_none_is_left_out() {
+        let clusters: BTreeSet<u32> = (1..=50_000).map(|n| 80_000_000 + n * n % 9_999_991).collect();
+        let text = of_clusters(&clusters);
+        assert!(text.len() < 100_000, "{}", text.len());
+        let numbers = |range: &str| -> Vec<u32> {
+            range.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+        };
+        let ranges: Vec<Vec<u32>> = text.split(" || ").map(numbers).collect();
+        assert_eq!(ranges.len(), CLUSTER_RANGES);
+        let is_in = |cluster: u32, range: &[u32]| (range[0]..=range[range.len() - 1]).contains(&cluster);
+        assert!(clusters.iter().all(|cluster| ranges.iter().any(|range| is_in(*cluster, range))));
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub struct JobsQuery {
     pub namespace: Option<String>,
     /// Only this object: a line for each index.
     pub name: Option<String>,
-    /// Only objects with this UID.
-    pub uid: Option<String>,
+    /// Only the object with this UID: a line for each index.
+    pub uid: Option<Uid>,
     /// Only objects in this phase.
     pub phase: Option<String>,
     /// Only indices in this state: a line for each, whatever object.
@@ -128,8 +128,11 @@ pub(super) async fn jobs(
     State(engine): State<Engine>,
     Query(query): Query<JobsQuery>,
 ) -> Result<Body, HttpError> {
-    let uids = match (&query.namespace, &query.name) {
-        (Some(namespace), Some(name)) => vec![find(&engine, query.door.as_deref(), namespace, name)?],
+    let uids = match (&query.uid, &query.namespace, &query.name) {
+        (Some(uid), ..) => vec![uid.clone()],
+        (None, Some(namespace), Some(name)) => {
+            vec![find(&engine, query.door.as_deref(), namespace, name)?]
+        }
         _ => engine.table(query.door.as_deref()),
     };
     let table = Table { engine, query, uids: uids.into_iter(), open: None, lines: 0 };
@@ -176,7 +179,7 @@ impl Table {
 
     fn object(&mut self, uid: &Uid, piece: &mut Vec<u8>) {
         let Some(row) = self.engine.workload_row(uid).filter(|row| self.query.wants(row)) else { return };
-        if self.query.name.is_some() || self.query.state.is_some() {
+        if self.query.is_of_indices() {
             self.open = Some((row, 0));
         } else {
             self.push(&Line::Object(object_line(&row)), piece);
@@ -210,10 +213,16 @@ impl Table {
 }
 
 impl JobsQuery {
+    /// Whether the answer has a line for each index, and not one for each object.
+    pub fn is_of_indices(&self) -> bool {
+        self.name.is_some() || self.uid.is_some() || self.state.is_some()
+    }
+
     fn wants(&self, row: &WorkloadRow) -> bool {
-        let JobsQuery { door: _, namespace, name: _, uid, phase: wanted, state: _, limit: _ } = self;
-        namespace.as_ref().is_none_or(|namespace| *namespace == row.namespace)
-            && uid.as_ref().is_none_or(|uid| *uid == row.uid.as_str())
+        let JobsQuery { door, namespace, name, uid: _, phase: wanted, state: _, limit: _ } = self;
+        door.as_ref().is_none_or(|door| *door == row.door)
+            && namespace.as_ref().is_none_or(|namespace| *namespace == row.namespace)
+            && name.as_ref().is_none_or(|name| *name == row.name)
             && wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(phase(row)))
     }
 }

@@ -105,12 +105,17 @@ impl Inner {
         }
         let ids = done.clone();
         self.store.call(move |t| ids.iter().try_for_each(|id| intents::close(t, *id))).await?;
-        for id in done {
-            if let Err(why) = files::remove_folder(&self.intent_folder(id)) {
-                tracing::warn!(%why, intent = id, "failed to remove the folder of a submission");
+        let folders: Vec<_> = done.iter().map(|id| (*id, self.intent_folder(*id))).collect();
+        let removed = tokio::task::spawn_blocking(move || {
+            for (id, folder) in folders {
+                if let Err(why) = files::remove_folder(&folder) {
+                    tracing::warn!(%why, intent = id, "failed to remove the folder of a submission");
+                }
             }
-            self.board().intents.remove(&id);
-        }
+        });
+        // What stays is removed at the next start.
+        let _ = removed.await;
+        self.board().intents.retain(|id, _| !done.contains(id));
         Ok(())
     }
 }

@@ -184,3 +184,24 @@ async fn body(request: Request) -> Result<Bytes, HttpError> {
 fn jid(uid: &str) -> String {
     format!("htc-{uid}")
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_answered() {
+        let broken = || async {
+            if true {
+                panic!("on purpose")
+            }
+        };
+        let router: Router = Router::new().route("/", any(broken)).layer(from_fn(answer_always));
+        let answer = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

@@ -46,7 +46,7 @@ async fn the_log_of_a_running_job_is_read_before_its_end() {
             other => Err(format!("{other:?}")),
         })
         .await;
-        assert_eq!(bed.status(&job).await.phase, Some(Phase::Running));
+        bed.until_phase(&job, Phase::Running).await;
         bed.open("go");
         bed.until_phase(&job, Phase::Succeeded).await;
         assert_eq!(bed.log_of(&job).await, "first\nlast\n");

@@ -50,7 +50,7 @@ async fn the_log_of_a_running_job_is_read_and_followed_without_a_tool() {
         assert_eq!(next_line(&mut follower).await, "two\n");
         bed.open("a");
         assert_eq!(next_line(&mut follower).await, "three\n");
-        assert_eq!(bed.status(&job).await.phase, Some(Phase::Running));
+        bed.until_phase(&job, Phase::Running).await;
         assert_eq!(bed.log_of(&job).await, "one\ntwo\nthree\n");
         let mut last = follow(bed, &job, &["--tail", "1", "--timestamps", "--limit-bytes", "35"]);
         let line = next_line(&mut last).await;

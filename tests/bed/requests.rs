@@ -49,9 +49,11 @@ impl Request {
 fn requests(bed: &Bed) -> Vec<Request> {
     let folder = bed_folder().join("log/audit");
     let files = fs::read_dir(folder).expect("the API server of the bed has an audit log");
-    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let texts: Vec<String> = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert_whole(bed, &texts);
     let mut known = BTreeSet::new();
     let mut requests: Vec<Request> = texts
+        .iter()
         .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
         .filter(|line| line.contains(&bed.namespace))
         // The last line may be at half.
@@ -60,6 +62,16 @@ fn requests(bed: &Bed) -> Vec<Request> {
         .collect();
     requests.sort_by_key(|request| request.request_received_timestamp);
     requests
+}
+
+/// The server keeps only the newest files of its log: what is left must begin before this test did.
+fn assert_whole(bed: &Bed, texts: &[String]) {
+    let born = bed.id.split('-').nth(1).and_then(|millis| millis.parse().ok());
+    let born = Timestamp::from_millisecond(born.expect("a bed's id has its time")).unwrap();
+    let first = |text: &String| serde_json::from_str(text.lines().next()?).ok();
+    let oldest = texts.iter().filter_map(first).map(|r: Request| r.request_received_timestamp).min();
+    let is_whole = texts.len() == 1 || oldest.is_some_and(|oldest| oldest < born);
+    assert!(is_whole, "the beginning of the audit log is gone: {oldest:?}, and the test began at {born}");
 }
 
 /// Waits until the operator has no more to say: the event of the end is written, and the jobs have

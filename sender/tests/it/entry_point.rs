@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use htc_core::workload::container::{Image, Program};
 use htc_core::workload::spec::JobSpec;
@@ -20,6 +21,7 @@ fn entry_point(image: &str, args: &[&str]) -> JobSpec {
 /// What a page of the image's web server says.
 fn page(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     stream.write_all(b"GET /os-release HTTP/1.0\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

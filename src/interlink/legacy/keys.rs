@@ -47,8 +47,8 @@ pub(super) enum Meaning {
 
 use Meaning::*;
 
-const KUBELET: &str = "is the virtual kubelet's, which keeps its own file";
-const SLURM: &str = "is for Slurm; jobs go to HTCondor";
+const KUBELET: &str = "it is the virtual kubelet's, which keeps its own file";
+const SLURM: &str = "it is for Slurm; jobs go to HTCondor";
 const TSOCKS: &str =
     "jobs talk to us through HTCondor where they reach nothing else; no library is loaded into tools";
 const SCRIPT: &str = "no script is written here: what a job runs is data, and pods say it";
@@ -80,7 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "VKTokenFile",
         "VKTOKENFILE",
-        Foreign("is what callers show; name it with --interlink-token-file to ask for it here"),
+        Foreign("it is what callers show; name it with --interlink-token-file to ask for it here"),
     ),
     only("JobScriptBuildConfig", Without(SCRIPT)),
     only("JobScriptTemplate", Without(SCRIPT)),

@@ -9,7 +9,7 @@ use htc_core::workload::report::Phase;
 use htc_operator::engine::{LogError, LogOptions, Piece, Wanted};
 
 use crate::harness::running;
-use crate::life::{Life, uid};
+use crate::life::{Life, PATIENCE, uid};
 use crate::pool::{Ending, Fault, Planned, Scripted};
 
 super::claims![
@@ -40,7 +40,7 @@ pub(super) fn logs(life: &Life, index: u32, options: LogOptions) -> Pieces {
 /// Everything to the end: the bytes, the notices, and why it ended.
 pub(super) async fn rest(mut pieces: Pieces) -> (String, Vec<String>, Option<LogError>) {
     let (mut log, mut notices, mut end) = (Vec::new(), Vec::new(), None);
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = next(&mut pieces).await {
         match piece {
             Ok(Piece::Log(bytes)) => log.extend(bytes),
             Ok(Piece::Notice(text)) => notices.push(text),
@@ -50,11 +50,15 @@ pub(super) async fn rest(mut pieces: Pieces) -> (String, Vec<String>, Option<Log
     (String::from_utf8(log).unwrap(), notices, end)
 }
 
+async fn next(pieces: &mut Pieces) -> Option<Result<Piece, LogError>> {
+    tokio::time::timeout(PATIENCE, pieces.next()).await.expect("something to come")
+}
+
 /// The next bytes, at least so many.
 pub(super) async fn some(pieces: &mut Pieces, bytes: usize) -> String {
     let mut log = Vec::new();
     while log.len() < bytes {
-        match pieces.next().await.unwrap().unwrap() {
+        match next(pieces).await.unwrap().unwrap() {
             Piece::Log(more) => log.extend(more),
             Piece::Notice(text) => panic!("{text}"),
         }
