@@ -498,6 +498,8 @@ async fn a_log_is_read_while_it_is_there_and_a_line_says_why_there_is_none() {
     );
     assert_eq!(here.send("GET", "/getLogs", log("other", json!({}))).await.code, 404);
     here.delete(&pod).await.json();
+    scripted.empties().await;
+    scripted.calls_more("condor_q", 3).await;
     assert_eq!(read(json!({})).await, all, "who reads now reads to the end");
     here.end().await;
 }
