@@ -132,7 +132,11 @@ const ITEMS: [(u8, &str, &[&str]); 20] = [
             "admitting::tls_takes_only_certified_callers",
         ],
     ),
-    (20, "pods that nobody asks for are collected", &["deleting::a_pod_that_nobody_asks_for_is_collected_and_others_stay"]),
+    (
+        20,
+        "pods that nobody asks for are collected",
+        &["deleting::a_pod_that_nobody_asks_for_is_collected_and_others_stay"],
+    ),
 ];
 
 /// Fails where an item has no test, or names one that does not exist among `ours` and on the bed.
