@@ -175,6 +175,9 @@ pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// call may have, so that the refusal is read: a caller that gets no answer shows its token to others.
 pub const REFUSED_DRAINED_MAX: usize = 16 << 20;
 
+/// And for so long.
+pub const REFUSED_PATIENCE: Duration = Duration::from_secs(30);
+
 /// A refused call is told in the log at most once in this time.
 pub const REFUSAL_TOLD: Duration = Duration::from_secs(60);
 

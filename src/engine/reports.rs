@@ -112,11 +112,24 @@ impl Inner {
             }
         }
         // Together, so that they share a commit.
-        for taken in join_all(heard.into_iter().map(|report| self.report(report))).await {
-            let label = if taken? == Taken::New { "new" } else { "duplicate" };
+        let kept = heard.into_iter().map(async |report| (report.key.clone(), self.report(report).await));
+        let mut failed = Ok(());
+        for (key, taken) in join_all(kept).await {
+            let label = match taken {
+                Ok(Taken::New) => "new",
+                Ok(_) => "duplicate",
+                Err(why) => {
+                    // It is news again at the next look.
+                    if let Some(job) = self.board().job_mut(&key) {
+                        job.heard = None;
+                    }
+                    failed = Err(why);
+                    continue;
+                }
+            };
             self.metrics.chirps.get_or_create(&label.into()).inc();
         }
-        Ok(())
+        failed
     }
 
     /// Whether the text was not there at the last look; gives the names of the job's outside object.

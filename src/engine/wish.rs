@@ -70,7 +70,8 @@ impl Engine {
             None => {}
         }
         let uid = wish.uid.clone();
-        let (entry, stored) = accept(inner, wish);
+        let seen_before = wish.seen_before || inner.may_have_run(&uid);
+        let (entry, stored) = accept(inner, Wish { seen_before, ..wish });
         let waiting = entry.waiting.clone();
         let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
         inner
@@ -114,6 +115,16 @@ impl Engine {
         drop(board);
         inner.look_bell.notify_one();
         Ok(())
+    }
+}
+
+impl Inner {
+    /// Whether an earlier life, whose store was lost, may have wished this: jobs of it are in the queue, or
+    /// jobs of others, and a tool of that life may still be at work.
+    fn may_have_run(&self, uid: &Uid) -> bool {
+        let strangers = &self.board().strangers;
+        let young = now() - self.born < SUBMIT_DEADLINE.as_secs().cast_signed();
+        strangers.contains(uid) || (young && !strangers.is_empty())
     }
 }
 

@@ -14,12 +14,13 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use tokio::time::timeout;
 
 use super::error::HttpError;
 use super::guests::{Guests, Tuned};
 use super::room::Seat;
 use super::tls::TlsListener;
-use crate::limits::{REFUSAL_TOLD, REFUSED_DRAINED_MAX};
+use crate::limits::{REFUSAL_TOLD, REFUSED_DRAINED_MAX, REFUSED_PATIENCE};
 
 /// Knows good tokens from bad ones.
 pub trait Check: Send + Sync {
@@ -104,7 +105,7 @@ where
 /// The router, for these callers only.
 pub fn guard(router: Router, callers: Callers) -> Router {
     let door = Arc::new(Doorkeeper { callers, told: Mutex::new(None) });
-    router.layer(from_fn_with_state(door, admit)).layer(from_fn(attend))
+    attended(router.layer(from_fn_with_state(door, admit)))
 }
 
 struct Doorkeeper {
@@ -139,7 +140,8 @@ async fn admit(
         Ok(()) => next.run(request).await,
         Err(why) => {
             door.tell(request.uri().path(), &why);
-            drain(request.into_body()).await;
+            // One who takes longer does not get to read why.
+            let _ = timeout(REFUSED_PATIENCE, drain(request.into_body())).await;
             HttpError::Unauthorized("who calls must show a bearer token or certificate that is known here")
                 .into_response()
         }
@@ -156,6 +158,11 @@ async fn drain(body: Body) {
             break;
         }
     }
+}
+
+/// A router whose connections know what they are at.
+pub(super) fn attended(router: Router) -> Router {
+    router.layer(from_fn(attend))
 }
 
 /// Tells the connection what it is at, so that it is neither closed nor told to leave meanwhile.
@@ -251,6 +258,24 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert!(text.contains("first") && text.contains("last") && text.ends_with("0\r\n\r\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_answer_is_not_closed_for_his_silence() {
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let wait = Arc::new(Mutex::new(Some(wait)));
+        let slow = move || {
+            let wait = wait.lock().unwrap().take().unwrap();
+            async move { wait.await.map(|()| "late").unwrap_or("never") }
+        };
+        let router = guard(Router::new().route("/follow", axum::routing::get(slow)), Callers::default());
+        let address = serve(router, 10, Duration::from_millis(100)).await;
+        let mut stream = follow(address).await;
+        patience_passes(address).await;
+        go.send(()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.ends_with("late"), "{text}");
     }
 
     #[tokio::test]

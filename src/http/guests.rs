@@ -20,17 +20,19 @@ use crate::limits::KEEPALIVE;
 
 /// A listener with so much room. Those that come when it is full take the place of the one who has been
 /// silent longest, or wait until one has left.
-pub struct Guests<L> {
+pub struct Guests<L: Listener> {
     listener: L,
     room: Room,
     patience: Duration,
+    /// One who has come in and waits for a seat.
+    waiting: Option<(L::Io, L::Addr)>,
 }
 
-impl<L> Guests<L> {
+impl<L: Listener> Guests<L> {
     /// Takes so many connections at a time; one to which nothing is answered for so long is closed, so
     /// that a byte now and then buys no place.
     pub fn new(listener: L, room: usize, patience: Duration) -> Guests<L> {
-        Guests { listener, room: Room::new(room), patience }
+        Guests { listener, room: Room::new(room), patience, waiting: None }
     }
 }
 
@@ -61,9 +63,14 @@ where
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Guest<L::Io>, L::Addr) {
-        let (stream, address) = self.listener.accept().await;
-        stream.tune();
+        // Who calls this may stop waiting for it, and nobody who has come in is sent away for that.
+        if self.waiting.is_none() {
+            let (stream, address) = self.listener.accept().await;
+            stream.tune();
+            self.waiting = Some((stream, address));
+        }
         let taken = self.room.take().await;
+        let (stream, address) = self.waiting.take().expect("nobody else takes it");
         let leave = Box::pin(taken.seat.leave.clone().cancelled_owned());
         let silence = Box::pin(sleep(self.patience));
         (Guest { stream, silence, stuck: None, leave, patience: self.patience, taken }, address)
@@ -98,7 +105,8 @@ impl<S> Guest<S> {
         if self.taken.seat.has_ended() {
             self.begin_anew();
         }
-        !self.taken.seat.is_streaming() && self.silence.as_mut().poll(context).is_ready()
+        // Who waits for an answer is silent; the answer begins the time anew.
+        !self.taken.seat.is_asking() && self.silence.as_mut().poll(context).is_ready()
     }
 
     fn begin_anew(&mut self) {

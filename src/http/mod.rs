@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{CALLER_SILENCE, CALLERS, CONNECTIONS, SILENCE};
-use callers::{Callers, Peer, guard};
+use callers::{Callers, Peer, attended, guard};
 use guests::Guests;
 use place::Place;
 use tls::{Tls, TlsListener};
@@ -77,14 +77,7 @@ pub async fn serve_many(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     tracing::info!(%address, "listening for {what}");
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        let listener = Guests::new(listener, room, SILENCE);
-        let service = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(why) = service.await {
-            tracing::error!(%why, "the listener for {what} has ended");
-        }
-    });
+    attend(Guests::new(listener, room, SILENCE), attended(router), tasks, stop);
     Ok(address)
 }
 
@@ -108,6 +101,9 @@ pub fn serve_unix(
 
 fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Unix { path: path.to_owned(), source };
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(failed(std::io::ErrorKind::AddrInUse.into()));
+    }
     // What a process that was killed has left; anything else there is not ours to remove.
     if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
         std::fs::remove_file(path).map_err(failed)?;
@@ -160,7 +156,7 @@ where
     tasks.spawn(async move {
         let service = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(why) = service.await {
-            tracing::error!(%why, "a listener for InterLink has ended");
+            tracing::error!(%why, "a listener has ended");
         }
     });
 }

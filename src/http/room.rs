@@ -106,9 +106,9 @@ impl Seat {
         self.alive.store(now, Ordering::Relaxed);
     }
 
-    /// Whether an answer is being given piece by piece.
-    pub(super) fn is_streaming(&self) -> bool {
-        self.streaming.load(Ordering::Relaxed) > 0
+    /// Whether a question is not answered to the end.
+    pub(super) fn is_asking(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) > 0
     }
 
     /// Whether an answer has ended since this was asked last.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Door;
@@ -17,14 +17,20 @@ use super::words::{Accelerator, PingResponse, Resources};
 use crate::engine::Capacity;
 use crate::pod::resources::gpu_resource;
 
-pub(super) async fn ping(State(door): State<Arc<Door>>) -> Response {
-    answer(&door)
+/// What virtual kubelets and API servers of every version send, and nobody who only watches.
+const SESSION: &str = "interlink-http-session";
+
+pub(super) async fn ping(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+    answer(&door, &headers)
 }
 
 /// The answer to a ping.
-pub fn answer(door: &Door) -> Response {
+pub fn answer(door: &Door, headers: &HeaderMap) -> Response {
     door.count("ping");
-    door.heard.call(Instant::now());
+    // A monitor's ping does not say that virtual kubelets are there, which would ask for their pods.
+    if headers.contains_key(SESSION) {
+        door.heard.call(Instant::now());
+    }
     if let Some(why) = door.settings.ping_check.as_ref().and_then(|check| check.0()) {
         return (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response();
     }

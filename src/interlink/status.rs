@@ -26,10 +26,11 @@ use crate::limits::BARE_ANSWERS;
 use crate::pod::status::{Known, Statuses, Subject, statuses};
 
 pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
+    let headers = request.headers().clone();
     let body = body(request).await?;
     let pods: Vec<Asked> = one_or_many(&body)?;
     if pods.is_empty() {
-        return Ok(ping::answer(&door));
+        return Ok(ping::answer(&door, &headers));
     }
     if pods.iter().all(|pod| pod.metadata.uid.is_empty()) {
         return Err(HttpError::BadRequest("the question names no pod by its UID".to_owned()));

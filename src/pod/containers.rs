@@ -113,9 +113,14 @@ impl Words<'_> {
     }
 
     fn expanded(&self, words: Option<&[String]>, field: &str) -> Result<Vec<Arg>, Refusal> {
+        let mut all = 0;
         let word = |(n, word): (usize, &String)| {
             let word = expand(word, |name| env::lookup(self.env, name));
             let field = format!("{field}[{n}]");
+            all += word.len() + 1;
+            if all > WORDS_MAX {
+                return refuse(self.at, &field, format!("makes {WORDS_MAX} bytes and more together"));
+            }
             if word.contains('\0') {
                 return refuse(self.at, &field, "must not hold a NUL character");
             }
@@ -127,6 +132,10 @@ impl Words<'_> {
         words.unwrap_or_default().iter().enumerate().map(word).collect()
     }
 }
+
+/// A process takes no more words and variables together, in bytes.
+/// <https://man7.org/linux/man-pages/man2/execve.2.html>
+const WORDS_MAX: usize = 2 << 20;
 
 /// Names become parts of file names.
 fn check_name(name: &str, at: &str) -> Result<(), Refusal> {

@@ -2,12 +2,15 @@
 //!
 //! <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>
 
+use super::env::STRING_MAX;
+
 /// The text with every reference to a known variable replaced. `$$` is a dollar; what is not known,
-/// or not closed, stays as it stands.
+/// or not closed, stays as it stands. What is cut off behind [`STRING_MAX`] bytes is longer than any
+/// caller takes: a short text can name a long value many times.
 pub fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find('$') {
+    while let Some(at) = rest.find('$').filter(|_| out.len() <= STRING_MAX) {
         out.push_str(&rest[..at]);
         let after = &rest[at + 1..];
         rest = if let Some(behind) = after.strip_prefix('$') {
@@ -59,6 +62,13 @@ mod tests {
         ] {
             assert_eq!(expanded(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_long_value_that_is_named_often_takes_no_more_memory_than_one() {
+        let long = "x".repeat(STRING_MAX);
+        let out = expand(&"$(A)".repeat(10_000), |_| Some(&long));
+        assert!(out.len() > STRING_MAX && out.len() < 3 * STRING_MAX);
     }
 
     proptest! {

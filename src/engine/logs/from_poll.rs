@@ -63,7 +63,8 @@ impl Reader<'_> {
             (None, Some(lines)) if is_first => Begin::Lines(lines),
             (None, _) => Begin::Start,
         };
-        let wait = options.follow && !matches!(from, Begin::Lines(_));
+        // The first answer comes at once: a job that cannot give it is told from one that has nothing to say.
+        let wait = options.follow && !is_first;
         LogWant { container: self.wanted.container.clone(), previous: options.previous, from, wait }
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use htc_core::workload::progress::{End, Outcome};
 use htc_operator::engine::{Settled, Wish};
@@ -10,13 +11,14 @@ use jiff::Timestamp;
 
 use super::crashes::once;
 use super::submit;
-use crate::life::{Life, outcomes, wish};
+use crate::life::{Life, PATIENCE, outcomes, wish};
 use crate::pool::{Fault, Scripted};
 
 super::claims![
     jobs_of_a_lost_store_are_adopted_by_their_ads,
     jobs_that_ended_meanwhile_are_adopted_with_their_ends_and_files,
     a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits,
+    a_caller_who_does_not_say_that_he_wished_before_gets_no_second_job,
     what_never_got_its_files_is_not_adopted,
     the_second_copy_in_a_lost_store_is_removed,
     an_index_whose_end_is_known_outside_is_not_run_again,
@@ -42,8 +44,19 @@ async fn lose_store(scripted: &Scripted, life: Life) {
 
 /// The store was made long ago.
 pub fn age_store(scripted: &Scripted) {
-    let store = rusqlite::Connection::open(scripted.path().join("data/htcjobs.db")).unwrap();
-    assert_eq!(store.execute("UPDATE facts SET value = '1000000000' WHERE name = 'born'", []).unwrap(), 1);
+    let age = || {
+        let store = rusqlite::Connection::open(scripted.path().join("data/htcjobs.db"))?;
+        store.execute("UPDATE facts SET value = '1000000000' WHERE name = 'born'", [])
+    };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match age() {
+            Ok(rows) => return assert_eq!(rows, 1),
+            // The connection of the life before may just be closing.
+            Err(why) => assert!(Instant::now() < end, "{why}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 async fn adopted(scripted: &Scripted, life: &Life, indices: u32) {
@@ -96,6 +109,23 @@ async fn a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits() {
     let life = Life::on(&scripted).await;
     life.is_ready().await;
     life.try_wish(again("a", 2)).await.unwrap();
+    adopted(&scripted, &life, 2).await;
+    life.end().await;
+}
+
+async fn a_caller_who_does_not_say_that_he_wished_before_gets_no_second_job() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.wish("a", 2).await;
+    life.is_queued("a", 1).await;
+    lose_store(&scripted, life).await;
+    let life = Life::on(&scripted).await;
+    life.is_ready().await;
+    life.end().await;
+    age_store(&scripted);
+    let life = Life::on(&scripted).await;
+    life.is_ready().await;
+    life.wish("a", 2).await;
     adopted(&scripted, &life, 2).await;
     life.end().await;
 }
