@@ -219,7 +219,10 @@ async fn without_any_flag_a_socket_for_us_alone() {
     assert_eq!(fs::metadata(&data).unwrap().mode() & 0o777, 0o700);
     let caller = Caller { socket: Some(socket), ..Caller::default() };
     assert_eq!(caller.ping("http://unix").await, Ok(200));
-    assert!(!endpoint.log().contains("WARN"), "{}", endpoint.log());
+    // Of who may call; a scripted pool without slots may be warned of.
+    let log = endpoint.log();
+    let warned = log.lines().any(|line| line.contains("WARN") && !line.contains("what the pool has"));
+    assert!(!warned, "{log}");
     endpoint.end().await;
 }
 
