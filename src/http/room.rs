@@ -25,8 +25,6 @@ pub struct Seat {
     alive: AtomicU64,
     /// Questions that are not answered to the end.
     asked: AtomicU32,
-    /// Answers that are given piece by piece now.
-    streaming: AtomicU32,
     /// Whether an answer has ended since somebody looked.
     ended: AtomicBool,
     /// Told to leave, because others wait.
@@ -41,10 +39,10 @@ pub(super) struct Taken {
     _place: OwnedSemaphorePermit,
 }
 
-/// A question that is being answered; while one lives its caller is never told to leave.
+/// A question that is being answered; while one lives its caller is not told to leave, and may be silent.
 pub struct Question(Arc<Seat>);
 
-/// An answer that is given piece by piece; while one lives, silence is no reason to close.
+/// An answer that is given piece by piece; its end begins the time of silence anew.
 pub struct Streaming(Question);
 
 impl Room {
@@ -74,7 +72,6 @@ impl Room {
             opened: self.opened,
             alive: AtomicU64::default(),
             asked: AtomicU32::default(),
-            streaming: AtomicU32::default(),
             ended: AtomicBool::default(),
             leave: CancellationToken::new(),
         });
@@ -126,7 +123,6 @@ impl Seat {
 impl Question {
     /// Its answer will be given piece by piece.
     pub fn streams(self) -> Streaming {
-        self.0.streaming.fetch_add(1, Ordering::Relaxed);
         Streaming(self)
     }
 }
@@ -141,7 +137,6 @@ impl Drop for Question {
 impl Drop for Streaming {
     fn drop(&mut self) {
         self.0.0.ended.store(true, Ordering::Relaxed);
-        self.0.0.streaming.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -96,7 +96,8 @@ async fn jobs_that_ended_meanwhile_are_adopted_with_their_ends_and_files() {
     life.end().await;
 }
 
-async fn a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits() {
+/// A wish of two copies whose jobs are in the queue comes to a store that was made after the loss of theirs.
+async fn comes_late(wish: Wish) {
     let scripted = Scripted::new();
     let life = Life::on(&scripted).await;
     life.wish("a", 2).await;
@@ -108,26 +109,17 @@ async fn a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits() {
     age_store(&scripted);
     let life = Life::on(&scripted).await;
     life.is_ready().await;
-    life.try_wish(again("a", 2)).await.unwrap();
+    life.try_wish(wish).await.unwrap();
     adopted(&scripted, &life, 2).await;
     life.end().await;
 }
 
+async fn a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits() {
+    comes_late(again("a", 2)).await;
+}
+
 async fn a_caller_who_does_not_say_that_he_wished_before_gets_no_second_job() {
-    let scripted = Scripted::new();
-    let life = Life::on(&scripted).await;
-    life.wish("a", 2).await;
-    life.is_queued("a", 1).await;
-    lose_store(&scripted, life).await;
-    let life = Life::on(&scripted).await;
-    life.is_ready().await;
-    life.end().await;
-    age_store(&scripted);
-    let life = Life::on(&scripted).await;
-    life.is_ready().await;
-    life.wish("a", 2).await;
-    adopted(&scripted, &life, 2).await;
-    life.end().await;
+    comes_late(wish("a", 2)).await;
 }
 
 async fn what_never_got_its_files_is_not_adopted() {
