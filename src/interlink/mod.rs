@@ -42,7 +42,8 @@ use crate::engine::Engine;
 use crate::http::body::{Limits, read};
 use crate::http::error::HttpError;
 use crate::limits::{
-    BODY_DRAINED_MAX, BODY_MAX, BODY_PATIENCE, ORPHAN_AFTER, TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS,
+    BODY_DRAINED_MAX, BODY_MAX, BODY_PATIENCE, ORPHAN_AFTER, SILENT_CALLERS, TAKING_PATIENCE,
+    UNANSWERED_AFTER, UNKNOWN_WAITS,
 };
 use crate::metrics::Metrics;
 use crate::pod;
@@ -67,6 +68,9 @@ pub struct Settings {
     /// The same for a pod whose `/create` had no good answer, and that nobody has asked for since: its
     /// caller takes it for failed, and something else runs in its place. Not longer than `orphan_after`.
     pub unanswered_after: Duration,
+    /// When nobody has asked for anything for so long, callers are away, and no pod is taken away for want of
+    /// questions.
+    pub away_after: Duration,
     /// A `/create` is answered within this time, done or not.
     pub taking_patience: Duration,
     /// Whether containers of a pod that has not begun are told without any state: virtual kubelets before
@@ -87,6 +91,7 @@ impl Default for Settings {
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
             unanswered_after: UNANSWERED_AFTER,
+            away_after: SILENT_CALLERS,
             taking_patience: TAKING_PATIENCE,
             queued_without_state: false,
             ping_check: None,
@@ -126,10 +131,10 @@ impl Door {
         let (told, ends) = unbounded_channel();
         Arc::new(Door {
             engine,
+            heard: Heard::new(settings.away_after, Instant::now()),
             settings,
             metrics,
             turns: Turns::default(),
-            heard: Heard::new(Instant::now()),
             followers: Followers::default(),
             told,
             ends: tokio::sync::Mutex::new(ends),
