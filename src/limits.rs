@@ -168,6 +168,10 @@ pub const ROOM_LOOK: Duration = Duration::from_secs(1);
 /// often: whoever follows a silent log may have gone without a word.
 pub const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
 
+/// A connection whose other side confirms nothing of what it was sent or asked for so long is dead: the
+/// system alone would try for a quarter of an hour.
+pub const UNCONFIRMED: Duration = Duration::from_secs(120);
+
 /// A TLS handshake is a few messages.
 pub const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -221,6 +225,11 @@ pub const POLL_AWAITED: Duration = Duration::from_secs(2);
 
 /// A job answers at once what need not be waited for; one that is stopped does not.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A question that waits is asked again after this time as one that is answered at once: polls may pass
+/// where answers do not, and a job is asked only so much at a time. For 200 silent logs that is 20
+/// requests a second.
+pub const ANSWER_PROOF: Duration = Duration::from_secs(20);
 
 /// How often a reader that waits for an answer makes sure that the job can still be asked.
 pub const ANSWER_LOOK: Duration = Duration::from_secs(1);
@@ -290,6 +299,9 @@ pub const PRUNE_LOOK: Duration = Duration::from_secs(3_600);
 /// On SIGTERM, workers and open requests get this long.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
+/// And those who read a log as it is now; those who follow one are let go at once.
+pub const LAST_READS: Duration = Duration::from_secs(5);
+
 /// Each question of `doctor`: a person waits.
 pub const DOCTOR_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -358,6 +370,10 @@ pub const KEEPER_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration:
 
 /// Those who follow the log of one container at the same time.
 pub const FOLLOWERS: usize = 16;
+
+/// One in so many places for callers may be taken by one who follows a log: the others are for questions,
+/// which need one for a moment.
+pub const FOLLOWERS_SHARE: usize = 4;
 
 /// A container has ended and its job goes on: its log is whole when nothing more has come for so long.
 /// A `condor_tail` that follows looks every 2 s, the first takes 4 to 6 s.

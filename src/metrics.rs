@@ -71,6 +71,8 @@ pub struct Metrics {
     pub interlink_calls: Family<Kind, Counter>,
     /// Pods of InterLink that were taken away though nobody asked for it, by reason.
     pub interlink_removed: Family<Kind, Counter>,
+    /// Calls that follow a log.
+    pub interlink_followers: Gauge,
     /// Calls that remove or release jobs, by result.
     pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
@@ -96,6 +98,7 @@ impl Default for Metrics {
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
             interlink_calls: add(r, "interlink_calls", "Calls of InterLink, by what became of them"),
             interlink_removed: add(r, "interlink_removed", "Pods taken away unasked, by reason"),
+            interlink_followers: add(r, "interlink_followers", "Calls of InterLink that follow a log"),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),

@@ -101,7 +101,7 @@ pub struct LogWant {
     pub previous: bool,
     /// Where the bytes begin.
     pub from: Begin,
-    /// Answer only when there is at least one byte.
+    /// Answer only when there is at least one byte, or there will be none.
     pub wait: bool,
 }
 
@@ -166,6 +166,10 @@ pub struct LogPart {
     /// Nothing is missing between the place that was asked for and this one; else the log was begun
     /// anew, by another start of the job or more than once.
     pub continues: bool,
+    /// These are the last bytes: the container has ended, and nobody writes to its log any more. An older
+    /// sender does not say so.
+    #[serde(default)]
+    pub closed: bool,
 }
 
 impl Body for Poll {

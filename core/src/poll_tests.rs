@@ -23,7 +23,7 @@ proptest! {
     fn what_is_written_reads_back(
         at in position(),
         (seq, size) in any::<(u64, u64)>(),
-        (wait, continues) in any::<(bool, bool)>(),
+        (wait, continues, closed) in any::<(bool, bool, bool)>(),
         open in prop::collection::vec(any::<u64>(), 0..ASKS),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
@@ -32,7 +32,8 @@ proptest! {
         let from = Begin::Position(at.clone());
         let asks = log(LogWant { container: "main\n\0".into(), previous: false, from, wait });
         prop_assert_eq!(Asks::read(&asks.write()), Some(asks));
-        let reply = Reply { key: key(), id: 1, answer: Answer::Log(LogPart { at, size, continues }) };
+        let part = LogPart { at, size, continues, closed };
+        let reply = Reply { key: key(), id: 1, answer: Answer::Log(part) };
         let body = reply.write(&bytes);
         prop_assert_eq!(Reply::read(&body), Some((reply, bytes.as_slice())));
     }
@@ -74,6 +75,12 @@ fn what_is_newer_than_its_reader_is_told_from_what_is_known() {
     }
     let answer: Answer = serde_json::from_value(json!({ "exec": { "code": 0 } })).unwrap();
     assert!(matches!(answer, Answer::Other(_)));
+}
+
+#[test]
+fn a_sender_that_does_not_say_that_a_log_is_closed_is_understood() {
+    let part = json!({ "at": { "head": "", "offset": 0 }, "size": 0, "continues": true });
+    assert!(!serde_json::from_value::<LogPart>(part).unwrap().closed);
 }
 
 #[test]

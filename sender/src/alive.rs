@@ -91,7 +91,9 @@ impl<'a> Alive<'a> {
         let (stdout, stdout_writer) = io::pipe()?;
         let (stderr, stderr_writer) = io::pipe()?;
         let private = place.scratch.join(PRIVATE);
-        let log = Log::follow(&outputs::log(&place.scratch, &container.name), &private, stdout, stderr)?;
+        let (path, closes) =
+            (outputs::log(&place.scratch, &container.name), place.closed.when_dropped(&container.name));
+        let log = Log::follow(&path, &private, stdout, stderr, closes)?;
         let stdin = File::open("/dev/null")?.into();
         let streams = Streams { stdin, stdout: stdout_writer, stderr: stderr_writer };
         let (socket, theirs) = handshake::socket()?;

@@ -11,6 +11,7 @@ use crate::apptainer::{self, Bind};
 use crate::handshake::Request;
 use crate::image::Local;
 use crate::last_words::{self, Offer};
+use crate::log::Closed;
 use crate::outputs::{PRIVATE, WORK};
 use crate::process::Invocation;
 use crate::volumes::{self, Volumes};
@@ -54,6 +55,8 @@ pub struct Place {
     pub index: u32,
     /// The name of the machine that containers in images see.
     pub hostname: Option<String>,
+    /// The containers whose logs are closed.
+    pub closed: Closed,
 }
 
 /// What is started, and what its first process becomes.
@@ -192,7 +195,13 @@ mod tests {
             container,
             None,
             &volumes,
-            &Place { scratch: scratch.to_owned(), sender: "/x/sender".into(), index: 7, hostname: None },
+            &Place {
+                scratch: scratch.to_owned(),
+                sender: "/x/sender".into(),
+                index: 7,
+                hostname: None,
+                closed: Closed::default(),
+            },
         )
     }
 

@@ -17,7 +17,7 @@ use crate::gate::Gate;
 use crate::image::Images;
 use crate::job_ad::JobAd;
 use crate::launch::Place;
-use crate::log::Log;
+use crate::log::{Closed, Log};
 use crate::poll::{Logs, Poller};
 use crate::process::CLEARING;
 use crate::reporter::Reporter;
@@ -74,7 +74,8 @@ fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
         .events
         .as_ref()
         .and_then(|events| Reporter::start(events, Chirp::find(chirp_config.as_deref(), events)));
-    let logs = Logs::new(&scratch, &job);
+    let closed = Closed::default();
+    let logs = Logs::new(&scratch, &job, closed.clone());
     let poller = job.events.as_ref().and_then(|events| Poller::start(events, &job.key, ad.start, logs));
     let board = Board::new(&job, ad, reporter);
     let place = Place {
@@ -82,6 +83,7 @@ fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
         sender: std::env::current_exe()?,
         index: job.key.index,
         hostname: job.hostname.clone(),
+        closed,
     };
     let images = Images::new(&job, &scratch, sender.clone());
     let alive = Vec::new();

@@ -139,7 +139,7 @@ impl Operator {
             () = broken.cancelled() => {}
         }
         tracing::info!("stopping: first the doors close, then the workers end");
-        self.engine.close_polls();
+        self.engine.let_go();
         for (tasks, stop) in [(self.doors, self.stop_doors), (self.tasks, self.stop)] {
             stop.cancel();
             tasks.close();

@@ -66,15 +66,18 @@ pub(super) async fn logs(
     let index = index.map_or_else(|| only_index(&engine, &uid), Ok)?;
     let options = LogOptions { tail, since, timestamps, limit_bytes, previous, follow };
     let pieces = engine.logs(Wanted { uid, index, container, options });
-    let frames = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(frame(piece).encode())));
+    let frames = pieces.filter_map(async |piece| frame(piece));
+    let frames = frames.map(|frame| Ok::<_, Infallible>(Bytes::from(frame.encode())));
     Ok(Body::from_stream(frames))
 }
 
-fn frame(piece: Result<Piece, LogError>) -> Frame {
+/// Who follows a log here follows it to the end of the job, which may start again.
+fn frame(piece: Result<Piece, LogError>) -> Option<Frame> {
     match piece {
-        Ok(Piece::Log(bytes)) => Frame::Log(bytes),
-        Ok(Piece::Notice(text)) => Frame::Notice(text),
-        Err(why) => Frame::Error(why.to_string()),
+        Ok(Piece::Log(bytes)) => Some(Frame::Log(bytes)),
+        Ok(Piece::Notice(text)) => Some(Frame::Notice(text)),
+        Ok(Piece::Closed) => None,
+        Err(why) => Some(Frame::Error(why.to_string())),
     }
 }
 

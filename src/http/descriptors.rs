@@ -18,6 +18,12 @@ pub fn make_room(wanted: usize) -> usize {
     room(wanted, count(before), count(after))
 }
 
+/// How many there is room for where the limit is raised as far as it can be; changes nothing.
+pub fn room_at_most(wanted: usize) -> usize {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    maximum.and_then(|most| usize::try_from(most).ok()).map_or(wanted, |most| room(wanted, most, most))
+}
+
 /// Connections on both other ports, the tools and the store.
 fn others() -> usize {
     2 * CONNECTIONS

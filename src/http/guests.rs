@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::room::{Room, Seat, Taken};
-use crate::limits::KEEPALIVE;
+use crate::limits::{KEEPALIVE, UNCONFIRMED};
 
 /// A listener with so much room. Those that come when it is full take the place of the one who has been
 /// silent longest, or wait until one has left.
@@ -51,6 +51,7 @@ impl Tuned for TcpStream {
         let _ = sockopt::set_socket_keepalive(self, true);
         let _ = sockopt::set_tcp_keepidle(self, KEEPALIVE.0);
         let _ = sockopt::set_tcp_keepintvl(self, KEEPALIVE.1);
+        let _ = sockopt::set_tcp_user_timeout(self, u32::try_from(UNCONFIRMED.as_millis()).unwrap_or(0));
     }
 }
 
@@ -178,6 +179,21 @@ mod tests {
         let router = Router::new().route("/", get(|| async { "here" }));
         tokio::spawn(async move { axum::serve(Guests::new(listener, room, patience), router).await });
         address
+    }
+
+    /// Who vanishes without a word is noticed by the system: two minutes after the last sign of him.
+    #[tokio::test]
+    async fn a_caller_who_vanishes_is_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_there, here) = tokio::join!(TcpStream::connect(address), async {
+            Guests::new(listener, 1, Duration::from_secs(1)).accept().await.0
+        });
+        let here = &here.stream;
+        assert!(sockopt::socket_keepalive(here).unwrap() && here.nodelay().unwrap());
+        assert_eq!(sockopt::tcp_keepidle(here).unwrap(), Duration::from_secs(60));
+        assert_eq!(sockopt::tcp_keepintvl(here).unwrap(), Duration::from_secs(15));
+        assert_eq!(sockopt::tcp_user_timeout(here).unwrap(), 120_000);
     }
 
     /// What comes back until the other side closes.

@@ -114,8 +114,11 @@ async fn read(door: Arc<Door>, wanted: Wanted, follower: Option<Follower>, out: 
         tokio::select! {
             piece = pieces.next() => {
                 last = Instant::now();
-                let Some(text) = piece.map(|piece| text(piece, follower.is_some())) else { return };
-                if !text.is_empty() && out.send(text).await.is_err() {
+                let text = match piece {
+                    None | Some(Ok(Piece::Closed)) => return,
+                    Some(piece) => text(piece, follower.is_some()),
+                };
+                if !text.is_empty() && !send(&out, text, follower.as_ref()).await {
                     return;
                 }
             }
@@ -128,12 +131,24 @@ async fn read(door: Arc<Door>, wanted: Wanted, follower: Option<Follower>, out: 
     }
 }
 
+/// Gives it to the caller; false when he has left, or has to.
+async fn send(out: &Sender<Bytes>, text: Bytes, follower: Option<&Follower>) -> bool {
+    let taken = tokio::select! {
+        sent = out.send(text) => sent.is_ok(),
+        () = left(follower) => false,
+    };
+    if let Some(follower) = follower {
+        follower.is_alive();
+    }
+    taken
+}
+
 /// What is sent of a piece. Who follows wants the log and nothing else; who does not is told why there
 /// is none.
 fn text(piece: Result<Piece, crate::engine::LogError>, follows: bool) -> Bytes {
     match piece {
         Ok(Piece::Log(bytes)) => bytes.into(),
-        Ok(Piece::Notice(_)) => Bytes::new(),
+        Ok(Piece::Notice(_) | Piece::Closed) => Bytes::new(),
         Err(_) if follows => Bytes::new(),
         // Pods have one index, and nobody counts it.
         Err(why) => format!("{}\n", why.to_string().replace("index 0", "the pod")).into(),

@@ -40,10 +40,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::Engine;
 use crate::http::body::{Limits, read};
+use crate::http::descriptors::room_at_most;
 use crate::http::error::HttpError;
 use crate::limits::{
-    BODY_DRAINED_MAX, BODY_MAX, BODY_PATIENCE, ORPHAN_AFTER, SILENT_CALLERS, TAKING_PATIENCE,
-    UNANSWERED_AFTER, UNKNOWN_WAITS,
+    BODY_DRAINED_MAX, BODY_MAX, BODY_PATIENCE, CALLERS, FOLLOWERS_SHARE, ORPHAN_AFTER, SILENT_CALLERS,
+    TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS,
 };
 use crate::metrics::Metrics;
 use crate::pod;
@@ -133,9 +134,9 @@ impl Door {
             engine,
             heard: Heard::new(settings.away_after, Instant::now()),
             settings,
-            metrics,
             turns: Turns::default(),
-            followers: Followers::default(),
+            followers: Followers::new(room_at_most(CALLERS) / FOLLOWERS_SHARE, metrics.clone()),
+            metrics,
             told,
             ends: tokio::sync::Mutex::new(ends),
         })

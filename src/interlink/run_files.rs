@@ -98,8 +98,10 @@ async fn copy_one(engine: &Engine, uid: &Uid, container: &str, file: &Path) -> i
                     break;
                 }
             }
-            Ok(Piece::Notice(_)) => {}
+            Ok(Piece::Notice(_) | Piece::Closed) => {}
             Err(LogError::File(why)) => return Err(why),
+            // The next life copies it.
+            Err(why @ LogError::Closing) => return Err(io::Error::other(why)),
             // A container that never started has no log; it gets an empty file.
             Err(why) => {
                 tracing::debug!(%uid, %why, "a log is not copied");

@@ -13,12 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
 use htc_core::{chirp, events};
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::client::dialect::Dialect;
 use crate::client::kubelet::VirtualKubelet;
-use crate::client::transport::{Answer, Transport};
+use crate::client::transport::{Answer, Request, Transport};
 use crate::pool::{Ad, Scripted};
 use crate::tools::{NAMES, STATE_VARIABLE, job};
 
@@ -158,7 +159,35 @@ impl Door {
         process.wait().await.unwrap();
     }
 
-    /// Waits for the end of a program that refuses to start.
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let id = self.process.as_ref().and_then(Child::id).expect("it runs");
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// The value of a metric.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let request = Request::bytes("GET", "/metrics", Vec::new());
+        let text = Transport::tcp(&self.settings["HTC_HEALTH_LISTEN"]).send(&request).await.unwrap().text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn until_metric(&self, name: &str, wanted: u64) {
+        let began = Instant::now();
+        loop {
+            let value = self.metric(name).await;
+            if value == wanted {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} is {value}, not {wanted}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for the end of a program that was asked to end, or refuses to start.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut process = self.process.take().unwrap();
         tokio::time::timeout(PATIENCE, process.wait()).await.expect("it should end").unwrap()

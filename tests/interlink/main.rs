@@ -8,6 +8,7 @@ mod claims;
 #[allow(dead_code, reason = "some verbs are for the tests on the bed")]
 mod client;
 mod door;
+mod jobs;
 #[allow(dead_code, reason = "some verbs are for tests of the engine")]
 #[path = "../scripted/pool.rs"]
 mod pool;

@@ -1,6 +1,7 @@
 //! The log of a container, in the format of CRI: `<time> <stream> <F|P> <text>`, where P says that
 //! the line goes on in the next one (or that the last one has no newline).
 
+mod closed;
 mod file;
 mod lines;
 mod tail;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::words::say;
+pub use closed::{Closed, Closes};
 use file::LogFile;
 use lines::Lines;
 use tail::Tail;
@@ -39,13 +41,20 @@ struct Sink {
 
 impl Log {
     /// Appends what the pipes bring to the file, as it comes. What the file needs besides lies in
-    /// `folder`, on the same file system.
-    pub fn follow(path: &Path, folder: &Path, stdout: PipeReader, stderr: PipeReader) -> io::Result<Log> {
+    /// `folder`, on the same file system. When the pipes have ended, `closes` is dropped.
+    pub fn follow(
+        path: &Path,
+        folder: &Path,
+        stdout: PipeReader,
+        stderr: PipeReader,
+        closes: Closes,
+    ) -> io::Result<Log> {
         let file = LogFile::open(path, folder, file::LIMIT)?;
         let sink = Arc::new(Mutex::new(Sink { file, tail: Tail::default() }));
         let (alive, readers) = channel();
+        let closes = Arc::new(closes);
         for (stream, pipe) in [("stdout", stdout), ("stderr", stderr)] {
-            let (sink, alive) = (sink.clone(), alive.clone());
+            let (sink, alive) = (sink.clone(), (alive.clone(), closes.clone()));
             let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE);
             std::thread::Builder::new()
                 .name(stream.to_owned())
@@ -70,7 +79,12 @@ fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
 }
 
 /// Reads until the end, whatever becomes of the file: the user's program must never block on us.
-fn copy(mut pipe: PipeReader, stream: &'static str, sink: &Mutex<Sink>, _alive: Sender<Infallible>) {
+fn copy(
+    mut pipe: PipeReader,
+    stream: &'static str,
+    sink: &Mutex<Sink>,
+    _alive: (Sender<Infallible>, Arc<Closes>),
+) {
     let mut lines = Lines::new(stream);
     let mut chunk = vec![0; CHUNK];
     let mut text = Vec::new();

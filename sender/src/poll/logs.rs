@@ -10,12 +10,14 @@ use htc_core::poll::{Begin, LogPart, LogWant, PIECE, Position};
 use htc_core::workload::spec::JobSpec;
 use rustix::fs::OFlags;
 
+use crate::log::Closed;
 use crate::outputs;
 
 /// The logs of a job.
 pub struct Logs {
     scratch: PathBuf,
     containers: Vec<String>,
+    closed: Closed,
 }
 
 /// What there is of a log.
@@ -38,9 +40,9 @@ struct Half {
 
 impl Logs {
     /// Those of this job, in its folder.
-    pub fn new(scratch: &Path, job: &JobSpec) -> Logs {
+    pub fn new(scratch: &Path, job: &JobSpec, closed: Closed) -> Logs {
         let containers = job.init_containers.iter().chain(&job.containers).map(|c| c.name.clone());
-        Logs { scratch: scratch.to_owned(), containers: containers.collect() }
+        Logs { scratch: scratch.to_owned(), containers: containers.collect(), closed }
     }
 
     /// The bytes that are wanted.
@@ -57,6 +59,8 @@ impl Logs {
     }
 
     fn part(&self, path: &Path, want: &LogWant) -> io::Result<Found> {
+        // Before the files: what was written until then is found in them.
+        let closed = !want.previous && self.closed.has(&want.container);
         // In this order: what is begun anew between the two is found twice, and not lost.
         let (now, before) = (Half::open(path)?, Half::open(&outputs::before(path))?);
         let chosen = if want.previous { &before } else { &now };
@@ -76,11 +80,13 @@ impl Logs {
             Begin::Position(_) => (&now, 0, false),
         };
         let bytes = half.read(offset)?;
-        if want.wait && bytes.is_empty() {
+        let is_last = std::ptr::eq(half, &raw const now) && offset + bytes.len() as u64 >= half.size;
+        let closed = closed && is_last;
+        if want.wait && bytes.is_empty() && !closed {
             return Ok(Found::NotYet);
         }
         let at = Position { head: half.head.clone(), offset };
-        Ok(Found::Part(LogPart { at, size: half.size, continues }, bytes))
+        Ok(Found::Part(LogPart { at, size: half.size, continues, closed }, bytes))
     }
 }
 

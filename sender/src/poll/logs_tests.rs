@@ -12,7 +12,11 @@ struct Folder {
 impl Folder {
     fn new() -> Folder {
         let folder = tempfile::tempdir().unwrap();
-        let logs = Logs { scratch: folder.path().to_owned(), containers: vec!["main".to_owned()] };
+        let logs = Logs {
+            scratch: folder.path().to_owned(),
+            containers: vec!["main".to_owned()],
+            closed: Closed::default(),
+        };
         let new = Folder { folder, logs };
         new.write("log.main", "");
         new.write("log.main.prev", "");
@@ -64,10 +68,30 @@ fn the_last_lines_are_found_where_the_log_is() {
 fn what_is_not_there_yet_is_waited_for_only_by_those_who_want_to() {
     let folder = Folder::new();
     assert_eq!(folder.read(Begin::Start, true), Found::NotYet);
-    let part = LogPart { at: Position { head: vec![], offset: 0 }, size: 0, continues: true };
+    let part = LogPart { at: Position { head: vec![], offset: 0 }, size: 0, continues: true, closed: false };
     assert_eq!(folder.read(Begin::Start, false), Found::Part(part, vec![]));
     folder.write("log.main", &line(1));
     assert_eq!(folder.read(Begin::Position(after(&line(1))), true), Found::NotYet);
+}
+
+#[test]
+fn who_has_come_to_the_end_of_a_closed_log_is_told_so_and_waits_no_more() {
+    let folder = Folder::new();
+    let closes = folder.logs.closed.when_dropped("main");
+    folder.write("log.main", &line(1));
+    folder.begin_anew(&line(2));
+    let (between, end) = (after(&line(1)), after(&line(2)));
+    let told = |from: &Position| match folder.read(Begin::Position(from.clone()), true) {
+        Found::Part(part, bytes) => Some((String::from_utf8(bytes).unwrap(), part.closed)),
+        Found::NotYet => None,
+        Found::Failed(why) => panic!("{why}"),
+    };
+    assert_eq!([told(&between), told(&end)], [Some((line(2), false)), None]);
+    drop(closes);
+    assert_eq!([told(&between), told(&end)], [Some((line(2), true)), Some((String::new(), true))]);
+    // The file before has a next one.
+    let start = Position { head: line(1).as_bytes()[..HEAD.min(line(1).len())].to_vec(), offset: 0 };
+    assert_eq!(told(&start), Some((line(1), false)));
 }
 
 #[test]

@@ -111,7 +111,8 @@ impl Table {
                     return;
                 }
                 Err(Error::Later { why, after }) => {
-                    if !failed {
+                    // At its end it need not be asked.
+                    if !failed && !self.lock().closed {
                         say(format_args!("cannot be asked for logs for now: {}: {why}", line.url()));
                     }
                     failed = true;

@@ -9,17 +9,24 @@ use tokio::time::{Instant, timeout};
 
 use super::reader::{Passage, Reader, Stop};
 use crate::engine::polls::{Question, Said};
-use crate::limits::{ANSWER_LOOK, ANSWER_PATIENCE, LOG_PIECE};
+use crate::limits::{ANSWER_LOOK, ANSWER_PATIENCE, ANSWER_PROOF, LOG_PIECE};
 
 impl Reader<'_> {
     /// Reads as long as the job answers, or to the end that the log had when it was asked first.
     pub(super) async fn by_poll(&mut self, key: &JobKey) -> Result<Passage, Stop> {
         let follow = self.wanted.options.follow;
-        let (mut is_first, mut left) = (true, None);
+        // The first answer comes at once: a job that cannot give it is told from one that has nothing to say.
+        let (mut is_first, mut wait, mut left) = (true, false, None);
         loop {
-            let want = self.next(is_first);
-            let (wait, question) = (want.wait, self.inner.ask(key, Want::Log(want)));
-            let Some(said) = self.answer(key, &question, wait).await? else { return Ok(Passage::Moved) };
+            let question = self.inner.ask(key, Want::Log(self.next(is_first, wait)));
+            let said = match self.answer(key, &question, wait).await? {
+                Heard::Said(said) => said,
+                Heard::Nothing => {
+                    wait = false;
+                    continue;
+                }
+                Heard::Moved => return Ok(Passage::Moved),
+            };
             let (part, bytes) = match &*said {
                 Said::Log(part, bytes) => (part, bytes.as_slice()),
                 Said::Failed(why) => {
@@ -47,15 +54,22 @@ impl Reader<'_> {
             if !follow && (*left == 0 || bytes.is_empty()) {
                 return Ok(Passage::Whole);
             }
+            if part.closed && follow {
+                self.close().await?;
+                // Until the job ends, or starts again.
+                self.change().await;
+                return Ok(Passage::Moved);
+            }
             if wait && bytes.is_empty() {
                 self.mistrust("it answered with nothing");
                 return Ok(Passage::Moved);
             }
+            wait = follow;
         }
     }
 
     /// What it wants next.
-    fn next(&self, is_first: bool) -> LogWant {
+    fn next(&self, is_first: bool, wait: bool) -> LogWant {
         let options = &self.wanted.options;
         let from = match (self.at, options.tail) {
             (Some(offset), _) => Begin::Position(Position { head: self.head.clone(), offset }),
@@ -63,33 +77,39 @@ impl Reader<'_> {
             (None, Some(lines)) if is_first => Begin::Lines(lines),
             (None, _) => Begin::Start,
         };
-        // The first answer comes at once: a job that cannot give it is told from one that has nothing to say.
-        let wait = options.follow && !is_first;
         LogWant { container: self.wanted.container.clone(), previous: options.previous, from, wait }
     }
 
-    /// The answer; none when the log is elsewhere by now, or the job does not answer.
-    async fn answer(
-        &mut self,
-        key: &JobKey,
-        question: &Question,
-        wait: bool,
-    ) -> Result<Option<Arc<Said>>, Stop> {
+    /// The answer, or why it is not waited for any longer.
+    async fn answer(&mut self, key: &JobKey, question: &Question, wait: bool) -> Result<Heard, Stop> {
         let asked = Instant::now();
         loop {
             tokio::select! {
-                said = question.said() => return Ok(Some(said)),
+                said = question.said() => return Ok(Heard::Said(said)),
                 _ = timeout(ANSWER_LOOK, self.change()) => {}
             }
             if !self.is_with(key)? {
-                return Ok(None);
+                return Ok(Heard::Moved);
+            }
+            if wait && asked.elapsed() > ANSWER_PROOF {
+                return Ok(Heard::Nothing);
             }
             if !wait && asked.elapsed() > ANSWER_PATIENCE {
                 self.mistrust("it does not answer");
             }
             if !self.is_asking(key) {
-                return Ok(None);
+                return Ok(Heard::Moved);
             }
         }
     }
+}
+
+/// What came of a question.
+enum Heard {
+    /// An answer.
+    Said(Arc<Said>),
+    /// Nothing for long, though it may wait: whether the job still answers must be seen.
+    Nothing,
+    /// The log is elsewhere by now, or the job does not answer.
+    Moved,
 }

@@ -14,9 +14,11 @@ use htc_core::workload::names::Uid;
 use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Engine;
+use crate::limits::LAST_READS;
 
 /// Pieces that wait for a slow caller.
 const PIECES: usize = 4;
@@ -58,6 +60,9 @@ pub enum Piece {
     Log(Vec<u8>),
     /// A sentence for the person who waits.
     Notice(String),
+    /// The container has ended, and its log is whole. More comes only when the job starts again; it may be
+    /// said more than once.
+    Closed,
 }
 
 /// Why there is no log, or no more of it.
@@ -88,6 +93,9 @@ pub enum LogError {
         /// What `condor_tail` said.
         why: String,
     },
+    /// The operator ends.
+    #[error("the operator ends, and the log with it; ask again in a moment")]
+    Closing,
     /// It ended without files, or they are gone.
     #[error("index {index} has no log here: {why}")]
     NoFiles {
@@ -125,7 +133,12 @@ impl Engine {
         let (out, pieces) = mpsc::channel(PIECES);
         let engine = self.clone();
         let work = tokio::spawn(async move {
-            if let Err(reader::Stop::Because(why)) = reader::read(&engine, wanted, &out).await {
+            let closing = engine.is_closing(wanted.options.follow);
+            let read = tokio::select! {
+                read = reader::read(&engine, wanted, &out) => read,
+                () = closing => Err(LogError::Closing.into()),
+            };
+            if let Err(reader::Stop::Because(why)) = read {
                 // Who has left does not want to know.
                 let _ = out.send(Err(why)).await;
             }
@@ -134,5 +147,13 @@ impl Engine {
         stream::unfold(state, |(mut pieces, work)| async move {
             pieces.recv().await.map(|piece| (piece, (pieces, work)))
         })
+    }
+
+    /// Waits until the operator ends, and whoever does not follow a log has had time to read it.
+    async fn is_closing(&self, follows: bool) {
+        self.0.polls.closing.cancelled().await;
+        if !follows {
+            sleep(LAST_READS).await;
+        }
     }
 }

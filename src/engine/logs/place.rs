@@ -66,7 +66,8 @@ fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
     if let Some(end) = job.end().filter(|end| !end.outcome.has_files()) {
         return none(end.message.clone());
     }
-    if job.forsaken {
+    // Before its end is kept, nobody knows yet how it ended.
+    if job.forsaken && job.end().is_some() {
         return none("its outputs could not be fetched from the pool".to_owned());
     }
     if job.end().is_some() && job.left {
@@ -74,7 +75,11 @@ fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
     }
     // One that has said its last word may still be put on hold, as when its files cannot come back.
     let is_held = matches!(job.progress, Progress::Held { .. });
-    if job.end().is_some() || job.finished.is_some() || (job.final_report().is_some() && !is_held) {
+    if job.end().is_some()
+        || job.finished.is_some()
+        || job.forsaken
+        || (job.final_report().is_some() && !is_held)
+    {
         return Ok(Place::Coming);
     }
     Ok(match &job.progress {

@@ -222,6 +222,14 @@ impl Reader<'_> {
         if self.printer.is_full() { Err(Stop::Full) } else { Ok(()) }
     }
 
+    /// Tells the caller that nothing more comes, unless the job starts again.
+    pub(super) async fn close(&mut self) -> Result<(), Stop> {
+        let mut rest = Vec::new();
+        self.printer.end(&mut rest);
+        self.send(rest).await?;
+        self.out.send(Ok(Piece::Closed)).await.map_err(|_| Stop::Unheard)
+    }
+
     /// Tells the caller something, once.
     async fn tell(&mut self, sentence: String) -> Result<(), Stop> {
         if self.told == sentence {

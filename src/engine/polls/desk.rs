@@ -205,12 +205,23 @@ impl Desk {
     }
 
     fn asks(&self) -> Vec<Ask> {
-        let questions = self.questions.iter().filter_map(Weak::upgrade).take(ASKS);
-        questions.map(|question| Ask { id: question.id, want: question.want.clone() }).collect()
+        let open = self.questions.iter().filter_map(Weak::upgrade);
+        // What is answered at once comes first. What waits is asked again now and then, so that all have
+        // their turn.
+        let (waiting, quick): (Vec<_>, Vec<_>) = open.partition(|question| question.waits());
+        let asks = quick.into_iter().chain(waiting).take(ASKS);
+        asks.map(|question| Ask { id: question.id, want: question.want.clone() }).collect()
     }
 }
 
 impl Question {
+    fn waits(&self) -> bool {
+        match &self.want {
+            Want::Log(want) => want.wait,
+            Want::Other(_) => false,
+        }
+    }
+
     /// Says the answer.
     pub fn answered(&self, said: Said) {
         self.said.send_replace(Some(Arc::new(said)));
@@ -251,3 +262,7 @@ impl Drop for Held<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -91,8 +91,8 @@ impl Engine {
         true
     }
 
-    /// Lets all polls go, and holds none from now on.
-    pub fn close_polls(&self) {
+    /// Lets all polls go, and those who follow a log; holds none from now on.
+    pub fn let_go(&self) {
         self.0.polls.closing.cancel();
     }
 }

@@ -1,7 +1,14 @@
 //! Logs of real containers, while they run and after.
 
+use std::time::Instant;
+
+use reqwest::Response;
+use serde_json::Value;
+
 use super::{by_socket, kubelet, quick, with_endpoint};
-use crate::client::dialect::Opts;
+use crate::client::dialect::{Dialect, Opts};
+use crate::client::kubelet::PATIENCE;
+use crate::client::pods::{container, pod};
 use crate::harness::{Bed, until};
 
 #[tokio::test]
@@ -87,6 +94,92 @@ async fn a_follower_that_leaves_takes_its_tool_along() {
         kubelet.delete(&uid).await.success().unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_follower_ends_with_its_container_while_another_goes_on() {
+    with_endpoint(async |bed: &mut Bed| {
+        let mut kubelet = kubelet(bed);
+        let one = |name, script: String| container(name, "host", &["bash", "-c", &script]);
+        let short = one("short", format!("echo first\n{}echo last", bed.gate("short")));
+        let long = one("long", bed.gate("long"));
+        let uid = kubelet.create(&pod("two", &[], &[short, long])).await.unwrap().pod_uid;
+        kubelet.until_phase(&uid, "Running").await;
+        let mut stream = follow(bed, &kubelet.held(&uid).pod, "short").await;
+        until_line(&mut stream, "first").await;
+        let began = Instant::now();
+        bed.open("short");
+        assert_eq!(stream.text().await.unwrap(), "last\n");
+        eprintln!("the end of one container, {:?} after its gate was opened", began.elapsed());
+        kubelet.ask(&uid).await;
+        assert!(kubelet.held(&uid).copy.state("long").running.is_some(), "the other one goes on");
+        bed.open("long");
+        kubelet.until_phase(&uid, "Succeeded").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn two_hundred_followers_of_as_many_containers_in_ten_jobs_need_no_tool() {
+    with_endpoint(async |bed: &mut Bed| {
+        let mut kubelet = kubelet(bed);
+        let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+        let script = format!("echo here\n{}echo last\nsleep 600", bed.gate("go").replace("0.2", "1"));
+        let containers: Vec<_> =
+            names.iter().map(|name| container(name, "host", &["bash", "-c", &script])).collect();
+        let mut uids = Vec::new();
+        for n in 0..10 {
+            uids.push(kubelet.create(&pod(&format!("many-{n}"), &[], &containers)).await.unwrap().pod_uid);
+        }
+        for uid in &uids {
+            kubelet.until_phase(uid, "Running").await;
+        }
+        until("all jobs to poll", async || match bed.metric("htc_polls_held").await {
+            10 => Ok(()),
+            held => Err(format!("{held} are held")),
+        })
+        .await;
+        let began = Instant::now();
+        let mut streams = Vec::new();
+        for uid in &uids {
+            for name in &names {
+                streams.push(follow(bed, &kubelet.held(uid).pod, name).await);
+            }
+        }
+        assert_eq!(bed.metric("htc_interlink_followers").await, 200);
+        for line in ["here", "last"] {
+            for stream in &mut streams {
+                until_line(stream, line).await;
+            }
+            eprintln!("200 followers have {line:?} after {:?}", began.elapsed());
+            bed.open("go");
+        }
+        assert_eq!(bed.metric("htc_condor_tails_total").await, 0);
+        drop(streams);
+        for uid in &uids {
+            kubelet.delete(uid).await.success().unwrap();
+        }
+        bed.until_queue_empty().await;
+    })
+    .await;
+}
+
+/// Follows the log of a container.
+async fn follow(bed: &Bed, pod: &Value, container: &str) -> Response {
+    let follow = Opts { follow: true, ..Opts::default() };
+    by_socket(bed).open(&Dialect::NEWEST.logs(pod, container, &follow)).await.unwrap()
+}
+
+/// Reads until this line has come.
+async fn until_line(stream: &mut Response, line: &str) {
+    let mut log = String::new();
+    while !log.ends_with(&format!("{line}\n")) {
+        let more = tokio::time::timeout(PATIENCE, stream.chunk()).await;
+        let more = more.unwrap_or_else(|_| panic!("no {line:?}: {log:?}"));
+        log += &String::from_utf8_lossy(&more.unwrap().expect("no end yet"));
+    }
 }
 
 /// How many `condor_tail` the endpoint has started that still run.

@@ -4,6 +4,7 @@ mod admitting;
 mod creating;
 mod deleting;
 mod ending;
+mod following;
 mod logs;
 mod merging;
 mod mutating;
@@ -35,6 +36,7 @@ use claims;
 pub fn all() -> Vec<Trial> {
     let files = [
         // The slow ones first.
+        following::all(),
         mutating::all(),
         replaying::all(),
         serving::all(),

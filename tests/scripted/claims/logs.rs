@@ -44,6 +44,7 @@ pub(super) async fn rest(mut pieces: Pieces) -> (String, Vec<String>, Option<Log
         match piece {
             Ok(Piece::Log(bytes)) => log.extend(bytes),
             Ok(Piece::Notice(text)) => notices.push(text),
+            Ok(Piece::Closed) => {}
             Err(why) => end = Some(why),
         }
     }
@@ -60,7 +61,7 @@ pub(super) async fn some(pieces: &mut Pieces, bytes: usize) -> String {
     while log.len() < bytes {
         match next(pieces).await.unwrap().unwrap() {
             Piece::Log(more) => log.extend(more),
-            Piece::Notice(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         }
     }
     String::from_utf8(log).unwrap()

@@ -10,18 +10,19 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
 use futures::StreamExt;
 use htc_core::events::{self, JOB_KEY_HEADER, SIGNATURE_HEADER, Signature, job_key, sign};
-use htc_core::poll::{ANSWER_PATH, Answer, Ask, Asks, LogPart, POLL_PATH, Poll, Position, Reply};
+use htc_core::poll::{ANSWER_PATH, Answer, Ask, Asks, LogPart, POLL_PATH, Poll, Position, Reply, Want};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::spec::{Events, ImageSettings, JobSpec, Route};
 use htc_operator::callbacks;
 use htc_operator::engine::keys::MasterKeys;
-use htc_operator::engine::{LogError, LogOptions, Options};
+use htc_operator::engine::{LogError, LogOptions, Options, Piece};
+use htc_sender::log::Closed;
 use htc_sender::poll::{Logs, Poller};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use super::logs::{Pieces, follow, line, logs, rest, some};
-use crate::life::{Life, options, wish};
+use crate::life::{Life, PATIENCE, options, wish};
 use crate::pool::{Ending, Scripted};
 use crate::tools::job;
 
@@ -33,13 +34,15 @@ super::claims![
     a_log_that_began_anew_is_read_in_two_parts,
     those_who_follow_one_log_share_its_answers,
     two_hundred_followers_of_as_many_jobs_need_no_tool,
+    a_job_whose_answers_never_arrive_is_read_by_the_tool,
+    a_job_says_that_its_log_is_closed_and_goes_on,
     a_job_that_polls_no_more_is_read_by_the_tool_until_it_polls_again,
     a_job_that_does_not_know_what_it_is_asked_is_read_by_the_tool,
     a_poll_that_was_seen_or_was_signed_by_nobody_is_refused,
     an_answer_counts_once_and_only_for_what_was_asked,
     no_body_passes_for_one_of_another_kind,
     polls_are_held_as_long_as_there_is_room_and_jobs_that_are_wanted_find_some,
-    polls_end_with_the_operator,
+    polls_and_those_who_follow_end_with_the_operator,
 ];
 
 /// The callbacks door on a socket, and jobs that poll there.
@@ -79,12 +82,16 @@ impl Line {
 
     /// A job that polls as its sender does, until that is dropped.
     fn poller(&self, scripted: &Scripted, index: u32) -> Poller {
+        self.poller_with(scripted, index, Closed::default())
+    }
+
+    fn poller_with(&self, scripted: &Scripted, index: u32, closed: Closed) -> Poller {
         let key = key(index);
         let route = Route { url: self.url.clone(), source: "cern.ch".to_owned(), ca: None };
         let events = Events { key_id: "k1".to_owned(), key: secret(&key), route: Some(route) };
         let images = ImageSettings::default();
         let spec = JobSpec::new(&wish("a", 1).workload, "default", key.clone(), "", None, &images);
-        let logs = Logs::new(&folder(scripted, index), &spec);
+        let logs = Logs::new(&folder(scripted, index), &spec, closed);
         Poller::start(&events, &key, 1, logs).unwrap()
     }
 
@@ -309,6 +316,54 @@ async fn two_hundred_followers_of_as_many_jobs_need_no_tool() {
     here.life.end().await;
 }
 
+async fn a_job_whose_answers_never_arrive_is_read_by_the_tool() {
+    let scripted = Scripted::new();
+    let here = Line::with(&scripted, 1, 10).await;
+    let mut pieces = logs(&here.life, 0, follow());
+    scripted.write("a/0/0/0", "log.main", &line(1, "one"));
+    let asks = here.asked(1).await;
+    let at = Position { head: line(1, "").as_bytes()[..30].to_vec(), offset: 0 };
+    let part = LogPart { at, size: line(1, "one").len() as u64, continues: true, closed: false };
+    let answer = Reply { key: key(0), id: asks[0].id, answer: Answer::Log(part) };
+    assert_eq!(here.post(ANSWER_PATH, answer.write(line(1, "one").as_bytes())).await.0, 204);
+    assert_eq!(some(&mut pieces, 1).await, "one\n");
+    // From now on only its polls get through.
+    scripted.write("a/0/0/0", "log.main", &line(2, "two"));
+    let (mut asked_at_once, began) = (false, std::time::Instant::now());
+    for seq in 2.. {
+        if here.tails() > 0 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "it still waits for the answer");
+        let asks = here.asked(seq).await;
+        asked_at_once |= asks.iter().any(|ask| matches!(&ask.want, Want::Log(want) if !want.wait));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(asked_at_once);
+    assert_eq!(some(&mut pieces, 1).await, "two\n");
+    here.life.end().await;
+}
+
+async fn a_job_says_that_its_log_is_closed_and_goes_on() {
+    let scripted = Scripted::new();
+    let here = Line::with(&scripted, 1, 10).await;
+    let closed = Closed::default();
+    let _poller = here.poller_with(&scripted, 0, closed.clone());
+    let mut pieces = logs(&here.life, 0, follow());
+    scripted.write("a/0/0/0", "log.main", &line(1, "one"));
+    assert_eq!(some(&mut pieces, 1).await, "one\n");
+    drop(closed.when_dropped("main"));
+    assert_eq!(pieces.next().await.unwrap().unwrap(), Piece::Closed);
+    // It waits for the end of the job, and asks no more.
+    let answers = here.life.metric("htc_answers_total{kind=\"taken\"}");
+    assert_eq!(text(logs(&here.life, 0, LogOptions::default())).await, "one\n");
+    assert_eq!(here.life.metric("htc_answers_total{kind=\"taken\"}"), answers + 1);
+    scripted.finish_jobs(Ending::code(0));
+    assert_eq!(text(pieces).await, "");
+    assert_eq!(here.tails(), 0);
+    here.life.end().await;
+}
+
 async fn a_job_that_polls_no_more_is_read_by_the_tool_until_it_polls_again() {
     let scripted = Scripted::new();
     let here = Line::with(&scripted, 1, 10).await;
@@ -316,7 +371,7 @@ async fn a_job_that_polls_no_more_is_read_by_the_tool_until_it_polls_again() {
     let asks = here.asked(1).await;
     scripted.write("a/0/0/0", "log.main", &line(1, "one"));
     let at = Position { head: line(1, "").as_bytes()[..30].to_vec(), offset: 0 };
-    let part = LogPart { at, size: line(1, "one").len() as u64, continues: true };
+    let part = LogPart { at, size: line(1, "one").len() as u64, continues: true, closed: false };
     let answer = Reply { key: key(0), id: asks[0].id, answer: Answer::Log(part) };
     assert_eq!(here.post(ANSWER_PATH, answer.write(line(1, "one").as_bytes())).await.0, 204);
     assert_eq!(some(&mut pieces, 1).await, "one\n");
@@ -397,7 +452,7 @@ async fn an_answer_counts_once_and_only_for_what_was_asked() {
     let id = later[0].id;
     let answer = |text: &str| {
         let at = Position { head: text.as_bytes()[..30].to_vec(), offset: 0 };
-        let part = LogPart { at, size: text.len() as u64, continues: true };
+        let part = LogPart { at, size: text.len() as u64, continues: true, closed: false };
         Reply { key: key(0), id, answer: Answer::Log(part) }.write(text.as_bytes())
     };
     let right = answer(&line(1, "right"));
@@ -467,14 +522,16 @@ async fn polls_are_held_as_long_as_there_is_room_and_jobs_that_are_wanted_find_s
     here.life.end().await;
 }
 
-async fn polls_end_with_the_operator() {
+async fn polls_and_those_who_follow_end_with_the_operator() {
     let scripted = Scripted::new();
     let here = Line::with(&scripted, 1, 10).await;
     let (engine, poll) = (here.life.engine.clone(), Poll { key: key(0), start: 1, seq: 1, open: vec![] });
     let held = tokio::spawn(async move { engine.poll(&poll).await });
     scripted.eventually("it is held", |_| here.life.metric("htc_polls_held") == 1).await;
-    here.life.engine.close_polls();
+    here.life.engine.let_go();
     assert_eq!(held.await.unwrap(), Err(htc_operator::engine::PollRefusal::Closing));
+    let end = rest(logs(&here.life, 0, follow())).await.2;
+    assert!(matches!(end, Some(LogError::Closing)), "{end:?}");
     assert_eq!(here.post(POLL_PATH, self::poll(0, 2)).await.0, 503);
     here.life.end().await;
 }
