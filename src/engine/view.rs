@@ -72,7 +72,7 @@ impl Engine {
     pub fn view(&self, uid: &Uid) -> Option<View> {
         let board = self.0.board();
         let entry = board.entries.get(uid)?;
-        let job = |(&index, job): (&u32, &Job)| JobView {
+        let job = |(&index, job): (&u32, &Box<Job>)| JobView {
             index,
             progress: job.progress.clone(),
             starts: job.starts,
