@@ -61,6 +61,9 @@ pub const QUERY_GAP: Duration = Duration::from_millis(150);
 /// A query may take this share of the time at most: after one that took t, wait t times this.
 pub const QUERY_REST_FACTOR: u32 = 3;
 
+/// So many workloads of an answer are judged before others get at the board: that is a millisecond.
+pub const MERGED_AT_ONCE: usize = 500;
+
 /// How often an idle operator looks for jobs that it does not know.
 pub const IDLE_LOOK: Duration = Duration::from_secs(60);
 

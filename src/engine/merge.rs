@@ -16,7 +16,7 @@ use super::judge::{self, Look, Verdict, judge};
 use crate::condor::ad::Ad;
 use crate::condor::holds;
 use crate::crash_point;
-use crate::limits::RESULT_PATIENCE;
+use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
 use crate::store::database::StoreError;
 use crate::store::intents;
 use crate::store::wishes::Want;
@@ -25,17 +25,22 @@ impl Inner {
     /// Takes an answer in; says what is to be done.
     pub(super) async fn merge(&self, ads: Vec<Ad>, look: Look) -> Result<Chores, StoreError> {
         let mut chores = Chores::default();
-        // As much as can be is done before the lock, for which doors wait.
+        // Doors wait for the lock: what can be is done before, and the rest not in one go.
         let ads = by_workload(&ads);
-        let changes = {
+        let known: Vec<Uid> = {
             let mut board = self.board();
             let is_wished = |uid: &Uid| board.entries.get(uid).is_some_and(|e| e.want != Want::Tombstone);
             let orphans = ads.iter().filter(|(uid, _)| !is_wished(uid));
             let orphans: Vec<&Ad> = orphans.flat_map(|(_, ads)| ads).copied().collect();
             self.metrics.orphans.set(orphans.len() as i64);
             chores.orphans(&mut board, &orphans);
-            decide(&mut board, &ads, look, &mut chores)
+            board.entries.keys().cloned().collect()
         };
+        let mut changes = Vec::new();
+        for some in known.chunks(MERGED_AT_ONCE) {
+            changes.extend(decide(&mut self.board(), some, &ads, look, &mut chores));
+            tokio::task::yield_now().await;
+        }
         drop(ads);
         crash_point!("settle-before-durable");
         chores.look_again |= !changes.is_empty();
@@ -143,10 +148,18 @@ fn of_index<'a, 'b>(ads: &'b [&'a Ad], index: u32) -> &'b [&'a Ad] {
     &ads[first..first + count]
 }
 
-fn decide(board: &mut Board, by_uid: &ByWorkload<'_>, look: Look, chores: &mut Chores) -> Vec<Change> {
+/// Judges the jobs of these workloads.
+fn decide(
+    board: &mut Board,
+    uids: &[Uid],
+    by_uid: &ByWorkload<'_>,
+    look: Look,
+    chores: &mut Chores,
+) -> Vec<Change> {
     let mut changes = Vec::new();
-    let intents = &board.intents;
-    for (uid, entry) in &mut board.entries {
+    let Board { entries, intents, .. } = board;
+    for uid in uids {
+        let Some(entry) = entries.get_mut(uid) else { continue };
         let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
         // Ads of a tombstone are orphans.
         let known = by_uid.get(uid).filter(|_| entry.want != Want::Tombstone);
