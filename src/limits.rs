@@ -363,6 +363,16 @@ pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
 /// What was asked about a pod is remembered for so long at least.
 pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
 
+/// A pod whose `/create` had no good answer, and that nobody has asked for since, while others were asked
+/// for: its virtual kubelet has given it up at once, or asks within seconds.
+pub const UNANSWERED_AFTER: Duration = Duration::from_secs(900);
+
+/// So many connections to a unix socket wait to be accepted; as on TCP.
+pub const BACKLOG: u32 = 1_024;
+
+/// How often tokens, certificates and credentials are looked at for a new version.
+pub const FILES_LOOK: Duration = Duration::from_secs(1);
+
 /// How often the InterLink door looks for pods that nobody asks for: at most, and at least.
 pub const KEEPER_LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 

@@ -16,8 +16,9 @@ use crate::http::oidc::{Issuer, Oidc};
 use crate::http::place::Place;
 use crate::http::tls::{Tls, TlsFiles};
 use crate::http::token::TokenFile;
+use crate::interlink::PingCheck;
+use crate::interlink::credential::Credential;
 use crate::interlink::legacy::{self, TlsBlock};
-use crate::interlink::{PingCheck, credential};
 use crate::{http, interlink, pod};
 
 pub(super) use legacy::Listener;
@@ -45,7 +46,10 @@ pub(super) fn settings(settings: &OperatorSettings) -> anyhow::Result<interlink:
         orphan_after: seconds(callers.interlink_orphan_hours * HOUR.as_secs_f64()),
         job_scripts: callers.interlink_job_scripts,
         queued_without_state: callers.interlink_queued_without_state,
-        ping_check: callers.interlink_ping_checks_credential.then(tool_credential).flatten().map(ping_check),
+        ping_check: match tool_credential().filter(|_| callers.interlink_ping_checks_credential) {
+            Some(file) => Some(ping_check(file)?),
+            None => None,
+        },
         ..interlink::Settings::default()
     })
 }
@@ -55,9 +59,10 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds.clamp(0.0, 365.0 * 24.0 * HOUR.as_secs_f64()))
 }
 
-/// Looks at this proxy or token at each ping.
-pub(super) fn ping_check(file: PathBuf) -> PingCheck {
-    PingCheck(Arc::new(move || credential::check(&file, Timestamp::now()).err()))
+/// Says at each ping what is wrong with this proxy or token.
+pub(super) fn ping_check(file: PathBuf) -> anyhow::Result<PingCheck> {
+    let credential = Credential::new(file).map_err(anyhow::Error::msg)?;
+    Ok(PingCheck(Arc::new(move || credential.trouble(Timestamp::now()))))
 }
 
 /// The proxy or token that HTCondor's tools find in their environment.

@@ -118,7 +118,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     if common.callers.interlink_ping_checks_credential
         && let Some(file) = &settled.tools.credential
     {
-        site.ping_check = Some(door::ping_check(file.clone()));
+        site.ping_check = Some(door::ping_check(file.clone())?);
     }
     door::open(&operator, &common.callers, listeners, site, Vec::new()).await?;
     if let Some(root) = settled.data_root {

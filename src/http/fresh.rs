@@ -1,52 +1,82 @@
-//! A file that is read again when it changes: certificates and tokens are renewed while we run.
+//! A file that is read again when it changes: certificates and tokens are renewed while we run. A thread
+//! of its own looks at it, so that a file system that hangs holds up no call.
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
 
-/// What a set of files says, read anew when one of them has changed.
-pub struct Fresh<T> {
+use crate::limits::FILES_LOOK;
+
+/// What a set of files says, read anew soon after one of them has changed.
+pub struct Fresh<T>(Arc<Mutex<T>>);
+
+/// The thread's half.
+struct Watch<T> {
     files: Vec<PathBuf>,
     read: fn(&[PathBuf]) -> Result<T, String>,
-    known: Mutex<(Vec<Mark>, T)>,
+    marks: Vec<Mark>,
+    known: Weak<Mutex<T>>,
 }
 
-/// What tells one version of a file from another. A rename gives another inode, a write another time.
+/// What tells one version of a file from another. A rename gives another inode, a write or a new mode
+/// another time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Missing,
     Is { inode: u64, size: u64, seconds: i64, nanoseconds: i64 },
 }
 
-impl<T: Clone> Fresh<T> {
-    /// Reads them for the first time.
+impl<T: Clone + Send + 'static> Fresh<T> {
+    /// Reads them for the first time, and watches them for as long as this is there.
     pub fn new(files: Vec<PathBuf>, read: fn(&[PathBuf]) -> Result<T, String>) -> Result<Fresh<T>, String> {
         // Before the reading: what is written meanwhile is seen the next time.
         let marks = marks(&files);
-        let first = read(&files)?;
-        Ok(Fresh { files, read, known: Mutex::new((marks, first)) })
+        let known = Arc::new(Mutex::new(read(&files)?));
+        let watch = Watch { files, read, marks, known: Arc::downgrade(&known) };
+        let thread = thread::Builder::new().name("files".to_owned());
+        thread.spawn(move || watch.run()).map_err(|why| format!("no thread can be started: {why}"))?;
+        Ok(Fresh(known))
     }
 
-    /// What they say now; what they said before when they cannot be read or make no sense.
+    /// What they said when they were last looked at; what they said before that if they could not be read
+    /// then, or made no sense.
     pub fn get(&self) -> T {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<T> Watch<T> {
+    fn run(mut self) {
+        loop {
+            thread::sleep(FILES_LOOK);
+            if self.known.strong_count() == 0 {
+                return;
+            }
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
         let marks = marks(&self.files);
-        if known.0 != marks {
-            let shown: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
-            match (self.read)(&self.files) {
-                Ok(new) => {
-                    tracing::info!(files = shown.join(", "), "changed, and was read again");
-                    known.1 = new;
-                }
-                Err(why) => {
-                    tracing::error!(files = shown.join(", "), why, "changed, but what it was still counts");
+        if self.marks == marks {
+            return;
+        }
+        let shown: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        match (self.read)(&self.files) {
+            Ok(new) => {
+                tracing::info!(files = shown.join(", "), "changed, and was read again");
+                if let Some(known) = self.known.upgrade() {
+                    *known.lock().unwrap_or_else(PoisonError::into_inner) = new;
                 }
             }
-            known.0 = marks;
+            Err(why) => {
+                tracing::error!(files = shown.join(", "), why, "changed, but what it was still counts");
+            }
         }
-        known.1.clone()
+        self.marks = marks;
     }
 }
 
@@ -55,8 +85,8 @@ fn marks(files: &[PathBuf]) -> Vec<Mark> {
         Ok(meta) => Mark::Is {
             inode: meta.ino(),
             size: meta.len(),
-            seconds: meta.mtime(),
-            nanoseconds: meta.mtime_nsec(),
+            seconds: meta.ctime(),
+            nanoseconds: meta.ctime_nsec(),
         },
         Err(_) => Mark::Missing,
     };
@@ -65,6 +95,11 @@ fn marks(files: &[PathBuf]) -> Vec<Mark> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     fn text(files: &[PathBuf]) -> Result<String, String> {
@@ -72,23 +107,52 @@ mod tests {
         if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text) }
     }
 
+    fn until(fresh: &Fresh<String>, text: &str) {
+        let started = Instant::now();
+        while fresh.get() != text {
+            assert!(started.elapsed() < Duration::from_secs(60), "{} stays", fresh.get());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     #[test]
-    fn a_new_version_counts_at_once_and_a_bad_one_never() {
+    fn a_new_version_counts_soon_and_a_bad_one_never() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         assert!(Fresh::new(vec![file.clone()], text).is_err());
         fs::write(&file, "one").unwrap();
         let fresh = Fresh::new(vec![file.clone()], text).unwrap();
         assert_eq!(fresh.get(), "one");
+        let known = Arc::downgrade(&fresh.0);
+        let mut watch =
+            Watch { marks: marks(std::slice::from_ref(&file)), files: vec![file.clone()], read: text, known };
         let other = folder.path().join("other");
         fs::write(&other, "two").unwrap();
         fs::rename(&other, &file).unwrap();
-        assert_eq!(fresh.get(), "two");
+        until(&fresh, "two");
         fs::write(&file, "").unwrap();
+        watch.look();
         assert_eq!(fresh.get(), "two");
         fs::remove_file(&file).unwrap();
+        watch.look();
         assert_eq!(fresh.get(), "two");
         fs::write(&file, "three").unwrap();
-        assert_eq!(fresh.get(), "three");
+        until(&fresh, "three");
+    }
+
+    #[test]
+    fn a_file_that_hangs_says_what_it_said_and_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, pipe) = (folder.path().join("file"), folder.path().join("pipe"));
+        fs::write(&file, "one").unwrap();
+        let fresh = Fresh::new(vec![file.clone()], text).unwrap();
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        fs::rename(&pipe, &file).unwrap();
+        // It opens once the thread is in the midst of reading, and stays there until something is written.
+        let mut writer = fs::File::options().write(true).open(&file).unwrap();
+        assert_eq!(fresh.get(), "one");
+        writer.write_all(b"two").unwrap();
+        drop(writer);
+        until(&fresh, "two");
     }
 }

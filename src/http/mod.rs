@@ -4,7 +4,7 @@ pub mod body;
 pub mod callers;
 pub mod descriptors;
 pub mod error;
-mod fresh;
+pub mod fresh;
 pub mod guests;
 pub mod oidc;
 pub mod place;
@@ -20,11 +20,11 @@ use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use thiserror::Error;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::{CALLER_SILENCE, CALLERS, CONNECTIONS, SILENCE};
+use crate::limits::{BACKLOG, CALLER_SILENCE, CALLERS, CONNECTIONS, SILENCE};
 use callers::{Callers, Peer, attended, guard};
 use guests::Guests;
 use place::Place;
@@ -108,10 +108,12 @@ fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
     if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
         std::fs::remove_file(path).map_err(failed)?;
     }
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    let socket = UnixSocket::new_stream().map_err(failed)?;
+    socket.bind(path).map_err(failed)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(path, private).map_err(failed)?;
-    Ok(listener)
+    // Not before: nobody gets through while it has the mode of a new file.
+    socket.listen(BACKLOG).map_err(failed)
 }
 
 /// Serves callers whom we do not know, for as long as they like: many at a time, each asked who he is.

@@ -3,6 +3,7 @@
 //! staying.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -16,7 +17,6 @@ use super::words::{Brought, CreateStruct};
 use super::{DOOR, Door, annotations, dummy, jid, job_script, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
 use crate::http::error::HttpError;
-use crate::limits::TAKING_PATIENCE;
 use crate::pod::delivered::Delivered;
 use crate::pod::{Refusal, Translated, translate};
 
@@ -34,7 +34,7 @@ pub(super) async fn create(
         drop(share);
         answer
     });
-    let answer = match timeout(TAKING_PATIENCE, taken).await {
+    let answer = match timeout(door.settings.taking_patience, taken).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => {
             tracing::error!(%why, "taking a pod in has panicked");
@@ -48,7 +48,9 @@ pub(super) async fn create(
         Err(HttpError::BadRequest(_) | HttpError::Conflict(_)) => "refused",
         Err(_) => "failed",
     });
-    answer.map(Json)
+    let uid = answer?;
+    door.heard.answered(&uid);
+    Ok(Json(CreateStruct { pod_jid: jid(uid.as_str()), pod_uid: uid.into() }))
 }
 
 /// A pod that has what nothing can be done without.
@@ -59,7 +61,8 @@ struct Named {
     pod: Pod,
 }
 
-async fn take(door: Arc<Door>, brought: Brought) -> Result<CreateStruct, HttpError> {
+/// Takes a pod in, or finds it taken in.
+async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
     let Brought { pod, container, configmaps, secrets, projectedvolumesmaps, job_script, job_config } =
         brought;
     let mut named = named(pod)?;
@@ -69,9 +72,10 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<CreateStruct, HttpErr
     }
     configs(&mut delivered, configmaps, secrets, projectedvolumesmaps);
     let uid = named.uid.clone();
+    door.heard.brought(&uid, Instant::now());
     let _turn = door.turns.take(&uid).await;
     if let Some(view) = door.engine.view(&uid) {
-        return repeated(&uid, &view);
+        return repeated(&view).map(|()| uid);
     }
     let mut notes = job_script::ignored(&job_config);
     let (wish, refusal) = match translated(&door, &mut named, &delivered, &job_script, &mut notes) {
@@ -95,7 +99,7 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<CreateStruct, HttpErr
     match refusal {
         None => {
             tracing::info!(%uid, namespace, name, "took a pod in");
-            Ok(CreateStruct { pod_jid: jid(uid.as_str()), pod_uid: uid.into() })
+            Ok(uid)
         }
         Some(sentence) => {
             tracing::info!(%uid, namespace, name, sentence, "refused a pod");
@@ -104,8 +108,8 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<CreateStruct, HttpErr
     }
 }
 
-/// What is answered to a pod that is known.
-fn repeated(uid: &Uid, view: &View) -> Result<CreateStruct, HttpError> {
+/// Whether a pod that is known is taken in.
+fn repeated(view: &View) -> Result<(), HttpError> {
     if view.door != DOOR {
         return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
     }
@@ -117,7 +121,7 @@ fn repeated(uid: &Uid, view: &View) -> Result<CreateStruct, HttpError> {
         Some(Progress::Ended { job: None, end: End { outcome: Outcome::SubmitRefused, message, .. } }) => {
             Err(HttpError::BadRequest(message.clone()))
         }
-        _ => Ok(CreateStruct { pod_uid: uid.to_string(), pod_jid: jid(uid.as_str()) }),
+        _ => Ok(()),
     }
 }
 

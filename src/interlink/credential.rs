@@ -2,7 +2,7 @@
 //! ping; here a setting asks for it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,18 +13,40 @@ use serde::Deserialize;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-/// Why the file is no good now, in one sentence.
-pub fn check(file: &Path, now: Timestamp) -> Result<(), String> {
+use crate::http::fresh::Fresh;
+
+/// A proxy or token, as its file is now.
+pub struct Credential {
+    file: PathBuf,
+    /// When it ends, in seconds since the epoch; why nobody knows otherwise.
+    end: Fresh<Result<i64, String>>,
+}
+
+impl Credential {
+    /// Reads the file, which need not be good yet, and watches it.
+    pub fn new(file: PathBuf) -> Result<Credential, String> {
+        // What is wrong with it is news too.
+        let read = |files: &[PathBuf]| Ok(read(&files[0]));
+        Ok(Credential { end: Fresh::new(vec![file.clone()], read)?, file })
+    }
+
+    /// Why it is no good now, in one sentence, if it is not.
+    pub fn trouble(&self, now: Timestamp) -> Option<String> {
+        match self.end.get() {
+            Ok(end) if end > now.as_second() => None,
+            Ok(end) => {
+                let (shown, ago) = (self.file.display(), now.as_second() - end);
+                Some(format!("the proxy or token {shown} expired {ago} s ago; renew it"))
+            }
+            Err(why) => Some(why),
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<i64, String> {
     let shown = file.display();
     let bytes = fs::read(file).map_err(|why| format!("the proxy or token {shown} cannot be read: {why}"))?;
-    match end(&bytes) {
-        Some(end) if end <= now.as_second() => {
-            let ago = now.as_second() - end;
-            Err(format!("the proxy or token {shown} expired {ago} s ago; renew it"))
-        }
-        Some(_) => Ok(()),
-        None => Err(format!("{shown} is neither a proxy nor a token")),
-    }
+    end(&bytes).ok_or_else(|| format!("{shown} is neither a proxy nor a token"))
 }
 
 /// When it ends, in seconds since the epoch; the end of time for a token that does not say.
@@ -62,11 +84,11 @@ mod tests {
 
     use super::*;
 
-    fn checked(content: &str, now: &str) -> Result<(), String> {
+    fn trouble(content: &str, now: &str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("credential");
         fs::write(&file, content).unwrap();
-        check(&file, now.parse().unwrap())
+        Credential::new(file).unwrap().trouble(now.parse().unwrap())
     }
 
     #[test]
@@ -78,25 +100,26 @@ mod tests {
             params.self_signed(&key).unwrap().pem()
         };
         let proxy = format!("{}{}{}", until(2030), key.serialize_pem(), until(2031));
-        assert_eq!(checked(&proxy, "2029-12-31T00:00:00Z"), Ok(()));
-        let why = checked(&proxy, "2030-01-01T00:00:10Z").unwrap_err();
+        assert_eq!(trouble(&proxy, "2029-12-31T00:00:00Z"), None);
+        let why = trouble(&proxy, "2030-01-01T00:00:10Z").unwrap();
         assert!(why.contains("expired 10 s ago") && !why.contains("PRIVATE"), "{why}");
         let proxy = format!("{}{}", until(2031), until(2029));
-        assert!(checked(&proxy, "2029-12-31T00:00:00Z").is_err());
+        assert!(trouble(&proxy, "2029-12-31T00:00:00Z").is_some());
     }
 
     #[test]
     fn a_token_is_good_until_it_ends() {
         let token = |claims: &str| format!("e30.{}.c2ln\n", URL_SAFE_NO_PAD.encode(claims));
         let now = "2030-01-01T00:00:00Z";
-        assert_eq!(checked(&token(r#"{"exp": 1900000000}"#), now), Ok(()));
-        assert_eq!(checked(&token("{}"), now), Ok(()));
-        assert!(checked(&token(r#"{"exp": 1800000000}"#), now).unwrap_err().contains("renew"));
+        assert_eq!(trouble(&token(r#"{"exp": 1900000000}"#), now), None);
+        assert_eq!(trouble(&token("{}"), now), None);
+        assert!(trouble(&token(r#"{"exp": 1800000000}"#), now).unwrap().contains("renew"));
         for bad in ["", "nonsense", "a.b.c", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
         {
-            assert!(checked(bad, now).unwrap_err().contains("neither"), "{bad}");
+            assert!(trouble(bad, now).unwrap().contains("neither"), "{bad}");
         }
-        let missing = check(Path::new("/nowhere/proxy"), Timestamp::UNIX_EPOCH).unwrap_err();
+        let missing =
+            Credential::new("/nowhere/proxy".into()).unwrap().trouble(Timestamp::UNIX_EPOCH).unwrap();
         assert!(missing.contains("cannot be read"), "{missing}");
     }
 }

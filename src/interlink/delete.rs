@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::words::Asked;
 use super::{DOOR, Door};
 use crate::http::error::HttpError;
-use crate::limits::{DELETED_KEPT, TAKING_PATIENCE};
+use crate::limits::DELETED_KEPT;
 
 pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
     let (pods, _share) = door.bodies.read::<Asked>(request).await?;
@@ -26,7 +26,7 @@ pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> R
         let uid = uid.map_err(|why| HttpError::BadRequest(format!("metadata.uid: {why}")))?;
         // It goes on when the caller leaves.
         let gone = tokio::spawn(take_away(door.clone(), uid));
-        match timeout(TAKING_PATIENCE, gone).await {
+        match timeout(door.settings.taking_patience, gone).await {
             Ok(Ok(done)) => done?,
             Ok(Err(why)) => {
                 tracing::error!(%why, "taking a pod away has panicked");

@@ -1,5 +1,5 @@
-//! What callers have asked after: when first and last, and whether anybody asks at all. Kept in memory
-//! only, so that a question costs nothing; a new life begins with patience.
+//! What callers have brought and asked after: when first and last, and whether anybody asks at all. Kept
+//! in memory only, so that a question costs nothing; a new life begins with patience.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -9,7 +9,7 @@ use htc_core::workload::names::Uid;
 
 use crate::limits::{HEARD_KEPT, SILENT_CALLERS};
 
-/// What callers have asked after.
+/// What callers have brought and asked after.
 pub struct Heard(Mutex<Inner>);
 
 struct Inner {
@@ -22,7 +22,10 @@ struct Inner {
 
 struct Pod {
     first: Instant,
+    /// When it was last brought or asked for.
     last: Instant,
+    /// It was brought, and whoever did so has neither heard that it was taken in nor asked for it since.
+    unanswered: bool,
     /// How many answers went to a caller that did not know the init containers yet.
     bare: u32,
     /// All its containers were told as ended: callers have no more questions.
@@ -36,6 +39,22 @@ pub struct Question {
     pub known_for: Duration,
     /// How many came before from a caller that did not know the init containers yet.
     pub bare: u32,
+}
+
+/// That nobody asks for a pod, while others are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// For how long.
+    pub lasts: Duration,
+    /// Whoever brought it does not know that it was taken in: callers bring a pod once, and take it for
+    /// failed.
+    pub unanswered: bool,
+}
+
+impl Pod {
+    fn new(now: Instant) -> Pod {
+        Pod { first: now, last: now, unanswered: false, bare: 0, closed: false }
+    }
 }
 
 impl Heard {
@@ -53,16 +72,26 @@ impl Heard {
         inner.last = now;
     }
 
+    /// Somebody brings a pod, and waits for an answer.
+    pub fn brought(&self, uid: &Uid, now: Instant) {
+        let mut inner = self.inner();
+        let pod = inner.pod(uid, now);
+        (pod.last, pod.unanswered) = (now, true);
+    }
+
+    /// Who brought it hears that it was taken in.
+    pub fn answered(&self, uid: &Uid) {
+        if let Some(pod) = self.inner().pods.get_mut(uid) {
+            pod.unanswered = false;
+        }
+    }
+
     /// Somebody asks for a pod; `bare` if he does not know its init containers yet.
     pub fn question(&self, uid: &Uid, bare: bool, now: Instant) -> Question {
         let mut inner = self.inner();
-        let new = Pod { first: now, last: now, bare: 0, closed: false };
-        let pod = match inner.pods.get_mut(uid) {
-            Some(pod) => pod,
-            None => inner.pods.entry(uid.clone()).or_insert(new),
-        };
+        let pod = inner.pod(uid, now);
         let question = Question { known_for: now.duration_since(pod.first), bare: pod.bare };
-        pod.last = now;
+        (pod.last, pod.unanswered) = (now, false);
         pod.bare += u32::from(bare);
         question
     }
@@ -80,13 +109,15 @@ impl Heard {
     }
 
     /// For how long nobody has asked for a pod while others were asked for all the time.
-    pub fn silence(&self, uid: &Uid, now: Instant) -> Duration {
+    pub fn silence(&self, uid: &Uid, now: Instant) -> Silence {
         let inner = self.inner();
+        let pod = inner.pods.get(uid);
+        let unanswered = pod.is_some_and(|pod| pod.unanswered);
         if now.duration_since(inner.last) > SILENT_CALLERS {
-            return Duration::ZERO;
+            return Silence { lasts: Duration::ZERO, unanswered };
         }
-        let asked = inner.pods.get(uid).map_or(inner.since, |pod| pod.last.max(inner.since));
-        now.duration_since(asked)
+        let asked = pod.map_or(inner.since, |pod| pod.last.max(inner.since));
+        Silence { lasts: now.duration_since(asked), unanswered }
     }
 
     /// Forgets the pods that nobody has asked for in a long time.
@@ -97,6 +128,15 @@ impl Heard {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().expect("no thread panics while it holds what was heard")
+    }
+}
+
+impl Inner {
+    fn pod(&mut self, uid: &Uid, now: Instant) -> &mut Pod {
+        if !self.pods.contains_key(uid) {
+            self.pods.insert(uid.clone(), Pod::new(now));
+        }
+        self.pods.get_mut(uid).expect("it was put there if it was missing")
     }
 }
 
@@ -129,11 +169,29 @@ mod tests {
         for minute in 0..=60 {
             heard.call(at(minute));
         }
-        assert_eq!(heard.silence(&uid("a"), at(60)), Duration::from_secs(3_600));
-        assert_eq!(heard.silence(&uid("never"), at(60)), Duration::from_secs(3_600));
-        assert_eq!(heard.silence(&uid("a"), at(600)), Duration::ZERO, "nobody asks for anything");
+        let silence = |text: &str, minutes| heard.silence(&uid(text), at(minutes)).lasts;
+        assert_eq!(silence("a", 60), Duration::from_secs(3_600));
+        assert_eq!(silence("never", 60), Duration::from_secs(3_600), "it may be older than this life");
+        heard.brought(&uid("new"), at(59));
+        assert_eq!(silence("new", 60), Duration::from_secs(60), "however long others were asked for");
+        assert_eq!(silence("a", 600), Duration::ZERO, "nobody asks for anything");
         heard.call(at(600));
-        assert_eq!(heard.silence(&uid("a"), at(601)), Duration::from_secs(60));
+        assert_eq!(silence("a", 601), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn whoever_brought_a_pod_knows_of_it_by_an_answer_or_asks_for_it() {
+        let start = Instant::now();
+        let heard = Heard::new(start);
+        let unanswered = || heard.silence(&uid("a"), start).unanswered;
+        assert!(!unanswered());
+        heard.brought(&uid("a"), start);
+        assert!(unanswered());
+        heard.answered(&uid("a"));
+        assert!(!unanswered());
+        heard.brought(&uid("a"), start);
+        heard.question(&uid("a"), false, start);
+        assert!(!unanswered());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use htc_core::workload::names::Uid;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use super::{DOOR, Door};
+use super::heard::Silence;
+use super::{DOOR, Door, Settings};
 use crate::engine::{Outputs, View, Want};
 use crate::limits::KEEPER_LOOK;
 
@@ -32,7 +33,7 @@ impl Door {
         let mut ends = self.ends.lock().await;
         // A short time is looked at more often.
         let (shortest, longest) = KEEPER_LOOK;
-        let mut looks = interval(match self.settings.orphan_after {
+        let mut looks = interval(match self.settings.orphan_after.min(self.settings.unanswered_after) {
             Duration::ZERO => longest,
             after => (after / 10).clamp(shortest, longest),
         });
@@ -76,8 +77,7 @@ impl Door {
     async fn look(&self, now: Instant) {
         for uid in self.engine.wished_by(DOOR) {
             let Some(view) = self.engine.view(&uid) else { continue };
-            let silent = !self.settings.orphan_after.is_zero()
-                && self.heard.silence(&uid, now) >= self.settings.orphan_after;
+            let silent = self.is_silent(self.heard.silence(&uid, now));
             match fate(&view, self.heard.is_closed(&uid), silent) {
                 Fate::Stays => {}
                 Fate::Published => self.publish(&mut vec![uid]).await,
@@ -85,6 +85,13 @@ impl Door {
             }
         }
         self.heard.forget(now, self.settings.orphan_after);
+    }
+
+    /// Whether nobody will ask for a pod again.
+    fn is_silent(&self, silence: Silence) -> bool {
+        let Settings { orphan_after, unanswered_after, .. } = self.settings;
+        let after = if silence.unanswered { orphan_after.min(unanswered_after) } else { orphan_after };
+        !after.is_zero() && silence.lasts >= after
     }
 
     async fn remove(&self, uid: &Uid, why: &'static str) {

@@ -40,7 +40,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::Engine;
 use crate::http::error::HttpError;
-use crate::limits::{ORPHAN_AFTER, UNKNOWN_WAITS};
+use crate::limits::{ORPHAN_AFTER, TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS};
 use crate::metrics::Metrics;
 use crate::pod;
 use bodies::Bodies;
@@ -62,6 +62,11 @@ pub struct Settings {
     /// A pod that nobody has asked for in so long, while others were asked for, is taken away; zero:
     /// never.
     pub orphan_after: Duration,
+    /// The same for a pod whose `/create` had no good answer, and that nobody has asked for since: its
+    /// caller takes it for failed, and something else runs in its place. Not longer than `orphan_after`.
+    pub unanswered_after: Duration,
+    /// A `/create` is answered within this time, done or not.
+    pub taking_patience: Duration,
     /// Whether containers of a pod that has not begun are told without any state: virtual kubelets before
     /// 0.6.1 show a pod as running whose containers wait. The reason why they wait is lost to them then.
     pub queued_without_state: bool,
@@ -79,6 +84,8 @@ impl Default for Settings {
             pods: pod::Settings::default(),
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
+            unanswered_after: UNANSWERED_AFTER,
+            taking_patience: TAKING_PATIENCE,
             queued_without_state: false,
             ping_check: None,
             job_scripts: false,

@@ -218,4 +218,17 @@ impl Caller {
     pub async fn ping(&self, base: &str) -> Result<u16, String> {
         self.call("GET", &format!("{base}/status"), "[]").await.map(|(status, _)| status)
     }
+
+    /// Pings until it is answered with this status; files are looked at once in a while.
+    pub async fn until_pinged(&self, base: &str, status: u16) {
+        let started = Instant::now();
+        loop {
+            let answer = self.ping(base).await;
+            if answer == Ok(status) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{answer:?} instead of {status}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }

@@ -86,10 +86,10 @@ impl Inner {
     fn look_for_room(&self, since: &mut Option<Instant>) {
         let (live, held, waits) = {
             let board = self.board();
-            let held = |job: &&Box<Job>| matches!(job.progress, Progress::Held { .. });
+            let is_held = |job: &Job| matches!(job.progress, Progress::Held { .. });
             let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
             let waits = board.entries.values().any(|entry| !entry.waiting.is_empty());
-            (board.live(), jobs.filter(held).count(), waits)
+            (board.live(), jobs.filter(|job| is_held(job)).count(), waits)
         };
         let limit = self.options.max_jobs_in_queue;
         if live < limit || !waits {

@@ -13,7 +13,7 @@ super::claims![
     without_a_flag_there_is_a_socket_for_us_alone,
     a_port_alone_is_open_on_loopback,
     a_token_is_asked_for_where_a_file_names_it,
-    a_token_file_that_changes_counts_at_once,
+    a_token_file_that_changes_counts_soon,
     tls_takes_only_certified_callers,
     another_address_needs_protection_or_a_clear_word,
     an_old_socket_is_no_obstacle,
@@ -86,7 +86,7 @@ async fn a_token_is_asked_for_where_a_file_names_it() {
     assert!(!door.log().contains("right token") && !door.log().contains("wrong token"), "{}", door.log());
 }
 
-async fn a_token_file_that_changes_counts_at_once() {
+async fn a_token_file_that_changes_counts_soon() {
     let (mut door, transport) = guarded("first").await;
     let (first, second) = (transport.clone().with_token("first"), transport.with_token("second"));
     assert_eq!((ping(&first).await.code, ping(&second).await.code), (200, 401));

@@ -239,7 +239,7 @@ async fn copies_of_one_object_without_bound_are_refused() {
     door.transport().send(&mounted(4)).await.unwrap().success().unwrap();
     let answer = door.transport().send(&mounted(200)).await.unwrap();
     assert_eq!(answer.code, 400, "{}", answer.text());
-    assert!(answer.text().contains("spec.volumes[16].configMap"), "{}", answer.text());
+    assert!(answer.text().contains("spec.volumes[15].configMap"), "{}", answer.text());
     assert!(answer.text().contains("16 MiB"), "{}", answer.text());
     assert!(door.peak() < 128, "{} MiB", door.peak());
 }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::endpoint::{Caller, Endpoint};
 
 super::claims![
-    a_token_of_the_file_lets_in_and_a_new_file_counts_at_once,
+    a_token_of_the_file_lets_in_and_a_new_file_counts_soon,
     a_client_certificate_is_required_or_one_of_two_ways,
-    a_new_certificate_of_the_endpoint_is_shown_at_once,
+    a_new_certificate_of_the_endpoint_is_shown_soon,
     an_issuers_token_lets_in_whom_it_is_for,
     nobody_is_let_in_unasked_where_others_reach_the_port,
     a_refused_call_is_answered_though_its_body_is_large,
@@ -20,7 +20,7 @@ super::claims![
 
 const TOKEN: &str = "a-good-token-of-some-length";
 
-async fn a_token_of_the_file_lets_in_and_a_new_file_counts_at_once() {
+async fn a_token_of_the_file_lets_in_and_a_new_file_counts_soon() {
     let mut endpoint = Endpoint::new();
     let file = endpoint.write("etc/token", &format!("{TOKEN}\n"));
     let socket = endpoint.path("i.sock");
@@ -48,11 +48,13 @@ async fn a_token_of_the_file_lets_in_and_a_new_file_counts_at_once() {
     assert_eq!(local.ping("http://unix").await, Ok(200));
 
     endpoint.write("etc/token", "another-good-token\na-third-one");
+    Caller::with_token("a-third-one").until_pinged(&base, 200).await;
     for (token, status) in [(TOKEN, 401), ("another-good-token", 200), ("a-third-one", 200)] {
         assert_eq!(Caller::with_token(token).ping(&base).await, Ok(status), "{token}");
     }
     // Half a renewal locks nobody out.
     endpoint.write("etc/token", "");
+    endpoint.eventually("it was looked at", |it| it.log().contains("what it was still counts")).await;
     assert_eq!(Caller::with_token("a-third-one").ping(&base).await, Ok(200));
     endpoint.end().await;
     for secret in [TOKEN, "another-good-token", "a-third-one", "a-good-token"] {
@@ -158,7 +160,7 @@ async fn a_client_certificate_is_required_or_one_of_two_ways() {
     }
 }
 
-async fn a_new_certificate_of_the_endpoint_is_shown_at_once() {
+async fn a_new_certificate_of_the_endpoint_is_shown_soon() {
     let mut endpoint = Endpoint::new();
     let tls = Tls::new(&endpoint);
     let token = endpoint.write("etc/token", TOKEN);
@@ -171,12 +173,14 @@ async fn a_new_certificate_of_the_endpoint_is_shown_at_once() {
     // Half of a renewal: the pair does not fit, and what it was still counts.
     let (certificate, key) = tls.authority.certificate();
     endpoint.write("etc/tls.crt", &certificate);
+    endpoint.eventually("it was looked at", |it| it.log().contains("what it was still counts")).await;
     assert_eq!(caller(&tls).ping(&base).await, Ok(200));
     endpoint.write("etc/tls.key", &key);
+    endpoint.eventually("the pair fits", |it| it.log().contains("changed, and was read again")).await;
     assert_eq!(caller(&tls).ping(&base).await, Ok(200));
     // Another authority altogether.
     let other = Tls::new(&endpoint);
-    assert_eq!(caller(&other).ping(&base).await, Ok(200));
+    caller(&other).until_pinged(&base, 200).await;
     assert!(caller(&tls).ping(&base).await.is_err(), "the old authority is no longer believed");
     endpoint.end().await;
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::harness::running;
-use crate::life::{Life, PATIENCE, options};
+use crate::life::{Life, PATIENCE, options, uid};
 use crate::pool::{Ending, Scripted};
 
 super::claims![
@@ -33,6 +33,7 @@ super::claims![
     a_call_that_is_wrong_gets_one_plain_sentence,
     every_recorded_call_is_answered,
     what_nobody_asks_for_is_taken_away_and_what_is_asked_for_stays,
+    what_was_taken_in_without_an_answer_goes_soon_unless_somebody_asks_for_it,
     outputs_whose_time_is_over_take_their_pod_along,
     a_log_is_read_while_it_is_there_and_a_line_says_why_there_is_none,
     those_who_follow_end_with_their_container,
@@ -447,6 +448,37 @@ async fn what_nobody_asks_for_is_taken_away_and_what_is_asked_for_stays() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(here.life.view("kept").want, Want::Run);
+    here.end().await;
+}
+
+async fn what_was_taken_in_without_an_answer_goes_soon_unless_somebody_asks_for_it() {
+    let scripted = Scripted::new();
+    // Nearly every answer comes too early; orphans have a day.
+    let (taking_patience, unanswered_after) = (Duration::ZERO, Duration::from_secs(3));
+    let settings = Settings { taking_patience, unanswered_after, ..Settings::default() };
+    let here = Here::with(&scripted, settings, options(&scripted.path().join("data"))).await;
+    let unanswered = async |name: &str| {
+        for n in 0..100 {
+            let pod = pod(&format!("{name}-{n}"), &[], &["main"]);
+            if here.create(&pod).await.code == 503 {
+                return pod;
+            }
+        }
+        panic!("all are answered");
+    };
+    let mut kept = unanswered("kept").await;
+    here.until(&mut kept, "it is asked for", |_| true).await;
+    let given_up = unanswered("given-up").await;
+    let started = Instant::now();
+    let want = |pod: &Value| {
+        here.life.engine.view(&uid(pod["metadata"]["uid"].as_str().unwrap())).map(|view| view.want)
+    };
+    while want(&given_up) != Some(Want::Tombstone) {
+        here.until(&mut kept, "it waits", |_| true).await;
+        assert!(started.elapsed() < PATIENCE, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(want(&kept), Some(Want::Run));
     here.end().await;
 }
 

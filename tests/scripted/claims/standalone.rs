@@ -340,9 +340,10 @@ async fn an_expired_token_fails_the_ping_only_where_a_setting_says_so() {
     assert!(why.contains("expired") && why.contains("etc/token") && !why.contains("eyJ"), "{why}");
     // {"exp":9000000000}
     endpoint.write("etc/token", "e30.eyJleHAiOjkwMDAwMDAwMDB9.c2ln");
-    assert_eq!(Caller::default().call("POST", &url, "").await.unwrap().0, 200);
+    let base = format!("http://{}", endpoint.address());
+    Caller::default().until_pinged(&base, 200).await;
     fs::remove_file(&token).unwrap();
-    assert_eq!(Caller::default().call("POST", &url, "").await.unwrap().0, 503);
+    Caller::default().until_pinged(&base, 503).await;
     endpoint.end().await;
 }
 
