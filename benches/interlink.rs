@@ -31,7 +31,7 @@ const TOGETHER: usize = 1_000;
 /// Questions after that many pods.
 const SWEEPS: usize = 20;
 /// Questions after one pod.
-const QUESTIONS: usize = 5_000;
+const QUESTIONS: usize = 20_000;
 
 /// The rows of this subject.
 pub async fn rows(bed: &mut Bed) -> Rows {

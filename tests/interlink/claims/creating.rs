@@ -210,7 +210,7 @@ async fn many_large_bodies_at_once_take_turns() {
         Request::json("POST", "/create", &body)
     };
     let transport = door.transport();
-    let calls = (0..16).map(|n| {
+    let calls = (0..24).map(|n| {
         let (transport, request) = (&transport, large(n));
         async move { transport.send(&request).await.unwrap() }
     });
@@ -218,8 +218,8 @@ async fn many_large_bodies_at_once_take_turns() {
     for answer in answers {
         answer.success().unwrap();
     }
-    // Each needs its body and what is read from it at the same time: together that would be 512 MiB.
-    assert!(door.peak() < 256, "{} MiB", door.peak());
+    // Each needs its body and what is read from it at the same time: together that would be 768 MiB.
+    assert!(door.peak() < 400, "{} MiB", door.peak());
 }
 
 async fn copies_of_one_object_without_bound_are_refused() {
