@@ -125,23 +125,8 @@ pub(super) async fn open(
     checks.extend(more);
     let door = interlink::Door::new(operator.engine.clone(), site, operator.metrics.clone());
     for listener in listeners {
-        let tls = tls.clone().filter(|_| listener.tls);
-        let callers = match listener.place {
-            // Its mode lets nobody else in.
-            Place::Unix(_) => Callers::default(),
-            Place::Tcp(_) => Callers {
-                certificate: tls.is_some() && settings.interlink_client_ca.is_some(),
-                checks: checks.clone(),
-            },
-        };
-        let is_open = callers.is_everybody();
-        ensure!(
-            !is_open || listener.place.is_local() || settings.insecure_public,
-            "whoever reaches {} would run jobs in your name: set --interlink-token-file, client certificates \
-             (--interlink-tls-cert, --interlink-client-ca) or an issuer (--interlink-oidc-issuer), or \
-             --insecure-public",
-            listener.place
-        );
+        let callers = callers(&listener, settings, &checks)?;
+        let (is_open, tls) = (callers.is_everybody(), tls.clone().filter(|_| listener.tls));
         let router = interlink::router(door.clone());
         let (doors, stop) = (&operator.doors, &operator.stop_doors);
         let place = http::serve_callers(&listener.place, tls, router, callers, doors, stop).await?;
@@ -162,7 +147,33 @@ pub(super) async fn open(
     Ok(())
 }
 
-fn checks(settings: &CallerSettings) -> anyhow::Result<Vec<Arc<dyn Check>>> {
+/// What callers must show at a listener; an error where others would come in unasked.
+pub(super) fn callers(
+    listener: &Listener,
+    settings: &CallerSettings,
+    checks: &[Arc<dyn Check>],
+) -> anyhow::Result<Callers> {
+    let has_tls = listener.tls && settings.interlink_tls_cert.is_some();
+    let callers = match listener.place {
+        // Its mode lets nobody else in.
+        Place::Unix(_) => Callers::default(),
+        Place::Tcp(_) => Callers {
+            certificate: has_tls && settings.interlink_client_ca.is_some(),
+            checks: checks.to_vec(),
+        },
+    };
+    ensure!(
+        !callers.is_everybody() || listener.place.is_local() || settings.insecure_public,
+        "whoever reaches {} would run jobs in your name: set --interlink-token-file, client certificates \
+         (--interlink-tls-cert, --interlink-client-ca) or an issuer (--interlink-oidc-issuer), or \
+         --insecure-public",
+        listener.place
+    );
+    Ok(callers)
+}
+
+/// What knows good tokens, as the settings name it.
+pub(super) fn checks(settings: &CallerSettings) -> anyhow::Result<Vec<Arc<dyn Check>>> {
     let mut checks: Vec<Arc<dyn Check>> = Vec::new();
     if let Some(file) = &settings.interlink_token_file {
         checks.push(Arc::new(TokenFile::new(file).map_err(anyhow::Error::msg)?));
@@ -181,7 +192,8 @@ fn checks(settings: &CallerSettings) -> anyhow::Result<Vec<Arc<dyn Check>>> {
     Ok(checks)
 }
 
-fn tls(settings: &CallerSettings) -> anyhow::Result<Option<Tls>> {
+/// The certificate and who must show one, as the settings name them.
+pub(super) fn tls(settings: &CallerSettings) -> anyhow::Result<Option<Tls>> {
     let (certificate, key) = match (&settings.interlink_tls_cert, &settings.interlink_tls_key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         (None, None) => {

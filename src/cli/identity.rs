@@ -31,11 +31,16 @@ pub(super) fn master_key(set: Option<&PathBuf>, data: &Path) -> anyhow::Result<P
     if let Some(file) = set {
         return Ok(file.clone());
     }
-    let file = beside(data, "key")?;
+    let file = own_key(data)?;
     made(&file, "the key that signs reports of jobs", || {
         Ok(format!("k1:{}\n", STANDARD.encode(random::<32>()?)))
     })?;
     Ok(file)
+}
+
+/// The file of the master keys where no other is named.
+pub(super) fn own_key(data: &Path) -> anyhow::Result<PathBuf> {
+    beside(data, "key")
 }
 
 /// `<data folder>.<what>`

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
+use super::doctor;
 use super::door::{self, Listener};
 use super::identity;
 use super::operator::{self, Operator, take_folder};
@@ -85,6 +86,14 @@ impl Plan {
         }
         println!("data folder {}", self.data.display());
     }
+
+    async fn check(self) -> anyhow::Result<()> {
+        let Plan { settings, settled, data, listeners } = self;
+        let pool = pool(&settings, &settled);
+        let StandaloneSettings { operator, master_key_file, .. } = settings;
+        let OperatorSettings { sender, callers, .. } = operator;
+        doctor::endpoint(doctor::Endpoint { data, master_key_file, sender, pool, callers, listeners }).await
+    }
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -92,6 +101,9 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     if plan.settings.explain_config {
         plan.explain();
         return Ok(());
+    }
+    if plan.settings.doctor {
+        return plan.check().await;
     }
     tell(&plan.settled.rows);
     ensure!(

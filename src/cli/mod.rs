@@ -40,6 +40,7 @@ enum Command {
     /// Print the CustomResourceDefinition of HTCJob.
     Crd,
     /// Check what the operator needs: pool, credentials, Kubernetes, files, and the way back from workers.
+    /// Without Kubernetes: `interlink --doctor`.
     Doctor(Box<doctor::Arguments>),
     /// Print the log of an HTCJob.
     Logs(logs::Arguments),
@@ -104,7 +105,7 @@ mod tests {
             for argument in command.get_arguments().filter(|a| a.get_long().is_some()) {
                 let flag = argument.get_long().unwrap();
                 let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
-                let asks_only = flag == "explain-config";
+                let asks_only = ["explain-config", "doctor"].contains(&flag);
                 assert!(asks_only || variable.starts_with("HTC_"), "{name} --{flag} has no variable");
                 assert!(argument.get_help().is_some(), "{name} --{flag} says nothing of itself");
             }

@@ -35,6 +35,11 @@ pub struct StandaloneSettings {
     /// Print what is made of every old flag, variable and key, and start nothing.
     #[arg(long)]
     pub explain_config: bool,
+
+    /// Check what these settings need (files, credentials, pool, listeners), print a line each with what to
+    /// do about it, and start nothing. Ends with 1 if something does not work.
+    #[arg(long, conflicts_with = "explain_config")]
+    pub doctor: bool,
 }
 
 /// The flags of the InterLink plugin for HTCondor. An empty value counts as none, as it did there.

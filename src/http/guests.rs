@@ -103,15 +103,18 @@ impl<S> Guest<S> {
             return true;
         }
         if self.taken.seat.has_ended() {
-            self.begin_anew();
+            self.begin_anew(context);
         }
         // Who waits for an answer is silent; the answer begins the time anew.
         !self.taken.seat.is_asking() && self.silence.as_mut().poll(context).is_ready()
     }
 
-    fn begin_anew(&mut self) {
+    fn begin_anew(&mut self, context: &mut Context<'_>) {
         let later = Instant::now() + self.patience;
         self.silence.as_mut().reset(later);
+        // It may have run out under a long question, and nobody reads again after the answer: without this
+        // nobody would hear of its end.
+        let _ = self.silence.as_mut().poll(context);
         self.taken.seat.is_alive();
     }
 }
@@ -138,7 +141,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guest<S> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Ready(written) => {
                 self.stuck = None;
-                self.begin_anew();
+                self.begin_anew(context);
                 Poll::Ready(written)
             }
             Poll::Pending => {

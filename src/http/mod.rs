@@ -6,6 +6,8 @@ pub mod descriptors;
 pub mod error;
 pub mod fresh;
 pub mod guests;
+#[cfg(test)]
+mod idle_tests;
 pub mod oidc;
 pub mod place;
 pub mod room;
@@ -24,7 +26,7 @@ use tokio::net::{TcpListener, UnixListener, UnixSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::{BACKLOG, CALLER_SILENCE, CALLERS, CONNECTIONS, SILENCE};
+use crate::limits::{BACKLOG, CALLER_SILENCE, CALLERS, CONNECTIONS, HANDSHAKE_PATIENCE, SILENCE};
 use callers::{Callers, Peer, attended, guard};
 use guests::Guests;
 use place::Place;
@@ -140,7 +142,7 @@ pub async fn serve_callers(
             let address = listener.local_addr().map_err(failed)?;
             let listener = Guests::new(listener, room, CALLER_SILENCE);
             match tls {
-                Some(tls) => attend(TlsListener::new(listener, tls), router, tasks, stop),
+                Some(tls) => attend(TlsListener::new(listener, tls, HANDSHAKE_PATIENCE), router, tasks, stop),
                 None => attend(listener, router, tasks, stop),
             }
             Ok(Place::Tcp(address))

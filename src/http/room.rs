@@ -21,7 +21,7 @@ pub struct Room {
 /// A connection, as the listener and the routes behind it see it.
 pub struct Seat {
     opened: Instant,
-    /// Milliseconds from `opened` to the last sign of life.
+    /// Microseconds from `opened` to the last sign of life.
     alive: AtomicU64,
     /// Questions that are not answered to the end.
     asked: AtomicU32,
@@ -99,7 +99,7 @@ fn lock(seats: &Mutex<HashMap<u64, Arc<Seat>>>) -> std::sync::MutexGuard<'_, Has
 impl Seat {
     /// Something was said.
     pub(super) fn is_alive(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.alive.store(now, Ordering::Relaxed);
     }
 

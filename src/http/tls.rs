@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::serve::Listener;
 use rustls::crypto::ring;
@@ -18,7 +19,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::fresh::Fresh;
-use crate::limits::HANDSHAKE_PATIENCE;
 
 /// The files of a TLS listener.
 #[derive(Clone, Debug)]
@@ -103,13 +103,14 @@ type Accepted<L> = (TlsStream<<L as Listener>::Io>, <L as Listener>::Addr);
 pub struct TlsListener<L: Listener> {
     listener: L,
     tls: Tls,
+    patience: Duration,
     handshakes: JoinSet<Option<Accepted<L>>>,
 }
 
 impl<L: Listener> TlsListener<L> {
-    /// Whoever comes to the listener must begin with a handshake.
-    pub fn new(listener: L, tls: Tls) -> TlsListener<L> {
-        TlsListener { listener, tls, handshakes: JoinSet::new() }
+    /// Whoever comes to the listener must begin with a handshake, and be done with it in so long.
+    pub fn new(listener: L, tls: Tls, patience: Duration) -> TlsListener<L> {
+        TlsListener { listener, tls, patience, handshakes: JoinSet::new() }
     }
 }
 
@@ -125,9 +126,9 @@ where
         loop {
             tokio::select! {
                 (stream, address) = self.listener.accept() => {
-                    let acceptor = TlsAcceptor::from(self.tls.0.get());
+                    let (acceptor, patience) = (TlsAcceptor::from(self.tls.0.get()), self.patience);
                     self.handshakes.spawn(async move {
-                        match timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
+                        match timeout(patience, acceptor.accept(stream)).await {
                             Ok(Ok(stream)) => Some((stream, address)),
                             Ok(Err(why)) => {
                                 tracing::debug!(%why, "a TLS handshake failed");

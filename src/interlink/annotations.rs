@@ -36,9 +36,18 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("slurm-job.vk.io/singularity-options", "how containers run is decided here"),
 ];
 
+/// The toleration by which condorce chooses a pool, and the label by which it chooses a user's cache.
+pub const CONDORCE: (&str, &str) = ("pool.vk.io", "user");
+
 /// Carries what can be carried into the pod itself; what cannot is added to `notes`.
 pub fn apply(pod: &mut Pod, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(spec) = &mut pod.spec else { return Ok(()) };
+    if spec.tolerations.iter().flatten().any(|known| known.key.as_deref() == Some(CONDORCE.0)) {
+        notes.push(format!("the toleration {} is ignored: an operator has one pool", CONDORCE.0));
+    }
+    if pod.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(CONDORCE.1)) {
+        notes.push(format!("the label {} is ignored: jobs run as the pool's user", CONDORCE.1));
+    }
     let all = pod.metadata.annotations.clone().unwrap_or_default();
     if let Some(root) = IMAGE_ROOT.iter().find_map(|name| all.get(*name)) {
         containers(spec).for_each(|container| under_root(container, root));
@@ -168,10 +177,34 @@ mod tests {
     }
 
     #[test]
+    fn what_condorce_reads_besides_annotations_is_said_to_be_left_out() {
+        let mut pod: Pod = serde_json::from_value(json!({
+            "metadata": { "labels": { "user": "alice", "app": "x" } },
+            "spec": {
+                "containers": [{ "name": "a" }],
+                "tolerations": [
+                    { "key": "virtual-node.interlink/no-schedule", "operator": "Exists" },
+                    { "key": "pool.vk.io", "operator": "Equal", "value": "cern", "effect": "NoSchedule" },
+                ],
+            },
+        }))
+        .unwrap();
+        let before = pod.clone();
+        let mut notes = Vec::new();
+        apply(&mut pod, &mut notes).unwrap();
+        let begins = ["the toleration pool.vk.io is ignored", "the label user is ignored"];
+        assert!(
+            notes.len() == 2 && notes.iter().zip(begins).all(|(note, begin)| note.starts_with(begin)),
+            "{notes:?}"
+        );
+        assert_eq!(pod, before, "nothing else of it changes");
+    }
+
+    #[test]
     fn the_documentation_has_all_of_them() {
         let text = include_str!("../../docs/interlink.md");
         let all = IMAGE_ROOT.iter().chain(IGNORED.iter().map(|(name, _)| name));
-        for name in all.chain([&CVMFS, &VPN.0, &VPN.1]) {
+        for name in all.chain([&CVMFS, &VPN.0, &VPN.1, &CONDORCE.0, &CONDORCE.1]) {
             assert!(text.contains(&format!("`{name}")), "docs/interlink.md has no row for {name}");
         }
     }

@@ -56,7 +56,7 @@ fn end(bytes: &[u8]) -> Option<i64> {
 }
 
 /// A chain is good for as long as all of it is.
-fn certificate_end(pem: &[u8]) -> Option<i64> {
+pub fn certificate_end(pem: &[u8]) -> Option<i64> {
     let end = |der: CertificateDer<'_>| {
         let certificate = Certificate::from_der(&der).ok()?;
         let end = certificate.tbs_certificate.validity.not_after.to_unix_duration();

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use htc_core::workload::names::Uid;
 
-use crate::limits::{HEARD_KEPT, SILENT_CALLERS};
+use crate::limits::HEARD_KEPT;
 
 /// What callers have brought and asked after.
 pub struct Heard(Mutex<Inner>);
 
 struct Inner {
     pods: HashMap<Uid, Pod>,
+    /// When nobody has asked for anything for so long, callers are away.
+    away_after: Duration,
     /// Since when somebody has asked for something again and again.
     since: Instant,
     /// When somebody last asked for anything.
@@ -58,15 +60,15 @@ impl Pod {
 }
 
 impl Heard {
-    /// Nobody has asked yet.
-    pub fn new(now: Instant) -> Heard {
-        Heard(Mutex::new(Inner { pods: HashMap::new(), since: now, last: now }))
+    /// Nobody has asked yet; nobody is there when nobody asks for anything for so long.
+    pub fn new(away_after: Duration, now: Instant) -> Heard {
+        Heard(Mutex::new(Inner { pods: HashMap::new(), away_after, since: now, last: now }))
     }
 
     /// Somebody has asked for something.
     pub fn call(&self, now: Instant) {
         let mut inner = self.inner();
-        if now.duration_since(inner.last) > SILENT_CALLERS {
+        if now.duration_since(inner.last) > inner.away_after {
             inner.since = now;
         }
         inner.last = now;
@@ -113,7 +115,7 @@ impl Heard {
         let inner = self.inner();
         let pod = inner.pods.get(uid);
         let unanswered = pod.is_some_and(|pod| pod.unanswered);
-        if now.duration_since(inner.last) > SILENT_CALLERS {
+        if now.duration_since(inner.last) > inner.away_after {
             return Silence { lasts: Duration::ZERO, unanswered };
         }
         let asked = pod.map_or(inner.since, |pod| pod.last.max(inner.since));
@@ -143,6 +145,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SILENT_CALLERS;
 
     fn uid(text: &str) -> Uid {
         text.parse().unwrap()
@@ -151,7 +154,7 @@ mod tests {
     #[test]
     fn the_first_question_is_remembered_and_bare_ones_are_counted() {
         let start = Instant::now();
-        let heard = Heard::new(start);
+        let heard = Heard::new(SILENT_CALLERS, start);
         let first = heard.question(&uid("a"), true, start);
         assert_eq!(first, Question { known_for: Duration::ZERO, bare: 0 });
         let later = start + Duration::from_secs(5);
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn only_the_time_in_which_others_were_asked_for_counts() {
         let start = Instant::now();
-        let heard = Heard::new(start);
+        let heard = Heard::new(SILENT_CALLERS, start);
         let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         heard.question(&uid("a"), false, at(0));
         for minute in 0..=60 {
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn whoever_brought_a_pod_knows_of_it_by_an_answer_or_asks_for_it() {
         let start = Instant::now();
-        let heard = Heard::new(start);
+        let heard = Heard::new(SILENT_CALLERS, start);
         let unanswered = || heard.silence(&uid("a"), start).unanswered;
         assert!(!unanswered());
         heard.brought(&uid("a"), start);
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn what_nobody_asks_for_is_forgotten() {
         let start = Instant::now();
-        let heard = Heard::new(start);
+        let heard = Heard::new(SILENT_CALLERS, start);
         heard.question(&uid("a"), true, start);
         heard.forget(start + HEARD_KEPT * 2, HEARD_KEPT * 3);
         assert_eq!(heard.inner().pods.len(), 1);

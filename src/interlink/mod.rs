@@ -40,7 +40,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::Engine;
 use crate::http::error::HttpError;
-use crate::limits::{ORPHAN_AFTER, TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS};
+use crate::limits::{ORPHAN_AFTER, SILENT_CALLERS, TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS};
 use crate::metrics::Metrics;
 use crate::pod;
 use bodies::Bodies;
@@ -65,6 +65,9 @@ pub struct Settings {
     /// The same for a pod whose `/create` had no good answer, and that nobody has asked for since: its
     /// caller takes it for failed, and something else runs in its place. Not longer than `orphan_after`.
     pub unanswered_after: Duration,
+    /// When nobody has asked for anything for so long, callers are away, and no pod is taken away for want of
+    /// questions.
+    pub away_after: Duration,
     /// A `/create` is answered within this time, done or not.
     pub taking_patience: Duration,
     /// Whether containers of a pod that has not begun are told without any state: virtual kubelets before
@@ -85,6 +88,7 @@ impl Default for Settings {
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
             unanswered_after: UNANSWERED_AFTER,
+            away_after: SILENT_CALLERS,
             taking_patience: TAKING_PATIENCE,
             queued_without_state: false,
             ping_check: None,
@@ -125,11 +129,11 @@ impl Door {
         let (told, ends) = unbounded_channel();
         Arc::new(Door {
             engine,
+            heard: Heard::new(settings.away_after, Instant::now()),
             settings,
             metrics,
             bodies: Bodies::new(),
             turns: Turns::default(),
-            heard: Heard::new(Instant::now()),
             followers: Followers::default(),
             told,
             ends: tokio::sync::Mutex::new(ends),

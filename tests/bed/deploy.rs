@@ -89,7 +89,12 @@ fn the_image_is_built_from_what_is_there_and_from_named_versions() {
 #[ignore = "needs the test bed: make test"]
 async fn the_api_server_takes_the_whole_of_deploy() {
     on_bed(async |bed| {
-        for manifests in [deploy(bed, &[]).await, deploy(bed, &["kerberos"]).await, SECRETS.to_owned()] {
+        let sites = [&[][..], &["kerberos"], &["interlink"], &["kerberos", "interlink"]];
+        let mut all = vec![SECRETS.to_owned()];
+        for components in sites {
+            all.push(deploy(bed, components).await);
+        }
+        for manifests in all {
             let applied = kubectl(&["apply", "--dry-run=server", "-f", "-"], &manifests).await.unwrap();
             let objects = serde_saphyr::from_multiple::<Value>(&manifests).unwrap();
             assert_eq!(applied.lines().count(), objects.len(), "{applied}");
@@ -111,7 +116,7 @@ async fn a_namespace_that_allows_no_privilege_takes_the_pod() {
         let accounts: Api<ServiceAccount> = Api::namespaced(bed.client.clone(), &bed.namespace);
         accounts.create(&PostParams::default(), &account).await.unwrap();
 
-        for manifests in [manifests, deploy(bed, &["kerberos"]).await] {
+        for manifests in [manifests, deploy(bed, &["kerberos"]).await, deploy(bed, &["interlink"]).await] {
             let mut pod = object(&manifests, "Deployment")["spec"]["template"].clone();
             for (name, value) in [("apiVersion", json!("v1")), ("kind", json!("Pod"))] {
                 pod[name] = value;
@@ -124,6 +129,54 @@ async fn a_namespace_that_allows_no_privilege_takes_the_pod() {
             let why = kubectl(&arguments, &pod.to_string()).await.unwrap_err();
             assert!(why.contains("violates PodSecurity \"restricted"), "{why}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn the_interlink_port_is_served_reached_and_asks_who_calls() {
+    on_bed(async |bed| {
+        let manifests = deploy(bed, &["interlink"]).await;
+        let container = &object(&manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+        let ports = serde_json::from_value::<Vec<Value>>(container["ports"].clone()).unwrap();
+        // What was there stays.
+        let names: BTreeSet<&str> = ports.iter().map(|port| port["name"].as_str().unwrap()).collect();
+        assert_eq!(names, BTreeSet::from(["events", "health", "interlink"]));
+        let port =
+            ports.iter().find(|port| port["name"] == "interlink").unwrap()["containerPort"].to_string();
+        let set = |name: &str| {
+            let all = container["env"].as_array().unwrap().iter();
+            all.clone().find(|set| set["name"] == name).unwrap()["value"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(set("HTC_INTERLINK_LISTEN"), format!("0.0.0.0:{port}"));
+        assert!(set("HTC_DATA_DIR").starts_with("/var/lib/"), "what was there stays");
+        let mounts: Vec<&str> = container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| m["mountPath"].as_str().unwrap())
+            .collect();
+        for name in ["TOKEN_FILE", "TLS_CERT", "TLS_KEY"] {
+            let file = set(&format!("HTC_INTERLINK_{name}"));
+            assert!(
+                mounts.iter().any(|folder| file.starts_with(&format!("{folder}/"))),
+                "{file}: {mounts:?}"
+            );
+        }
+        let documents = serde_saphyr::from_multiple::<Value>(&manifests).unwrap();
+        let named = |kind: &str, name: &str| {
+            let found = documents.iter().find(|d| d["kind"] == kind && d["metadata"]["name"] == name);
+            found.unwrap_or_else(|| panic!("{kind} {name}"))
+        };
+        let service = &named("Service", "htc-operator-interlink")["spec"]["ports"];
+        assert_eq!(
+            (service[0]["targetPort"].as_str(), service[0]["port"].to_string()),
+            (Some("interlink"), port)
+        );
+        let policy = named("NetworkPolicy", "htc-operator")["spec"]["ingress"].as_array().unwrap();
+        let lets_in = |name: &str| policy.iter().any(|rule| rule["ports"][0]["port"] == name);
+        assert!(["events", "health", "interlink"].iter().all(|name| lets_in(name)), "{policy:#?}");
     })
     .await;
 }

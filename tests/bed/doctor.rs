@@ -2,13 +2,16 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::harness::{AWAY, Bed, HERE, kubeconfig, kubectl, on_bed, with_operator};
+use crate::client::dialect::Dialect;
+use crate::client::transport::{Keys, Transport};
+use crate::harness::{AWAY, Bed, HERE, kubeconfig, kubectl, on_bed, until, with_operator};
+use crate::interlink::living::free_port;
 
 /// The in-job program's opposite: it needs libraries.
 const DYNAMIC: &str = env!("CARGO_BIN_EXE_htc-operator");
@@ -63,6 +66,13 @@ async fn what_is_wrong_with_files_is_named_with_its_remedy() {
         bed.set("HTC_SENDER", Some("/no/such/htc-sender"));
         failing(bed, "in-job program", "/no/such/htc-sender", "--sender").await;
         bed.set("HTC_SENDER", Some(&sender));
+
+        let file = token(bed);
+        mode(&file, 0o644);
+        bed.set("HTC_INTERLINK_LISTEN", Some(&format!("127.0.0.1:{}", free_port())));
+        bed.set("HTC_INTERLINK_TOKEN_FILE", file.to_str());
+        failing(bed, "callers' tokens", "mode 644", "chmod 600").await;
+        mode(&file, 0o600);
 
         let (findings, success) = doctor(bed, &["--no-test-job"]).await;
         assert!(success, "{findings:#?}");
@@ -147,6 +157,105 @@ async fn a_way_from_the_workers_that_leads_nowhere_is_named() {
         assert!(left_behind(bed).is_empty(), "{:?}", left_behind(bed));
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn an_endpoint_that_is_well_is_found_well_before_its_first_start_and_while_it_runs() {
+    on_bed(async |bed: &mut Bed| {
+        let (port, keys) = (free_port(), Keys::make(&bed.folder));
+        bed.set("HTC_INTERLINK_TLS_CERT", keys.file("server", "crt").to_str());
+        bed.set("HTC_INTERLINK_TLS_KEY", keys.file("server", "key").to_str());
+        bed.set("HTC_INTERLINK_TOKEN_FILE", token(bed).to_str());
+        for running in [false, true] {
+            if running {
+                bed.spawn_as(&["interlink", "--port", &port]);
+                let transport = Transport::tls(&format!("127.0.0.1:{port}"), &keys, false);
+                let answers = async || transport.send(&Dialect::NEWEST.ping()).await.map(drop);
+                until("the endpoint to answer", answers).await;
+            }
+            let (lines, success) = endpoint(bed, &port).await;
+            let bad: Vec<&String> =
+                // Certificates of a test are good for two days.
+                lines.iter().filter(|l| !l.starts_with("ok ") && !l.starts_with("warning  TLS")).collect();
+            assert!(success && bad.is_empty(), "{lines:#?}");
+            let of_listener = if running { "in use, as it should be" } else { "is free" };
+            let of_data = if running { "used by an operator that runs" } else { "made at the first start" };
+            for words in [of_data, of_listener, "static", "HTCondor ", "as alice@", "for us alone to read"] {
+                assert!(lines.iter().any(|line| line.contains(words)), "{words}: {lines:#?}");
+            }
+            assert_eq!(bed.data().exists(), running, "it only looks");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn what_is_wrong_with_an_endpoint_is_named_with_its_remedy() {
+    on_bed(async |bed: &mut Bed| {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (used, port) = (taken.local_addr().unwrap().port().to_string(), free_port());
+        let (file, keys) = (token(bed), Keys::make(&bed.folder));
+        let failing = async |bed: &mut Bed, port: &str, check: &str, found: &str, remedy: &str| {
+            let (lines, success) = endpoint(bed, port).await;
+            let start = format!("failed   {check}: ");
+            let is = |line: &&String| {
+                let (is, does) = line.split_once(" -> ").unwrap_or_default();
+                is.starts_with(&start) && is.contains(found) && does.contains(remedy)
+            };
+            let failed = lines.iter().filter(|line| line.starts_with("failed")).count();
+            assert!(!success && failed == 1 && lines.iter().any(|line| is(&line)), "{found}: {lines:#?}");
+        };
+        failing(bed, &used, "listener", "another program listens", "ss -ltnp").await;
+
+        bed.set("HTC_INTERLINK_TOKEN_FILE", file.to_str());
+        mode(&file, 0o644);
+        failing(bed, &port, "callers' tokens", "mode 644", "chmod 600").await;
+        fs::write(&file, "\n").unwrap();
+        failing(bed, &port, "callers' tokens", "there is no token", "--interlink-token-file").await;
+        bed.set("HTC_INTERLINK_TOKEN_FILE", None);
+
+        bed.set("HTC_INTERLINK_TLS_CERT", keys.file("server", "crt").to_str());
+        bed.set("HTC_INTERLINK_TLS_KEY", keys.file("ca", "key").to_str());
+        failing(bed, &port, "TLS", "server.crt", "mend the files").await;
+        bed.set("HTC_INTERLINK_TLS_CERT", None);
+        bed.set("HTC_INTERLINK_TLS_KEY", None);
+
+        bed.set("HTC_INTERLINK_LISTEN", Some(&format!("0.0.0.0:{}", free_port())));
+        failing(bed, &port, "listener", "would run jobs in your name", "choose").await;
+        bed.set("HTC_INTERLINK_LISTEN", None);
+
+        let proxy = bed.folder.join("proxy");
+        let old = rcgen::date_time_ymd(2020, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.not_after = old;
+        fs::write(&proxy, params.self_signed(&key).unwrap().pem()).unwrap();
+        mode(&proxy, 0o600);
+        bed.set("HTC_PROXY", proxy.to_str());
+        failing(bed, &port, "X509 proxy", "expired", "renew").await;
+        bed.set("HTC_PROXY", None);
+
+        bed.set("HTC_SCHEDD_NAME", Some("nobody@nowhere"));
+        failing(bed, &port, "schedd", "knows no nobody@nowhere", "--schedd-name").await;
+    })
+    .await;
+}
+
+/// A file with a token, for us alone.
+fn token(bed: &Bed) -> PathBuf {
+    let file = bed.folder.join("token");
+    fs::write(&file, "a-token-of-some-length\n").unwrap();
+    mode(&file, 0o600);
+    file
+}
+
+/// What `interlink --doctor` says, a line each, and whether it ended well.
+async fn endpoint(bed: &Bed, port: &str) -> (Vec<String>, bool) {
+    let output = bed.command(&["interlink", "--port", port, "--doctor"]).output().await.unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    (lines.lines().map(str::to_owned).collect(), output.status.success())
 }
 
 /// Runs it for programs; gives the findings, and whether it ended well.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The items of the checklist, in order. Tests on the bed have their file in `tests/bed/`.
+/// The items of the checklist, in order. Tests on the bed have their file in `tests/bed/`, those beside the
+/// code theirs in `src/`.
 const ITEMS: [(u8, &str, &[&str]); 20] = [
     (
         1,
@@ -114,7 +115,14 @@ const ITEMS: [(u8, &str, &[&str]); 20] = [
         "capacity as strings, once named always named",
         &["pinging::capacity_is_told_in_strings", "pinging::a_pool_that_is_away_keeps_its_capacity"],
     ),
-    (16, "ping answers 200 as long as it can serve", &["pinging::ping_answers_while_the_pool_is_away"]),
+    (
+        16,
+        "ping answers 200 as long as it can serve",
+        &[
+            "pinging::ping_answers_while_the_pool_is_away",
+            "pinging::a_pool_that_is_away_is_told_in_words_while_pings_are_well",
+        ],
+    ),
     (
         17,
         "a bearer token only where it is asked for",
@@ -130,6 +138,8 @@ const ITEMS: [(u8, &str, &[&str]); 20] = [
         &[
             "serving::ten_thousand_idle_connections_do_not_keep_others_out",
             "admitting::tls_takes_only_certified_callers",
+            "src http/idle_tests::a_connection_left_idle_is_closed_and_one_that_waits_for_its_answer_is_not",
+            "src http/idle_tests::a_room_full_of_idle_connections_has_a_seat_for_a_newcomer",
         ],
     ),
     (
@@ -139,15 +149,17 @@ const ITEMS: [(u8, &str, &[&str]); 20] = [
     ),
 ];
 
-/// Fails where an item has no test, or names one that does not exist among `ours` and on the bed.
+/// Fails where an item has no test, or names one that does not exist among `ours`, on the bed and beside the
+/// code.
 pub fn check(ours: &BTreeSet<String>) {
     let numbers: Vec<u8> = ITEMS.iter().map(|(number, _, _)| *number).collect();
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>(), "every item, once");
     for (number, what, tests) in ITEMS {
         assert!(!tests.is_empty(), "{number} ({what}) has no test");
         for test in tests {
-            let exists = match test.strip_prefix("bed ") {
-                Some(on_bed) => exists_on_bed(on_bed),
+            let exists = match test.split_once(' ') {
+                Some(("bed", test)) => exists_below("tests/bed", test),
+                Some((folder, test)) => exists_below(folder, test),
                 None => ours.contains(*test),
             };
             assert!(exists, "{number} ({what}): there is no test {test}");
@@ -155,10 +167,10 @@ pub fn check(ours: &BTreeSet<String>) {
     }
 }
 
-/// Whether a file of the bed's tests has a test of this name.
-fn exists_on_bed(test: &str) -> bool {
+/// Whether a file below this folder has a test of this name.
+fn exists_below(folder: &str, test: &str) -> bool {
     let (file, name) = test.split_once("::").expect("file and name");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bed").join(file).with_extension("rs");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(file).with_extension("rs");
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let is_test = |n: usize| (n.saturating_sub(2)..n).any(|n| lines[n] == "#[tokio::test]");

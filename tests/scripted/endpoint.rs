@@ -184,6 +184,8 @@ pub struct Caller {
     pub certificate: Option<String>,
     /// The socket it calls through.
     pub socket: Option<PathBuf>,
+    /// More headers: names and values.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Caller {
@@ -208,6 +210,9 @@ impl Caller {
         let mut request = client.request(method.parse().unwrap(), url).body(body.to_owned());
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
         }
         let answer = request.send().await.map_err(|why| format!("{why:?}"))?;
         let status = answer.status().as_u16();

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::fs::{Access, access};
+
 use super::finding::Finding;
 use crate::condor::submit::is_good_folder;
 use crate::control;
@@ -47,6 +49,22 @@ pub fn check(folder: &Path, uid: u32) -> Vec<Finding> {
     findings.extend(space(folder));
     findings.push(in_use(folder));
     findings
+}
+
+/// The same for a folder that the first start makes.
+pub fn check_own(folder: &Path, uid: u32) -> Vec<Finding> {
+    if folder.exists() {
+        return check(folder, uid);
+    }
+    let shown = folder.display();
+    let above = folder.ancestors().skip(1).find(|above| above.exists());
+    vec![match above.map(|above| access(above, Access::WRITE_OK | Access::EXEC_OK)) {
+        Some(Ok(())) => Finding::ok(CHECK, format!("{shown} is made at the first start")),
+        _ => {
+            let remedy = "make it, owned by this user, or choose another --data-dir";
+            Finding::failed(CHECK, format!("{shown} is not there and cannot be made"), remedy)
+        }
+    }]
 }
 
 fn place(folder: &Path, meta: &fs::Metadata, uid: u32) -> Finding {

@@ -1,21 +1,26 @@
 //! `htc-operator doctor`: checks in one go what goes wrong at first, and says what to do about it.
-//! Whether an operator runs or not makes no difference.
+//! Whether an operator runs or not makes no difference. `interlink --doctor` is the same without Kubernetes.
 
+mod callers;
 mod cluster;
 mod data;
 mod finding;
+mod listeners;
 mod pool;
 mod probe;
 mod secrets;
 mod sender;
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
 
-use super::operator;
-use crate::config::Settings;
+use super::door::Listener;
+use super::{identity, operator};
+use crate::condor::pool::Pool;
+use crate::config::{CallerSettings, Settings};
 use finding::Finding;
 
 /// What is checked: the settings of `serve`.
@@ -51,6 +56,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.add(vec![sender::check(settings.operator.sender.as_ref(), &pool).await])?;
     report.add(cluster::check(&settings.kubernetes.watch_namespace).await)?;
     report.add(pool::check(&pool, uid).await)?;
+    let callers = &settings.operator.callers;
+    report.add(callers::check(callers, uid))?;
+    let running = data::is_in_use(&settings.data.data_dir);
+    report.add(listeners::check(&Listener::of_settings(callers)?, callers, running))?;
     if !no_test_job {
         let needed = [data::CHECK, sender::CHECK, pool::SUBMISSION];
         report.add(match needed.iter().find(|check| !report.is_well(check)) {
@@ -62,6 +71,40 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             None => probe::check(&settings, &pool).await,
         })?;
     }
+    report.finish()
+}
+
+/// What an endpoint without Kubernetes is made of.
+pub struct Endpoint {
+    /// The data folder, which the first start makes.
+    pub data: PathBuf,
+    /// The file of the master keys, unless it is the one that the first start makes.
+    pub master_key_file: Option<PathBuf>,
+    /// The in-job program, unless it is the one beside us.
+    pub sender: Option<PathBuf>,
+    /// The pool.
+    pub pool: Pool,
+    /// Who may call.
+    pub callers: CallerSettings,
+    /// Where.
+    pub listeners: Vec<Listener>,
+}
+
+/// Checks an endpoint without Kubernetes; an error when something has failed.
+pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
+    let Endpoint { data, master_key_file, sender, pool, callers, listeners } = endpoint;
+    let uid = rustix::process::geteuid().as_raw();
+    let mut report = Report { output: Output::Text, findings: Vec::new() };
+    report.add(data::check_own(&data, uid))?;
+    let made = master_key_file.is_none().then(|| identity::own_key(&data)).transpose()?;
+    report.add(match (master_key_file, made) {
+        (None, Some(made)) if !made.exists() => Vec::new(),
+        (given, made) => given.or(made).map(|file| secrets::master_key(&file, uid)).into_iter().collect(),
+    })?;
+    report.add(vec![sender::check(sender.as_ref(), &pool).await])?;
+    report.add(pool::check(&pool, uid).await)?;
+    report.add(callers::check(&callers, uid))?;
+    report.add(listeners::check(&listeners, &callers, data::is_in_use(&data)))?;
     report.finish()
 }
 

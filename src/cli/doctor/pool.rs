@@ -89,7 +89,12 @@ async fn credentials(pool: &Pool, uid: u32) -> Vec<Finding> {
         findings.push(secrets::token(Path::new(file), now));
     }
     if let Some(file) = variable(pool, "X509_USER_PROXY") {
-        findings.push(secrets::private("X509 proxy", Path::new(file), uid));
+        let proxy = secrets::private("X509 proxy", Path::new(file), uid);
+        let is_there = !proxy.has_failed();
+        findings.push(proxy);
+        if is_there {
+            findings.push(secrets::certificate("X509 proxy", Path::new(file), now));
+        }
     }
     if let Some(cache) = variable(pool, "KRB5CCNAME") {
         let remedy = "kinit, or let a sidecar renew it";

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::finding::Finding;
 use crate::engine::keys::MasterKeys;
+use crate::interlink::credential::certificate_end;
 use crate::limits::EXPIRY_WARNED;
 
 const KEY: &str = "master key";
@@ -26,16 +27,39 @@ pub fn master_key(file: &Path, uid: u32) -> Finding {
             return Finding::failed(KEY, why.to_string(), remedy);
         }
     };
-    let readers = fs::metadata(file).map(|meta| (meta.mode() & 0o777, meta.uid()));
-    // A mounted Secret belongs to root, and to a group that only we are in.
-    let mounted = |mode: u32, owner: u32| owner == 0 && uid != 0 && mode & 0o037 == 0;
-    match readers {
-        Ok((mode, owner)) if mode & 0o077 != 0 && !mounted(mode, owner) => Finding::failed(
+    match open_mode(file, uid) {
+        Some(mode) => Finding::failed(
             KEY,
             format!("{} has mode {mode:03o}: others could sign reports", file.display()),
             format!("chmod 600 {}", file.display()),
         ),
-        _ => Finding::ok(KEY, format!("{} signs with {:?}", file.display(), keys.signing().0)),
+        None => Finding::ok(KEY, format!("{} signs with {:?}", file.display(), keys.signing().0)),
+    }
+}
+
+/// The mode of a file that others can read.
+pub fn open_mode(file: &Path, uid: u32) -> Option<u32> {
+    let meta = fs::metadata(file).ok()?;
+    let mode = meta.mode() & 0o777;
+    // A mounted Secret belongs to root, and to a group that only we are in.
+    let mounted = meta.uid() == 0 && uid != 0 && mode & 0o037 == 0;
+    (mode & 0o077 != 0 && !mounted).then_some(mode)
+}
+
+/// A file with certificates, in PEM: until when all of them are good.
+pub fn certificate(check: &'static str, file: &Path, now: Timestamp) -> Finding {
+    let (shown, renew) = (file.display(), "renew it; a new file counts soon, without a restart");
+    let end = fs::read(file).ok().and_then(|pem| certificate_end(&pem));
+    let Some(left) = end.map(|end| end - now.as_second()) else {
+        return Finding::failed(check, format!("{shown} has no certificate that can be read"), renew);
+    };
+    let warned = i64::try_from(EXPIRY_WARNED.as_secs()).unwrap_or(i64::MAX);
+    match left {
+        left if left <= 0 => Finding::failed(check, format!("{shown} expired {} s ago", -left), renew),
+        left if left < warned => {
+            Finding::warning(check, format!("{shown} expires in {} minutes", left / 60), renew)
+        }
+        left => Finding::ok(check, format!("{shown} is good for {} days", left / 86_400)),
     }
 }
 

@@ -4,8 +4,9 @@
 mod following;
 mod installed;
 mod killing;
-mod living;
+pub mod living;
 mod reviewing;
+mod scripting;
 mod sweeping;
 
 use std::path::PathBuf;

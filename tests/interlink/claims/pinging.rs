@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::dialect::{Dialect, Hop, Version};
+use crate::client::pods::plain;
 use crate::client::transport::Request;
 use crate::client::wire::{self, PingResponse};
 use crate::door::Door;
@@ -13,6 +14,7 @@ super::claims![
     capacity_is_told_in_strings,
     ping_answers_while_the_pool_is_away,
     a_pool_that_is_away_keeps_its_capacity,
+    a_pool_that_is_away_is_told_in_words_while_pings_are_well,
     a_missing_proxy_is_a_bad_ping_only_where_that_is_set,
 ];
 
@@ -91,6 +93,36 @@ async fn a_pool_that_is_away_keeps_its_capacity() {
     for _ in 0..20 {
         assert_eq!(ping(&door).await, before); // WIRE 3.1: no flicker; 10.15: what was named is named
     }
+}
+
+/// Asks for `/system-info` until the pool answers, or does not; gives what else it says.
+async fn until_connected(door: &Door, is: bool) -> Value {
+    let began = std::time::Instant::now();
+    loop {
+        let answer = door.transport().send(&Request::bytes("GET", "/system-info", Vec::new())).await.unwrap();
+        let info = wire::json(answer.success().unwrap()).unwrap();
+        if info["htcondor_connected"] == is {
+            return info;
+        }
+        assert!(began.elapsed() < crate::door::PATIENCE, "{info}\n{}", door.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+async fn a_pool_that_is_away_is_told_in_words_while_pings_are_well() {
+    let door = Door::open().await;
+    // A pool that has nothing to do is asked rarely.
+    door.kubelet().create(&plain("looked-for")).await.unwrap();
+    assert_eq!(until_connected(&door, true).await["status"], "ok");
+    door.scripted.plan(Planned::everywhere(Fault::Outage(Outage::Pool)));
+    let info = until_connected(&door, false).await;
+    let why = info["message"].as_str().unwrap();
+    assert!(info["status"] == "warning" && why.contains("the pool has not answered since"), "{info}");
+    let answer = door.transport().send(&Dialect::NEWEST.ping()).await.unwrap();
+    let pong = wire::json(answer.success().unwrap()).unwrap();
+    assert_eq!((&pong["status"], pong["message"].as_str()), (&json!("healthy"), Some(why)));
+    door.scripted.heal();
+    assert_eq!(until_connected(&door, true).await["status"], "ok");
 }
 
 async fn a_missing_proxy_is_a_bad_ping_only_where_that_is_set() {

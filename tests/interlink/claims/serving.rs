@@ -98,6 +98,8 @@ async fn the_paths_of_other_plugins_answer() {
         let answer = transport.send(&Request::bytes("GET", path, Vec::new())).await.unwrap();
         assert!(wire::json(answer.success().unwrap()).unwrap().is_object(), "{path}");
     }
+    let answer = transport.send(&Request::bytes("GET", "/version", Vec::new())).await.unwrap();
+    assert_eq!(wire::json(&answer.body).unwrap()["version"], env!("CARGO_PKG_VERSION"));
     let nowhere = transport.send(&Request::bytes("GET", "/nowhere", Vec::new())).await.unwrap();
     assert_eq!(nowhere.code, 404);
 }

@@ -1,7 +1,7 @@
 //! Who may call, with the real binary: a table of listeners and of what callers show.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ super::claims![
     a_client_certificate_is_required_or_one_of_two_ways,
     a_new_certificate_of_the_endpoint_is_shown_soon,
     an_issuers_token_lets_in_whom_it_is_for,
+    what_a_proxy_says_of_a_caller_counts_for_nothing_without_the_token,
     nobody_is_let_in_unasked_where_others_reach_the_port,
     a_refused_call_is_answered_though_its_body_is_large,
     settings_that_do_not_fit_are_refused_in_a_sentence,
@@ -266,6 +267,75 @@ async fn an_issuers_token_lets_in_whom_it_is_for() {
         ("none", "nonsense".to_owned(), 401),
     ] {
         assert_eq!(Caller::with_token(&token).ping(&base).await, Ok(status), "{what}\n{}", endpoint.log());
+    }
+    assert!(!endpoint.log().contains("eyJ"), "{}", endpoint.log());
+    endpoint.end().await;
+}
+
+/// What an OAuth2 proxy adds to a request of this user.
+fn forwarded(user: &str, access_token: &str) -> Vec<(&'static str, String)> {
+    let mail = format!("{user}@example.org");
+    [
+        ("x-forwarded-for", "192.0.2.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "edge.example.org"),
+        ("x-forwarded-uri", "/status"),
+        ("x-real-ip", "127.0.0.1"),
+        ("x-forwarded-user", user),
+        ("x-forwarded-email", &mail),
+        ("x-forwarded-preferred-username", user),
+        ("x-forwarded-groups", "interlink,admins"),
+        ("x-forwarded-access-token", access_token),
+        ("x-auth-request-user", user),
+        ("x-auth-request-email", &mail),
+        ("x-auth-request-groups", "interlink"),
+        ("x-auth-request-access-token", access_token),
+        ("gap-auth", &mail),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+async fn what_a_proxy_says_of_a_caller_counts_for_nothing_without_the_token() {
+    let issuer = Issuer::new().await;
+    let mut endpoint = Endpoint::new();
+    let flags = [
+        "--interlink-listen",
+        "127.0.0.1:0",
+        "--interlink-oidc-issuer",
+        &issuer.url,
+        "--interlink-oidc-audience",
+        "htc",
+        "--interlink-oidc-subjects",
+        "kubelet",
+    ];
+    endpoint.start(&flags, 1).await;
+    let base = format!("http://{}", endpoint.address());
+    let good = issuer.token(json!({}));
+    let with = |shown: &[String]| {
+        let mut headers = forwarded("kubelet", &good);
+        headers.extend(shown.iter().map(|value| ("authorization", value.clone())));
+        Caller { headers, ..Caller::default() }
+    };
+    let bearer = |changes: Value| format!("Bearer {}", issuer.token(changes));
+    let mine = bearer(json!({}));
+    for (what, shown, status) in [
+        ("the token", vec![mine.clone()], 200),
+        ("the caller's header beside the proxy's", vec![mine.clone(), mine.clone()], 200),
+        ("both in one", vec![format!("{mine},{mine}")], 200),
+        ("only the proxy's words", vec![], 401),
+        ("a password for the proxy", vec![format!("Basic {}", STANDARD.encode("kubelet:x"))], 401),
+        ("a token for another", vec![bearer(json!({ "aud": "oauth2-proxy" }))], 401),
+        ("an old token", vec![bearer(json!({ "exp": 1_000_000_000 }))], 401),
+        ("another user's token", vec![bearer(json!({ "sub": "eve" }))], 401),
+        ("a good token behind another's", vec![bearer(json!({ "sub": "eve" })), mine.clone()], 401),
+    ] {
+        let caller = with(&shown);
+        assert_eq!(caller.ping(&base).await, Ok(status), "{what}\n{}", endpoint.log());
+        for path in ["/create", "/delete", "/getLogs", "/system-info", "/nothing"] {
+            let (got, _) = caller.call("POST", &format!("{base}{path}"), "{}").await.unwrap();
+            assert_eq!(got == 401, status == 401, "{what} {path}: {got}");
+        }
     }
     assert!(!endpoint.log().contains("eyJ"), "{}", endpoint.log());
     endpoint.end().await;

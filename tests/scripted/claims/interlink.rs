@@ -33,6 +33,8 @@ super::claims![
     a_call_that_is_wrong_gets_one_plain_sentence,
     every_recorded_call_is_answered,
     what_nobody_asks_for_is_taken_away_and_what_is_asked_for_stays,
+    of_two_virtual_kubelets_each_keeps_what_it_asks_for_and_one_that_is_away_loses_it,
+    pings_of_those_who_only_watch_make_no_orphans,
     what_was_taken_in_without_an_answer_goes_soon_unless_somebody_asks_for_it,
     outputs_whose_time_is_over_take_their_pod_along,
     a_log_is_read_while_it_is_there_and_a_line_says_why_there_is_none,
@@ -77,6 +79,15 @@ impl Here {
         let code = response.status().as_u16();
         let text = to_bytes(response.into_body(), 64 << 20).await.unwrap();
         Answer { code, text: String::from_utf8_lossy(&text).into_owned() }
+    }
+
+    /// A ping, of a monitor or of a virtual kubelet.
+    async fn ping(&self, path: &str, session: Option<&str>) {
+        let request = Request::builder().method("GET").uri(path).header("user-agent", "curl/8");
+        let request =
+            session.iter().fold(request, |request, id| request.header("Interlink-Http-Session", *id));
+        let response = self.router.clone().oneshot(request.body(Body::from("[]")).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
     }
 
     async fn create(&self, pod: &Value) -> Answer {
@@ -480,6 +491,73 @@ async fn what_was_taken_in_without_an_answer_goes_soon_unless_somebody_asks_for_
     }
     assert_eq!(want(&kept), Some(Want::Run));
     here.end().await;
+}
+
+async fn of_two_virtual_kubelets_each_keeps_what_it_asks_for_and_one_that_is_away_loses_it() {
+    let scripted = Scripted::new();
+    // Long enough for a loaded machine to ask in time.
+    let settings = Settings { orphan_after: Duration::from_secs(5), ..Settings::default() };
+    let here = Here::with(&scripted, settings, options(&scripted.path().join("data"))).await;
+    let (mut one, mut other) = (pod("one", &[], &["main"]), pod("other", &[], &["main"]));
+    here.create(&one).await.json();
+    here.create(&other).await.json();
+    let is_gone = |name: &str| here.life.view(name).want == Want::Tombstone;
+    // Orphans tell how time passes: the second is taken away at a look after the first one's.
+    for orphan in ["first", "second"] {
+        here.create(&pod(orphan, &[], &["main"])).await.json();
+        let started = Instant::now();
+        while !is_gone(orphan) {
+            here.until(&mut one, "it waits", |_| true).await;
+            here.until(&mut other, "it waits", |_| true).await;
+            assert!(started.elapsed() < PATIENCE, "{orphan} stays");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert!(!is_gone("one") && !is_gone("other"), "each is asked for by its own");
+    let started = Instant::now();
+    while !is_gone("other") {
+        here.until(&mut one, "it waits", |_| true).await;
+        assert!(started.elapsed() < PATIENCE, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(here.life.view("one").want, Want::Run);
+    here.end().await;
+}
+
+async fn pings_of_those_who_only_watch_make_no_orphans() {
+    let (quiet, busy) = (Scripted::new(), Scripted::new());
+    let settings = || Settings {
+        orphan_after: Duration::from_secs(2),
+        away_after: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    // Nobody but a monitor calls here; there a virtual kubelet pings, which would ask for its pods.
+    let here = Here::with(&quiet, settings(), options(&quiet.path().join("data"))).await;
+    let there = Here::with(&busy, settings(), options(&busy.path().join("data"))).await;
+    here.create(&pod("watched", &[], &["main"])).await.json();
+    let paths = ["/pinglink", "/status", "/system-info", "/version"];
+    // The second is taken away at a look after the first one's: time has passed here too.
+    for orphan in ["first", "second"] {
+        there.create(&pod(orphan, &[], &["main"])).await.json();
+        let started = Instant::now();
+        while there.life.view(orphan).want != Want::Tombstone {
+            for path in paths {
+                here.ping(path, None).await;
+            }
+            there.ping("/status", Some("Request-1")).await;
+            assert!(started.elapsed() < PATIENCE, "{orphan} stays");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(here.life.view("watched").want, Want::Run);
+    let started = Instant::now();
+    while here.life.view("watched").want != Want::Tombstone {
+        here.ping("/pinglink", Some("PingInterLink#1")).await;
+        assert!(started.elapsed() < PATIENCE, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    here.end().await;
+    there.end().await;
 }
 
 async fn outputs_whose_time_is_over_take_their_pod_along() {
