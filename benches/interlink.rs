@@ -31,7 +31,7 @@ const TOGETHER: usize = 1_000;
 /// Questions after that many pods.
 const SWEEPS: usize = 20;
 /// Questions after one pod.
-const QUESTIONS: usize = 5_000;
+const QUESTIONS: usize = 20_000;
 
 /// The rows of this subject.
 pub async fn rows(bed: &mut Bed) -> Rows {
@@ -117,7 +117,8 @@ async fn queued(transport: &Transport, live: &[Value]) {
     let last = &live[live.len() - TOGETHER..];
     until("all to be in the queue", async || {
         let answer = ask(transport, last).await?;
-        let waiting = answer.text().matches("\"JID\":\"\"").count();
+        // Before it is in the queue a pod is known by a name of ours.
+        let waiting = answer.text().matches("\"JID\":\"htc-").count();
         if waiting == 0 { Ok(()) } else { Err(format!("{waiting} of the last are not")) }
     })
     .await;

@@ -61,6 +61,9 @@ pub const QUERY_GAP: Duration = Duration::from_millis(150);
 /// A query may take this share of the time at most: after one that took t, wait t times this.
 pub const QUERY_REST_FACTOR: u32 = 3;
 
+/// So many workloads of an answer are judged before others get at the board: that is a millisecond.
+pub const MERGED_AT_ONCE: usize = 500;
+
 /// How often an idle operator looks for jobs that it does not know.
 pub const IDLE_LOOK: Duration = Duration::from_secs(60);
 
@@ -107,6 +110,13 @@ pub const SETTLING: Duration = Duration::from_secs(3);
 /// until none has come for the second time, and not longer than the third. A lonely one does not.
 pub const BURST: (Duration, Duration, Duration) =
     (Duration::from_secs(1), Duration::from_millis(50), Duration::from_millis(250));
+
+/// After a look at the board that found nothing to submit and took t, the next comes t times this later: with
+/// 10,000 workloads it takes milliseconds, and each wish rings.
+pub const PICK_REST_FACTOR: u32 = 10;
+
+/// But never longer than this.
+pub const PICK_REST_MAX: Duration = Duration::from_millis(500);
 
 /// A queue that has been full for so long is told to those who wait: most of the time it is not for long.
 pub const FULL_TOLD: Duration = Duration::from_secs(30);
@@ -333,6 +343,16 @@ pub const ORPHAN_AFTER: Duration = Duration::from_secs(86_400);
 
 /// A request brings at most so much: a pod comes with its ConfigMaps and Secrets, whole.
 pub const BODY_MAX: usize = 16 << 20;
+
+/// Bodies with more bytes than these are large: a question after 1,000 pods has 3 MB.
+pub const BODY_SMALL: usize = 4 << 20;
+
+/// So many bytes of large bodies are there at a time, and as many of small ones: a pod takes up to six times its
+/// body until it is kept.
+pub const BODIES_AT_ONCE: usize = 32 << 20;
+
+/// A body with more bytes is not parsed where others are answered: that takes a millisecond and more.
+pub const BODY_PARSED_HERE: usize = 256 << 10;
 
 /// Of a larger one so much is read and thrown away before it is refused: who is not answered publishes
 /// its own token.

@@ -12,7 +12,7 @@ stage build "$HERE/build.sh"
 install -o 1000 -g 1000 -m 644 /dev/null "$BED/bench.json"
 host=$(rustc -vV | sed -n 's/^host: //p')
 runner=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$host")_RUNNER
-bench() { env "$runner=$HERE/testbed as alice" cargo bench --locked --profile dev --bench bed -- "$@"; }
+bench() { env "$runner=$HERE/testbed as alice" cargo bench --locked --bench bed -- "$@"; }
 before=$(cat "$BED/profile")
 trap '"$HERE/testbed" profile "$before"' EXIT # whatever happens
 "$HERE/testbed" profile quick

@@ -107,8 +107,9 @@ pub struct Entry {
     pub collected: Option<Timestamp>,
     /// How many submissions of an index were committed and never got their files, in this life of ours.
     pub unstaged: BTreeMap<u32, u32>,
-    /// The current job of each index that has one.
-    pub jobs: BTreeMap<u32, Job>,
+    /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
+    /// workloads have one.
+    pub jobs: BTreeMap<u32, Box<Job>>,
 }
 
 /// The current job of an index.
@@ -283,12 +284,17 @@ impl Entry {
 impl Board {
     /// The current job with this key.
     pub fn job_mut(&mut self, key: &JobKey) -> Option<&mut Job> {
-        self.entries.get_mut(&key.uid)?.jobs.get_mut(&key.index).filter(|job| job.key == *key)
+        self.entries
+            .get_mut(&key.uid)?
+            .jobs
+            .get_mut(&key.index)
+            .map(|job| &mut **job)
+            .filter(|job| job.key == *key)
     }
 
     /// The current job with this key.
     pub fn job(&self, key: &JobKey) -> Option<&Job> {
-        self.entries.get(&key.uid)?.jobs.get(&key.index).filter(|job| job.key == *key)
+        self.entries.get(&key.uid)?.jobs.get(&key.index).map(|job| &**job).filter(|job| job.key == *key)
     }
 
     /// Jobs that are in the queue or may be.

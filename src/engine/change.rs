@@ -87,7 +87,7 @@ impl Inner {
         if let Change::Adopt { name: _, job } = change {
             self.metrics.adopted.inc();
             if let Some(entry) = board.entries.get_mut(&job.key.uid) {
-                entry.jobs.insert(job.key.index, *job);
+                entry.jobs.insert(job.key.index, job);
             }
             return None;
         }

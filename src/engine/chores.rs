@@ -92,7 +92,7 @@ impl Chores {
     }
 
     /// Ads without a workload: those of a tombstone are removed, all others are only told of, once.
-    pub fn orphans(&mut self, board: &mut Board, orphans: &[Ad]) {
+    pub fn orphans(&mut self, board: &mut Board, orphans: &[&Ad]) {
         let mut strangers: BTreeMap<Uid, Vec<&Ad>> = BTreeMap::new();
         for ad in orphans {
             match board.entries.get_mut(&ad.key.uid) {

@@ -9,7 +9,7 @@ use super::Engine;
 use super::board::{Board, Entry};
 use crate::limits::{SUBMIT_DEADLINE, TROUBLE_MAX};
 use crate::store::database::{StoreError, now};
-use crate::store::wishes::{self, StoredWish, Want};
+use crate::store::wishes::{self, NewWish, StoredWish, Want};
 
 /// What a workload that shall be gone still waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl Engine {
             collected: None,
         });
         let new_entry = stranger.as_ref().map(|wish| Entry::of(wish, Vec::new()));
+        let stranger = stranger.map(NewWish::new).transpose()?;
         let id = uid.clone();
         inner
             .store
@@ -142,7 +143,8 @@ mod tests {
         };
         let mut entry = Entry::of(&wish, vec![]);
         let key = "u/0/0/0".parse().unwrap();
-        entry.jobs.insert(0, Job::new(key, String::new(), Progress::Submitting { job: None }, Some(1)));
+        let job = Job::new(key, String::new(), Progress::Submitting { job: None }, Some(1));
+        entry.jobs.insert(0, Box::new(job));
         entry.in_queue = 3;
         let mut board = Board::default();
         board.intents.insert(1, Intent { created: 1_000, rows: 1, at_work: true, dead });

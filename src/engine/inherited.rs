@@ -4,6 +4,7 @@
 //! workload shall be gone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
@@ -17,7 +18,7 @@ use crate::condor::{act, cli::CallError, query};
 use crate::crash_point;
 use crate::store::database::{StoreError, now};
 use crate::store::predecessor::{self, OldRow};
-use crate::store::wishes::{self, StoredWish, Want};
+use crate::store::wishes::{self, NewWish, StoredWish, Want};
 
 /// At most so many ids stand in one constraint.
 const IDS_PER_CALL: usize = 500;
@@ -67,12 +68,12 @@ impl Engine {
                 return Ok(None);
             }
             let wish = wish(&heir, found.len());
-            wishes::insert(t, &wish, &[])?;
             let mut entry = Entry::of(&wish, Vec::new());
+            wishes::insert(t, &NewWish::new(wish)?, &[])?;
             for (index, (id, found)) in (0..).zip(&found) {
                 let job = job(&heir, index, *id, found);
                 predecessor::give(t, &found.rows, &stored_job(&heir.name, &job))?;
-                entry.jobs.insert(index, job);
+                entry.jobs.insert(index, Box::new(job));
             }
             Ok(Some(entry))
         });
@@ -161,7 +162,7 @@ fn wish(heir: &Heir, jobs: usize) -> StoredWish {
         door: heir.door.to_owned(),
         namespace: heir.namespace.clone(),
         name: heir.name.clone(),
-        workload: Some(workload),
+        workload: Some(Arc::new(workload)),
         want: Want::Run,
         not_before: now(),
         inherited: true,

@@ -108,7 +108,7 @@ fn is_due(entry: &Entry, keep: Duration, now: Timestamp) -> bool {
         return false;
     }
     // None where one has not ended: `None` would be less than any time.
-    let ends: Option<Vec<Timestamp>> = entry.jobs.values().map(ended).collect();
+    let ends: Option<Vec<Timestamp>> = entry.jobs.values().map(|job| ended(job)).collect();
     let last = ends.and_then(|ends| ends.into_iter().max());
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     last.is_some_and(|last| now.duration_since(last) >= keep)

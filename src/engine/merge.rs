@@ -16,7 +16,7 @@ use super::judge::{self, Look, Verdict, judge};
 use crate::condor::ad::Ad;
 use crate::condor::holds;
 use crate::crash_point;
-use crate::limits::RESULT_PATIENCE;
+use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
 use crate::store::database::StoreError;
 use crate::store::intents;
 use crate::store::wishes::Want;
@@ -25,14 +25,23 @@ impl Inner {
     /// Takes an answer in; says what is to be done.
     pub(super) async fn merge(&self, ads: Vec<Ad>, look: Look) -> Result<Chores, StoreError> {
         let mut chores = Chores::default();
-        let changes = {
+        // Doors wait for the lock: what can be is done before, and the rest not in one go.
+        let ads = by_workload(&ads);
+        let known: Vec<Uid> = {
             let mut board = self.board();
-            let wished = |ad: &Ad| board.entries.get(&ad.key.uid).is_some_and(|e| e.want != Want::Tombstone);
-            let (known, orphans): (Vec<Ad>, Vec<Ad>) = ads.into_iter().partition(wished);
+            let is_wished = |uid: &Uid| board.entries.get(uid).is_some_and(|e| e.want != Want::Tombstone);
+            let orphans = ads.iter().filter(|(uid, _)| !is_wished(uid));
+            let orphans: Vec<&Ad> = orphans.flat_map(|(_, ads)| ads).copied().collect();
             self.metrics.orphans.set(orphans.len() as i64);
             chores.orphans(&mut board, &orphans);
-            decide(&mut board, known, look, &mut chores)
+            board.entries.keys().cloned().collect()
         };
+        let mut changes = Vec::new();
+        for some in known.chunks(MERGED_AT_ONCE) {
+            changes.extend(decide(&mut self.board(), some, &ads, look, &mut chores));
+            tokio::task::yield_now().await;
+        }
+        drop(ads);
         crash_point!("settle-before-durable");
         chores.look_again |= !changes.is_empty();
         let changed = self.apply(changes).await?;
@@ -120,35 +129,60 @@ impl Inner {
     }
 }
 
-fn decide(board: &mut Board, ads: Vec<Ad>, look: Look, chores: &mut Chores) -> Vec<Change> {
-    let mut by_uid: HashMap<Uid, HashMap<u32, Vec<Ad>>> = HashMap::new();
+/// The ads of each workload, in order of their indices.
+type ByWorkload<'a> = HashMap<&'a Uid, Vec<&'a Ad>>;
+
+fn by_workload(ads: &[Ad]) -> ByWorkload<'_> {
+    let mut by_uid = ByWorkload::new();
     for ad in ads {
-        let of_workload = by_uid.entry(ad.key.uid.clone()).or_default();
-        of_workload.entry(ad.key.index).or_default().push(ad);
+        by_uid.entry(&ad.key.uid).or_default().push(ad);
     }
+    by_uid.values_mut().for_each(|ads| ads.sort_by_key(|ad| ad.key.index));
+    by_uid
+}
+
+/// The ads of one index.
+fn of_index<'a, 'b>(ads: &'b [&'a Ad], index: u32) -> &'b [&'a Ad] {
+    let first = ads.partition_point(|ad| ad.key.index < index);
+    let count = ads[first..].partition_point(|ad| ad.key.index == index);
+    &ads[first..first + count]
+}
+
+/// Judges the jobs of these workloads.
+fn decide(
+    board: &mut Board,
+    uids: &[Uid],
+    by_uid: &ByWorkload<'_>,
+    look: Look,
+    chores: &mut Chores,
+) -> Vec<Change> {
     let mut changes = Vec::new();
-    let intents = &board.intents;
-    for (uid, entry) in &mut board.entries {
+    let Board { entries, intents, .. } = board;
+    for uid in uids {
+        let Some(entry) = entries.get_mut(uid) else { continue };
         let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
-        let mut by_index = by_uid.remove(uid).unwrap_or_default();
-        let in_queue = by_index.values().map(Vec::len).sum();
+        // Ads of a tombstone are orphans.
+        let known = by_uid.get(uid).filter(|_| entry.want != Want::Tombstone);
+        let ads = known.map(Vec::as_slice).unwrap_or_default();
         for job in entry.jobs.values_mut() {
-            let ads = by_index.remove(&job.key.index).unwrap_or_default();
-            let (own, strays): (Vec<Ad>, Vec<Ad>) = ads.into_iter().partition(|ad| ad.key == job.key);
-            strays.iter().for_each(|ad| chores.stray(ad));
+            let of_index = of_index(ads, job.key.index);
+            let own = of_index.iter().copied().find(|ad| ad.key == job.key);
+            of_index.iter().filter(|ad| ad.key != job.key).for_each(|ad| chores.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
             job.unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
             job.once = once;
-            let verdict = look_at(job, own.first(), look, chores, |job, ad| judge(job, intent, ad, look));
-            if verdict == Verdict::NeverRan && !own.is_empty() {
+            let verdict = look_at(job, own, look, chores, |job, ad| judge(job, intent, ad, look));
+            if verdict == Verdict::NeverRan && own.is_some() {
                 entry.unstaged.insert(job.key.index, job.unstaged + 1);
             }
-            changes.extend(follow(job, verdict, own.first(), entry.want, chores));
+            changes.extend(follow(job, verdict, own, entry.want, chores));
         }
         if entry.want == Want::Gone {
-            leave(uid, entry, in_queue, look, chores);
+            leave(uid, entry, ads.len(), look, chores);
         }
-        changes.extend(by_index.into_values().filter_map(|ads| adopt(entry, ads, chores)));
+        let others = ads.chunk_by(|one, next| one.key.index == next.key.index);
+        let others = others.filter(|ads| !entry.jobs.contains_key(&ads[0].key.index));
+        changes.extend(others.filter_map(|ads| adopt(entry, ads.to_vec(), chores)));
     }
     changes
 }
@@ -265,12 +299,12 @@ fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, chores: &mut
 
 /// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
 /// copies the one that has started stays, else the older. Keys of those that never ran are used up.
-fn adopt(entry: &Entry, mut ads: Vec<Ad>, chores: &mut Chores) -> Option<Change> {
+fn adopt(entry: &Entry, mut ads: Vec<&Ad>, chores: &mut Chores) -> Option<Change> {
     if entry.want != Want::Run {
         return None;
     }
     ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
-    let ad = ads.first().filter(|ad| ad.staged).cloned();
+    let ad = ads.first().copied().filter(|ad| ad.staged).cloned();
     ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| chores.stray(ad));
     let Some(ad) = ad else { return used(entry, &ads) };
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
@@ -280,7 +314,7 @@ fn adopt(entry: &Entry, mut ads: Vec<Ad>, chores: &mut Chores) -> Option<Change>
 }
 
 /// Two jobs with one key could not be told apart: not in an answer, and not in a constraint.
-fn used(entry: &Entry, ads: &[Ad]) -> Option<Change> {
+fn used(entry: &Entry, ads: &[&Ad]) -> Option<Change> {
     let key = ads.iter().map(|ad| &ad.key).max()?;
     let next = entry.waiting.iter().find(|w| (w.first..=w.last).contains(&key.index))?;
     ((next.attempt, next.submission) <= (key.attempt, key.submission)).then(|| Change::Used(key.clone()))

@@ -33,7 +33,7 @@ pub async fn load(store: &Database) -> Result<(Board, i64), StoreError> {
     for stored in jobs {
         let index = stored.key.index;
         if let Some(entry) = board.entries.get_mut(&stored.key.uid) {
-            entry.jobs.insert(index, Job { forsaken: entry.inherited, ..job(stored) });
+            entry.jobs.insert(index, Box::new(Job { forsaken: entry.inherited, ..job(stored) }));
         }
     }
     for report in reports {

@@ -171,7 +171,7 @@ impl Engine {
         let board = self.0.board();
         let Some(entry) = entry(&board, uid) else { return Vec::new() };
         let indices = entry.workload.as_ref().map_or(0, |workload| workload.indices);
-        let row = |index| IndexRow { index, job: entry.jobs.get(&index).map(JobRow::of) };
+        let row = |index| IndexRow { index, job: entry.jobs.get(&index).map(|job| JobRow::of(job)) };
         (from..indices.min(from.saturating_add(count))).map(row).collect()
     }
 }

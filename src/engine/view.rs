@@ -72,7 +72,7 @@ impl Engine {
     pub fn view(&self, uid: &Uid) -> Option<View> {
         let board = self.0.board();
         let entry = board.entries.get(uid)?;
-        let job = |(&index, job): (&u32, &Job)| JobView {
+        let job = |index: u32, job: &Job| JobView {
             index,
             progress: job.progress.clone(),
             starts: job.starts,
@@ -86,7 +86,7 @@ impl Engine {
             want: entry.want,
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
-            jobs: entry.jobs.iter().map(job).collect(),
+            jobs: entry.jobs.iter().map(|(&index, it)| job(index, it)).collect(),
             trouble: board
                 .trouble
                 .as_ref()

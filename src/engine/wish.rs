@@ -16,7 +16,7 @@ use crate::crash_point;
 use crate::limits::SUBMIT_DEADLINE;
 use crate::store::database::{StoreError, now};
 use crate::store::jobs::{self, StoredJob};
-use crate::store::wishes::{self, StoredWish, Waiting, Want};
+use crate::store::wishes::{self, NewWish, StoredWish, Waiting, Want};
 
 /// The wish that a workload runs.
 #[derive(Clone, Debug)]
@@ -74,6 +74,8 @@ impl Engine {
         let (entry, stored) = accept(inner, Wish { seen_before, ..wish });
         let waiting = entry.waiting.clone();
         let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
+        let stored = NewWish::new(stored)?;
+        let adopts = entry.unproven_since.is_some();
         inner
             .store
             .call(move |t| {
@@ -85,8 +87,10 @@ impl Engine {
         inner.board().entries.entry(uid.clone()).or_insert(entry);
         inner.metrics.wishes.inc();
         inner.submit_bell.notify_one();
-        // Jobs of an earlier life may be in the queue: the next look adopts them.
-        inner.look_bell.notify_one();
+        if adopts {
+            // Jobs of an earlier life may be in the queue: the next look adopts them.
+            inner.look_bell.notify_one();
+        }
         inner.ring([uid]);
         Ok(())
     }
@@ -138,7 +142,7 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
         door: door.to_owned(),
         namespace,
         name,
-        workload: Some(workload),
+        workload: Some(Arc::new(workload)),
         want: Want::Run,
         not_before: if seen_before { inner.born + wait } else { now() },
         inherited: false,
@@ -153,7 +157,7 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
             let folder = inner.folder(&key);
             let mut job = Job::new(key, folder, Progress::Ended { job: id, end }, None);
             job.published = true;
-            entry.jobs.insert(index, job);
+            entry.jobs.insert(index, Box::new(job));
         }
     }
     (entry, stored)
@@ -182,7 +186,7 @@ impl Entry {
             door: door.clone(),
             namespace: namespace.clone(),
             name: name.clone(),
-            workload: workload.clone().map(Arc::new),
+            workload: workload.clone(),
             want: *want,
             gone_since: (*want == Want::Gone).then(Instant::now),
             lingers: None,

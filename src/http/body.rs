@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use futures::StreamExt;
 use tokio::time::timeout;
 
@@ -30,7 +30,8 @@ pub async fn read(body: Body, limits: Limits) -> Result<Bytes, HttpError> {
 
 async fn whole(body: Body, limits: Limits) -> Result<Bytes, HttpError> {
     let Limits { what, max, drained, patience: _ } = limits;
-    let (mut kept, mut seen) = (Vec::new(), 0);
+    let announced = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    let (mut kept, mut seen) = (Vec::with_capacity(announced.unwrap_or(0).min(max)), 0);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| HttpError::BadRequest("the body did not arrive whole".to_owned()))?;

@@ -10,11 +10,11 @@ use axum::extract::{Request, State};
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::{End, Outcome, Progress};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use tokio::time::timeout;
 
-use super::words::{Brought, CreateStruct, one_or_many};
-use super::{DOOR, Door, annotations, body, dummy, jid, job_script, refused};
+use super::words::{Brought, CreateStruct};
+use super::{DOOR, Door, annotations, dummy, jid, job_script, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
 use crate::http::error::HttpError;
 use crate::pod::delivered::Delivered;
@@ -24,13 +24,16 @@ pub(super) async fn create(
     State(door): State<Arc<Door>>,
     request: Request,
 ) -> Result<Json<CreateStruct>, HttpError> {
-    let body = body(request).await?;
-    let mut pods: Vec<Brought> = one_or_many(&body)?;
-    drop(body);
+    let (mut pods, share) = door.bodies.read::<Brought>(request).await?;
     let (Some(brought), true) = (pods.pop(), pods.is_empty()) else {
         return Err(HttpError::BadRequest("one pod is brought at a time".to_owned()));
     };
-    let taken = tokio::spawn(take(door.clone(), brought));
+    let taking = take(door.clone(), brought);
+    let taken = tokio::spawn(async move {
+        let answer = taking.await;
+        drop(share);
+        answer
+    });
     let answer = match timeout(door.settings.taking_patience, taken).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => {
@@ -62,12 +65,12 @@ struct Named {
 async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
     let Brought { pod, container, configmaps, secrets, projectedvolumesmaps, job_script, job_config } =
         brought;
-    let named = named(pod)?;
+    let mut named = named(pod)?;
     let mut delivered = Delivered::default();
     for list in container {
-        configs(&mut delivered, &list.config_maps, &list.secrets, &list.projected);
+        configs(&mut delivered, list.config_maps, list.secrets, list.projected);
     }
-    configs(&mut delivered, &configmaps, &secrets, &projectedvolumesmaps);
+    configs(&mut delivered, configmaps, secrets, projectedvolumesmaps);
     let uid = named.uid.clone();
     door.heard.brought(&uid, Instant::now());
     let _turn = door.turns.take(&uid).await;
@@ -75,7 +78,7 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
         return repeated(&view).map(|()| uid);
     }
     let mut notes = job_script::ignored(&job_config);
-    let (wish, refusal) = match translated(&door, &named, &delivered, &job_script, &mut notes) {
+    let (wish, refusal) = match translated(&door, &mut named, &delivered, &job_script, &mut notes) {
         Ok(wish) => (wish, None),
         Err(refusal) => {
             let sentence = refusal.to_string();
@@ -146,25 +149,24 @@ fn named(pod: Option<Pod>) -> Result<Named, HttpError> {
 
 fn configs(
     delivered: &mut Delivered,
-    config_maps: &[k8s_openapi::api::core::v1::ConfigMap],
-    secrets: &[k8s_openapi::api::core::v1::Secret],
-    projected: &[k8s_openapi::api::core::v1::ConfigMap],
+    config_maps: Vec<ConfigMap>,
+    secrets: Vec<Secret>,
+    projected: Vec<ConfigMap>,
 ) {
-    config_maps.iter().for_each(|map| delivered.add_config_map(map));
-    secrets.iter().for_each(|secret| delivered.add_secret(secret));
-    projected.iter().for_each(|map| delivered.add_projected(map));
+    config_maps.into_iter().for_each(|map| delivered.add_config_map(map));
+    secrets.into_iter().for_each(|secret| delivered.add_secret(secret));
+    projected.into_iter().for_each(|map| delivered.add_projected(map));
 }
 
 fn translated(
     door: &Door,
-    named: &Named,
+    named: &mut Named,
     delivered: &Delivered,
     script: &str,
     notes: &mut Vec<String>,
 ) -> Result<Wish, Refusal> {
-    let mut pod = named.pod.clone();
-    annotations::apply(&mut pod, notes)?;
-    let Translated { mut workload, notes: more } = translate(&pod, delivered, &door.settings.pods)?;
+    annotations::apply(&mut named.pod, notes)?;
+    let Translated { mut workload, notes: more } = translate(&named.pod, delivered, &door.settings.pods)?;
     notes.extend(more);
     if !script.trim().is_empty() {
         job_script::replace(&mut workload, script, door.settings.job_scripts)?;

@@ -10,14 +10,13 @@ use htc_core::workload::names::Uid;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::words::{Asked, one_or_many};
-use super::{DOOR, Door, body};
+use super::words::Asked;
+use super::{DOOR, Door};
 use crate::http::error::HttpError;
 use crate::limits::DELETED_KEPT;
 
 pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
-    let body = body(request).await?;
-    let pods: Vec<Asked> = one_or_many(&body)?;
+    let (pods, _share) = door.bodies.read::<Asked>(request).await?;
     let Some(first) = pods.first() else {
         return Err(HttpError::BadRequest("the request has no pod".to_owned()));
     };

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::followers::Follower;
-use super::words::{LogOpts, LogStruct, one_or_many};
-use super::{DOOR, Door, body};
+use super::words::{LogOpts, LogStruct};
+use super::{DOOR, Door};
 use crate::engine::{LogOptions, Piece, View, Wanted};
 use crate::http::error::HttpError;
 use crate::limits::{IDLE_LOOK, LOG_SETTLES};
@@ -28,9 +28,9 @@ use crate::limits::{IDLE_LOOK, LOG_SETTLES};
 const PIECES: usize = 4;
 
 pub(super) async fn logs(State(door): State<Arc<Door>>, request: Request) -> Result<Body, HttpError> {
-    let body = body(request).await?;
-    let asked: Option<LogStruct> = one_or_many(&body)?.pop();
-    let asked = asked.ok_or_else(|| HttpError::BadRequest("the request names no log".to_owned()))?;
+    let (mut asked, share) = door.bodies.read::<LogStruct>(request).await?;
+    drop(share);
+    let asked = asked.pop().ok_or_else(|| HttpError::BadRequest("the request names no log".to_owned()))?;
     let wanted = find(&door, asked, Timestamp::now())?;
     door.count("logs");
     let follower = wanted.options.follow.then(|| door.followers.join(&wanted.uid, &wanted.container));

@@ -3,6 +3,7 @@
 //! plain sentence, whatever the method: the released clients differ in it.
 
 mod annotations;
+mod bodies;
 mod cache;
 mod create;
 pub mod credential;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -39,15 +39,14 @@ use htc_core::workload::names::Uid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::Engine;
-use crate::http::body::{Limits, read};
 use crate::http::descriptors::room_at_most;
 use crate::http::error::HttpError;
 use crate::limits::{
-    BODY_DRAINED_MAX, BODY_MAX, BODY_PATIENCE, CALLERS, FOLLOWERS_SHARE, ORPHAN_AFTER, SILENT_CALLERS,
-    TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS,
+    CALLERS, FOLLOWERS_SHARE, ORPHAN_AFTER, SILENT_CALLERS, TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS,
 };
 use crate::metrics::Metrics;
 use crate::pod;
+use bodies::Bodies;
 use followers::Followers;
 use heard::Heard;
 use turns::Turns;
@@ -117,6 +116,7 @@ pub struct Door {
     engine: Engine,
     settings: Settings,
     metrics: Arc<Metrics>,
+    bodies: Bodies,
     turns: Turns,
     heard: Heard,
     followers: Followers,
@@ -134,6 +134,7 @@ impl Door {
             engine,
             heard: Heard::new(settings.away_after, Instant::now()),
             settings,
+            bodies: Bodies::new(),
             turns: Turns::default(),
             followers: Followers::new(room_at_most(CALLERS) / FOLLOWERS_SHARE, metrics.clone()),
             metrics,
@@ -186,13 +187,6 @@ async fn answer_always(request: Request, next: Next) -> Response {
     });
     tracing::debug!(path, status = answer.status().as_u16(), "answered");
     answer
-}
-
-/// The body of a call: a pod with its ConfigMaps and Secrets may be large.
-async fn body(request: Request) -> Result<Bytes, HttpError> {
-    let limits =
-        Limits { what: "a request", max: BODY_MAX, drained: BODY_DRAINED_MAX, patience: BODY_PATIENCE };
-    read(request.into_body(), limits).await
 }
 
 /// What callers know a pod's job by: it is told before the job is in the queue, and never changes.

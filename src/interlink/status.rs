@@ -18,8 +18,8 @@ use htc_core::workload::progress::{End, Outcome, Progress};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
-use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus, one_or_many};
-use super::{DOOR, Door, body, jid, ping};
+use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus};
+use super::{DOOR, Door, jid, ping};
 use crate::engine::{JobView, View, Want};
 use crate::http::error::HttpError;
 use crate::limits::BARE_ANSWERS;
@@ -27,8 +27,7 @@ use crate::pod::status::{Known, Statuses, Subject, statuses};
 
 pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
     let headers = request.headers().clone();
-    let body = body(request).await?;
-    let pods: Vec<Asked> = one_or_many(&body)?;
+    let (pods, _share) = door.bodies.read::<Asked>(request).await?;
     if pods.is_empty() {
         return Ok(ping::answer(&door, &headers));
     }

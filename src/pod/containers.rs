@@ -55,7 +55,7 @@ pub fn translate(
     let env = env::variables(context, container, at)?;
     let meaning =
         image::parse(image.as_deref().unwrap_or_default(), context.settings, &format!("{at}.image"))?;
-    let words = Words { command: command.as_deref(), args: args.as_deref(), env: &env, at };
+    let words = Words { context, command: command.as_deref(), args: args.as_deref(), env: &env, at };
     let mounts = volumes::mounts(context, volume_mounts.as_deref().unwrap_or_default(), &env, at)?;
     let (image, program, mounts) = match meaning {
         Meaning::Site(site) => {
@@ -88,6 +88,7 @@ pub fn translate(
 
 /// The words of a container's command line, before they are expanded.
 pub(super) struct Words<'a> {
+    pub context: &'a Context<'a>,
     pub command: Option<&'a [String]>,
     pub args: Option<&'a [String]>,
     pub env: &'a [EnvVar],
@@ -121,6 +122,7 @@ impl Words<'_> {
             if all > WORDS_MAX {
                 return refuse(self.at, &field, format!("makes {WORDS_MAX} bytes and more together"));
             }
+            self.context.carry(word.len(), self.at)?;
             if word.contains('\0') {
                 return refuse(self.at, &field, "must not hold a NUL character");
             }

@@ -22,25 +22,25 @@ pub struct Delivered {
 
 impl Delivered {
     /// Takes a ConfigMap.
-    pub fn add_config_map(&mut self, map: &ConfigMap) {
-        let Some(name) = &map.metadata.name else { return };
-        self.config_maps.insert(name.clone(), files(map));
+    pub fn add_config_map(&mut self, mut map: ConfigMap) {
+        let Some(name) = map.metadata.name.take() else { return };
+        self.config_maps.insert(name, files(map));
     }
 
     /// Takes a projected volume that the caller has put together: a ConfigMap with the volume's name.
-    pub fn add_projected(&mut self, map: &ConfigMap) {
-        let Some(name) = &map.metadata.name else { return };
-        self.projected.insert(name.clone(), files(map));
+    pub fn add_projected(&mut self, mut map: ConfigMap) {
+        let Some(name) = map.metadata.name.take() else { return };
+        self.projected.insert(name, files(map));
     }
 
     /// Takes a Secret.
-    pub fn add_secret(&mut self, secret: &Secret) {
-        let Some(name) = &secret.metadata.name else { return };
-        let bytes = secret.data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone()));
+    pub fn add_secret(&mut self, secret: Secret) {
+        let Some(name) = secret.metadata.name else { return };
+        let bytes = secret.data.into_iter().flatten().map(|(key, bytes)| (key, bytes.0));
         // What is written by hand wins over what is encoded, as in the API server.
-        let texts = secret.string_data.iter().flatten();
-        let texts = texts.map(|(key, text)| (key.clone(), text.clone().into_bytes()));
-        self.secrets.insert(name.clone(), bytes.chain(texts).collect());
+        let texts = secret.string_data.into_iter().flatten();
+        let texts = texts.map(|(key, text)| (key, text.into_bytes()));
+        self.secrets.insert(name, bytes.chain(texts).collect());
     }
 
     /// The object of a kind; none when it is not there and may be missing.
@@ -63,9 +63,9 @@ impl Delivered {
     }
 }
 
-fn files(map: &ConfigMap) -> Files {
-    let texts = map.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
-    let bytes = map.binary_data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone()));
+fn files(map: ConfigMap) -> Files {
+    let texts = map.data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes()));
+    let bytes = map.binary_data.into_iter().flatten().map(|(key, bytes)| (key, bytes.0));
     texts.chain(bytes).collect()
 }
 

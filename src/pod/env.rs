@@ -22,7 +22,9 @@ pub fn variables(
 ) -> Result<Vec<EnvVar>, Refusal> {
     let mut variables: Vec<EnvVar> = Vec::new();
     for (n, source) in container.env_from.iter().flatten().enumerate() {
-        for (name, value) in from(context, source, &format!("{at}.envFrom[{n}]"))? {
+        let at = format!("{at}.envFrom[{n}]");
+        for (name, value) in from(context, source, &at)? {
+            context.carry(name.len() + value.len(), &at)?;
             set(&mut variables, name, value);
         }
     }
@@ -49,6 +51,7 @@ pub fn variables(
                     format!("is too long: with its name and = at most {most} bytes"),
                 );
             }
+            context.carry(name.len() + value.len(), &at)?;
             set(&mut variables, name.clone(), value);
         }
     }

@@ -18,6 +18,7 @@ mod site;
 pub mod status;
 mod volumes;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use htc_core::workload::Workload;
@@ -82,7 +83,7 @@ pub struct Translated {
 /// The work that a pod describes.
 pub fn translate(pod: &k8s::Pod, delivered: &Delivered, settings: &Settings) -> Result<Translated, Refusal> {
     let Some(spec) = &pod.spec else { return Err(Refusal::new("spec", "is missing")) };
-    let context = Context { pod, spec, delivered, settings };
+    let context = Context { pod, spec, delivered, settings, carried: &Cell::new(0) };
     let mut notes = Vec::new();
     fields::check(fields::POD, spec, "spec", &mut notes)?;
     // No `..`: a new field of the API must find its place in the table and, if it is carried, here.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use htc_core::workload::spec::RegistryLogin;
 use k8s_openapi::api::core::v1::LocalObjectReference;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::delivered::Delivered;
 use super::refusal::Refusal;
@@ -35,8 +35,12 @@ pub fn logins(
     secrets: &[LocalObjectReference],
     notes: &mut Vec<String>,
 ) -> Result<Vec<RegistryLogin>, Refusal> {
-    let mut logins = Vec::new();
+    let (mut logins, mut seen) = (Vec::new(), BTreeSet::new());
     for (n, LocalObjectReference { name }) in secrets.iter().enumerate() {
+        // One that is named a thousand times has no more logins.
+        if !seen.insert(name) {
+            continue;
+        }
         let at = format!("spec.imagePullSecrets[{n}]");
         let Some(secret) = delivered.secrets.get(name) else {
             notes.push(format!("{at} is ignored: the Secret {name:?} did not come with the pod"));

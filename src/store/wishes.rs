@@ -1,5 +1,7 @@
 //! Wishes and what of them still waits to be submitted.
 
+use std::sync::Arc;
+
 use htc_core::workload::Workload;
 use htc_core::workload::names::Uid;
 use rusqlite::{Transaction, params};
@@ -29,7 +31,7 @@ pub struct StoredWish {
     /// The outside object's name.
     pub name: String,
     /// What shall run; none in a tombstone.
-    pub workload: Option<Workload>,
+    pub workload: Option<Arc<Workload>>,
     /// What is wished.
     pub want: Want,
     /// Nothing of it is submitted before, epoch seconds.
@@ -53,17 +55,45 @@ pub struct Waiting {
     pub submission: u32,
 }
 
+/// A new row of `wishes`.
+#[derive(Clone, Debug)]
+pub struct NewWish {
+    wish: StoredWish,
+    /// The workload as JSON.
+    workload: String,
+}
+
+impl NewWish {
+    /// Writes a wish down. Not in the writer's turn, for which all others wait: a large workload takes longer to
+    /// write down than to keep.
+    pub fn new(wish: StoredWish) -> Result<NewWish, StoreError> {
+        let workload = serde_json::to_string(&wish.workload.as_deref());
+        Ok(NewWish { wish, workload: workload.map_err(|e| StoreError::Unreadable(e.to_string()))? })
+    }
+}
+
 /// Keeps a new wish.
-pub fn insert(t: &Transaction<'_>, wish: &StoredWish, waiting: &[Waiting]) -> Result<(), StoreError> {
-    let StoredWish { uid, door, namespace, name, workload, want, not_before, inherited, collected } = wish;
-    let workload = serde_json::to_string(workload).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+pub fn insert(t: &Transaction<'_>, new: &NewWish, waiting: &[Waiting]) -> Result<(), StoreError> {
+    let NewWish { wish, workload } = new;
+    let StoredWish { uid, door, namespace, name, workload: _, want, not_before, inherited, collected } = wish;
     let (uid_text, want) = (uid.as_str(), word(*want));
-    t.execute(
+    let mut statement = t.prepare_cached(
         "INSERT INTO wishes
          (uid, door, namespace, name, workload, want, since, not_before, inherited, collected)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        params![uid_text, door, namespace, name, workload, want, now(), not_before, inherited, collected],
     )?;
+    statement.execute(params![
+        uid_text,
+        door,
+        namespace,
+        name,
+        workload,
+        want,
+        now(),
+        not_before,
+        inherited,
+        collected
+    ])?;
     replace_waiting(t, uid, waiting)
 }
 
@@ -135,7 +165,9 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
             namespace: row.get(2)?,
             name: row.get(3)?,
             workload: match workload {
-                Some(json) => serde_json::from_str(&json).map_err(|e| unreadable(&e))?,
+                Some(json) => {
+                    serde_json::from_str::<Option<_>>(&json).map_err(|e| unreadable(&e))?.map(Arc::new)
+                }
                 None => None,
             },
             want: want(&row.get::<_, String>(5)?).ok_or_else(|| unreadable(&"unknown want"))?,

@@ -193,6 +193,14 @@ impl Door {
         tokio::time::timeout(PATIENCE, process.wait()).await.expect("it should end").unwrap()
     }
 
+    /// The most memory that it has had at a time, in MiB.
+    pub fn peak(&self) -> u64 {
+        let pid = self.process.as_ref().unwrap().id().unwrap();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim_end_matches("kB").trim().parse::<u64>().unwrap() >> 10
+    }
+
     /// Fails if it has ended.
     pub fn assert_alive(&mut self) {
         let ended = self.process.as_mut().unwrap().try_wait().unwrap();

@@ -43,8 +43,8 @@ impl Case {
         for document in documents {
             match document["kind"].as_str().unwrap() {
                 "Pod" => pod = Some(Pod::deserialize(&document).unwrap()),
-                "ConfigMap" => delivered.add_config_map(&ConfigMap::deserialize(&document).unwrap()),
-                "Secret" => delivered.add_secret(&Secret::deserialize(&document).unwrap()),
+                "ConfigMap" => delivered.add_config_map(ConfigMap::deserialize(&document).unwrap()),
+                "Secret" => delivered.add_secret(Secret::deserialize(&document).unwrap()),
                 // A projected volume as a virtual kubelet puts it together, under the volume's name.
                 "Projected" => {
                     let files = document["data"].as_object().unwrap().iter();

@@ -107,7 +107,7 @@ mod tests {
                 door: "test".into(),
                 namespace: "n".into(),
                 name: (*uid).into(),
-                workload: Some(workload),
+                workload: Some(Arc::new(workload)),
                 want: Want::Run,
                 not_before: 0,
                 inherited: false,

@@ -111,7 +111,7 @@ impl Inner {
                 Ok(id) => {
                     entry.served = Some(Instant::now());
                     job.intent = Some(*id);
-                    entry.jobs.insert(index, job);
+                    entry.jobs.insert(index, Box::new(job));
                 }
                 Err(_) => entry.put_back(index, attempt, submission),
             }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use super::board::{Job, Obstacle, ToolEnd};
 use super::tracker::backoff;
-use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK};
+use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
 use crate::store::database::now;
 
 /// Works until `stop` is cancelled; a submission that is under way is brought to its end.
@@ -25,11 +25,19 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
     let mut full_since = None;
     while !stop.is_cancelled() {
         inner.gather(last).await;
+        let began = Instant::now();
         let picked = inner.pick(at_once);
         if picked.is_empty() {
             inner.look_for_room(&mut full_since);
-            let wait = timeout(inner.time_to_next_wish(), inner.submit_bell.notified());
-            tokio::select! { _ = wait => {}, () = stop.cancelled() => {} }
+            let pause = inner.time_to_next_wish();
+            // However loud the bell, looks at the board take only their share of the time.
+            let rest = (began.elapsed() * PICK_REST_FACTOR).min(PICK_REST_MAX);
+            let wait = async {
+                sleep(rest).await;
+                // That the time is over is as good a reason to look as the bell.
+                let _ = timeout(pause, inner.submit_bell.notified()).await;
+            };
+            tokio::select! { () = wait => {}, () = stop.cancelled() => {} }
             continue;
         }
         full_since = None;
@@ -60,8 +68,10 @@ impl Inner {
         if !board.merged || board.trouble.is_some() {
             return Vec::new();
         }
-        let room = self.options.max_jobs_in_queue.saturating_sub(board.live());
-        batch::choose(&board, now(), room.min(at_once))
+        match self.options.max_jobs_in_queue.saturating_sub(board.live()) {
+            0 => Vec::new(),
+            room => batch::choose(&board, now(), room.min(at_once)),
+        }
     }
 
     /// Says what is in the way; those who wait are told once.
@@ -76,10 +86,10 @@ impl Inner {
     fn look_for_room(&self, since: &mut Option<Instant>) {
         let (live, held, waits) = {
             let board = self.board();
-            let held = |job: &&Job| matches!(job.progress, Progress::Held { .. });
+            let is_held = |job: &Job| matches!(job.progress, Progress::Held { .. });
             let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
             let waits = board.entries.values().any(|entry| !entry.waiting.is_empty());
-            (board.live(), jobs.filter(held).count(), waits)
+            (board.live(), jobs.filter(|job| is_held(job)).count(), waits)
         };
         let limit = self.options.max_jobs_in_queue;
         if live < limit || !waits {

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::KeyToPath;
 
 use htc_core::workload::spec::File;
 
+use crate::pod::context::Context;
 use crate::pod::delivered::Files;
 use crate::pod::refusal::{Refusal, refuse};
 
@@ -29,6 +30,7 @@ pub fn relative(path: &str, at: &str, field: &str) -> Result<String, Refusal> {
 
 /// The files of an object: all of them under their keys, or those that `items` name.
 pub fn select(
+    context: &Context<'_>,
     object: &Files,
     items: Option<&[KeyToPath]>,
     default_mode: u32,
@@ -38,6 +40,7 @@ pub fn select(
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         let file = |(key, data): (&String, &Vec<u8>)| {
             let path = relative(key, at, "name")?;
+            context.carry(data.len(), at)?;
             Ok(File { path, mode: default_mode, data: data.clone() })
         };
         return object.iter().map(file).collect();
@@ -48,7 +51,10 @@ pub fn select(
         let path = relative(path, &at, "path")?;
         let mode = own.map_or(Ok(default_mode), |own| mode(own, &at, "mode"))?;
         match object.get(key) {
-            Some(data) => files.push(File { path, mode, data: data.clone() }),
+            Some(data) => {
+                context.carry(data.len(), &at)?;
+                files.push(File { path, mode, data: data.clone() });
+            }
             None if optional => {}
             None => return refuse(&at, "key", format!("there is no key {key:?}")),
         }

@@ -105,6 +105,7 @@ pub fn mounts(
             ("", None | Some("")) => None,
             ("", Some(text)) => {
                 let path = expand(text, |name| env::lookup(variables, name));
+                context.carry(path.len(), &at)?;
                 Some(files::relative(&path, &at, "subPathExpr")?)
             }
             (path, None | Some("")) => Some(files::relative(path, &at, "subPath")?),

@@ -42,6 +42,7 @@ pub fn of_object(
 ) -> Result<Vec<File>, Refusal> {
     let optional = wanted.optional.unwrap_or(false);
     let object = context.delivered.object(wanted.kind, wanted.name, optional, at)?;
-    let files = object.map(|object| files::select(object, wanted.items.as_deref(), mode, optional, at));
+    let files =
+        object.map(|object| files::select(context, object, wanted.items.as_deref(), mode, optional, at));
     files.unwrap_or_else(|| Ok(Vec::new()))
 }

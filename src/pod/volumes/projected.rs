@@ -24,7 +24,7 @@ pub fn volume(
     let sources = sources.as_deref().unwrap_or_default();
     let files = match context.delivered.projected.get(name) {
         Some(delivered) => {
-            let mut files = as_delivered(delivered, sources, mode, at)?;
+            let mut files = as_delivered(context, delivered, sources, mode, at)?;
             secrets(context, sources, mode, at, &mut files)?;
             files
         }
@@ -35,6 +35,7 @@ pub fn volume(
 
 /// Only the bytes are delivered: the modes are those that the sources give to their paths.
 fn as_delivered(
+    context: &Context<'_>,
     delivered: &Files,
     sources: &[k8s::VolumeProjection],
     default_mode: u32,
@@ -58,6 +59,7 @@ fn as_delivered(
         tokens.extend(service_account_token.iter().map(|token| token.path.as_str()));
     }
     let file = |(path, data): (&String, &Vec<u8>)| {
+        context.carry(data.len(), at)?;
         let own = modes.get(path.as_str()).map(|&mode| files::mode(mode, at, "mode")).transpose()?;
         // A token is for its owner alone, whatever the others may read: it lives long.
         let mode = if tokens.contains(&path.as_str()) { 0o600 } else { own.unwrap_or(default_mode) };

@@ -23,7 +23,12 @@ super::claims![
     what_cannot_run_is_refused_in_one_sentence,
     a_refused_pod_fails_with_its_reason_for_those_who_ask_on,
     little_is_enough_for_a_pod,
+    many_large_bodies_at_once_take_turns,
+    copies_of_one_object_without_bound_are_refused,
 ];
+
+/// As large as a body may be, nearly.
+const LARGE: usize = (16 << 20) - 4_096;
 
 async fn every_caller_gets_one_object_and_exactly_200() {
     let door = Door::open().await;
@@ -194,4 +199,47 @@ async fn little_is_enough_for_a_pod() {
     odd["metadata"]["annotations"] = json!(null);
     let made = door.kubelet().create(&odd).await.unwrap();
     door.until_queued(&made.pod_uid).await;
+}
+
+async fn many_large_bodies_at_once_take_turns() {
+    let door = Door::open().await;
+    let large = |n: usize| {
+        // Nobody mounts it, so nothing of it stays.
+        let map = json!({ "metadata": { "name": "large" }, "data": { "key": "x".repeat(LARGE) } });
+        let body = json!({ "pod": plain(&format!("large-{n}")), "configmaps": [map] });
+        Request::json("POST", "/create", &body)
+    };
+    let transport = door.transport();
+    let calls = (0..24).map(|n| {
+        let (transport, request) = (&transport, large(n));
+        async move { transport.send(&request).await.unwrap() }
+    });
+    let answers = join_all(calls).await;
+    for answer in answers {
+        answer.success().unwrap();
+    }
+    // Each needs its body and what is read from it at the same time: together that would be 768 MiB.
+    assert!(door.peak() < 400, "{} MiB", door.peak());
+}
+
+async fn copies_of_one_object_without_bound_are_refused() {
+    let door = Door::open().await;
+    let map = json!({ "metadata": { "name": "map" }, "data": { "key": "x".repeat(1 << 20) } });
+    let mounted = |volumes: usize| {
+        let name = |n: usize| format!("copy-{n}");
+        let mounts: Vec<_> =
+            (0..volumes).map(|n| json!({ "name": name(n), "mountPath": format!("/{n}") })).collect();
+        let mut main = container("main", "busybox", &["true"]);
+        main["volumeMounts"] = mounts.into();
+        let mut pod = pod("copies", &[], &[main]);
+        let volume = |n: usize| json!({ "name": name(n), "configMap": { "name": "map" } });
+        pod["spec"]["volumes"] = (0..volumes).map(volume).collect();
+        Request::json("POST", "/create", &json!({ "pod": pod, "configmaps": [map] }))
+    };
+    door.transport().send(&mounted(4)).await.unwrap().success().unwrap();
+    let answer = door.transport().send(&mounted(200)).await.unwrap();
+    assert_eq!(answer.code, 400, "{}", answer.text());
+    assert!(answer.text().contains("spec.volumes[15].configMap"), "{}", answer.text());
+    assert!(answer.text().contains("16 MiB"), "{}", answer.text());
+    assert!(door.peak() < 128, "{} MiB", door.peak());
 }
