@@ -10,7 +10,7 @@ use htc_core::workload::progress::{End, JobId, Progress};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::board::{Entry, Job};
+use super::board::{Board, Entry, Job};
 use super::{Engine, Inner};
 use crate::crash_point;
 use crate::limits::SUBMIT_DEADLINE;
@@ -70,12 +70,11 @@ impl Engine {
             None => {}
         }
         let uid = wish.uid.clone();
-        let seen_before = wish.seen_before || inner.may_have_run(&uid);
-        let (entry, stored) = accept(inner, Wish { seen_before, ..wish });
+        let seen_before = wish.seen_before || inner.may_have_run(&inner.board(), &uid);
+        let (mut entry, stored) = accept(inner, Wish { seen_before, ..wish });
         let waiting = entry.waiting.clone();
         let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
         let stored = NewWish::new(stored)?;
-        let adopts = entry.unproven_since.is_some();
         inner
             .store
             .call(move |t| {
@@ -84,7 +83,18 @@ impl Engine {
             })
             .await?;
         crash_point!("wish-durable");
-        inner.board().entries.entry(uid.clone()).or_insert(entry);
+        let adopts = {
+            let mut board = inner.board();
+            // Again: a look that did not know of this wish yet may have found jobs of it meanwhile. Nor does
+            // a look that began before now prove that there are none.
+            let adopts = seen_before || inner.may_have_run(&board, &uid);
+            if adopts {
+                entry.unproven_since = Some(Instant::now());
+                entry.not_before = entry.not_before.max(inner.earliest());
+            }
+            board.entries.entry(uid.clone()).or_insert(entry);
+            adopts
+        };
         inner.metrics.wishes.inc();
         inner.submit_bell.notify_one();
         if adopts {
@@ -125,17 +135,20 @@ impl Engine {
 impl Inner {
     /// Whether an earlier life, whose store was lost, may have wished this: jobs of it are in the queue, or
     /// jobs of others, and a tool of that life may still be at work.
-    fn may_have_run(&self, uid: &Uid) -> bool {
-        let strangers = &self.board().strangers;
-        let young = now() - self.born < SUBMIT_DEADLINE.as_secs().cast_signed();
-        strangers.contains(uid) || (young && !strangers.is_empty())
+    fn may_have_run(&self, board: &Board, uid: &Uid) -> bool {
+        let young = now() < self.earliest();
+        board.strangers.contains(uid) || (young && !board.strangers.is_empty())
+    }
+
+    /// When no tool of an earlier life is at work any more, epoch seconds.
+    fn earliest(&self) -> i64 {
+        self.born + SUBMIT_DEADLINE.as_secs().cast_signed()
     }
 }
 
 fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
     // No `..`: a forgotten field would be lost with the wish.
     let Wish { uid, door, namespace, name, workload, seen_before, settled } = wish;
-    let wait = if seen_before { SUBMIT_DEADLINE.as_secs().cast_signed() } else { 0 };
     let indices = workload.indices;
     let stored = StoredWish {
         uid: uid.clone(),
@@ -144,13 +157,12 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
         name,
         workload: Some(Arc::new(workload)),
         want: Want::Run,
-        not_before: if seen_before { inner.born + wait } else { now() },
+        not_before: if seen_before { inner.earliest() } else { now() },
         inherited: false,
         collected: None,
     };
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
-    entry.unproven_since = seen_before.then(Instant::now);
     for Settled { index, job: id, end } in settled {
         if entry.take(index).is_some() {
             let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };

@@ -77,6 +77,9 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
     if let Some(view) = door.engine.view(&uid) {
         return repeated(&view).map(|()| uid);
     }
+    if door.heard.is_lost(&uid) {
+        return Err(lost());
+    }
     let mut notes = job_script::ignored(&job_config);
     let (wish, refusal) = match translated(&door, &mut named, &delivered, &job_script, &mut notes) {
         Ok(wish) => (wish, None),
@@ -128,6 +131,14 @@ fn repeated(view: &View) -> Result<(), HttpError> {
 /// The pod was taken away before it came, or for ever: to accept it would start what nobody will end.
 fn deleted() -> HttpError {
     HttpError::Conflict("this pod has been deleted here, and a UID is not used twice".to_owned())
+}
+
+/// Its caller has made something else of it by now, and would not hear what becomes of it here.
+fn lost() -> HttpError {
+    HttpError::Conflict(
+        "this pod has been told as lost, since it was asked for and not brought for too long; make a new one"
+            .to_owned(),
+    )
 }
 
 fn named(pod: Option<Pod>) -> Result<Named, HttpError> {

@@ -26,6 +26,8 @@ struct Pod {
     first: Instant,
     /// When it was last brought or asked for.
     last: Instant,
+    /// It was told as lost, since nobody had brought it.
+    lost: bool,
     /// It was brought, and whoever did so has neither heard that it was taken in nor asked for it since.
     unanswered: bool,
     /// How many answers went to a caller that did not know the init containers yet.
@@ -55,7 +57,7 @@ pub struct Silence {
 
 impl Pod {
     fn new(now: Instant) -> Pod {
-        Pod { first: now, last: now, unanswered: false, bare: 0, closed: false }
+        Pod { first: now, last: now, lost: false, unanswered: false, bare: 0, closed: false }
     }
 }
 
@@ -96,6 +98,18 @@ impl Heard {
         (pod.last, pod.unanswered) = (now, false);
         pod.bare += u32::from(bare);
         question
+    }
+
+    /// A pod that nobody had brought was told as lost.
+    pub fn lose(&self, uid: &Uid) {
+        if let Some(pod) = self.inner().pods.get_mut(uid) {
+            pod.lost = true;
+        }
+    }
+
+    /// Whether it was told as lost: callers have given it up, and ask no more.
+    pub fn is_lost(&self, uid: &Uid) -> bool {
+        self.inner().pods.get(uid).is_some_and(|pod| pod.lost)
     }
 
     /// All containers of a pod were told as ended.

@@ -2,7 +2,7 @@
 //! away is taken away.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use htc_core::workload::names::Uid;
 use tokio::time::interval;
@@ -12,6 +12,9 @@ use super::heard::Silence;
 use super::{DOOR, Door, Settings};
 use crate::engine::{Outputs, View, Want};
 use crate::limits::KEEPER_LOOK;
+
+/// Why a pod goes that nobody asks for.
+const ORPHAN: &str = "orphan";
 
 /// So many told ends are taken at once.
 const ENDS: usize = 1_000;
@@ -33,10 +36,9 @@ impl Door {
         let mut ends = self.ends.lock().await;
         // A short time is looked at more often.
         let (shortest, longest) = KEEPER_LOOK;
-        let mut looks = interval(match self.settings.orphan_after.min(self.settings.unanswered_after) {
-            Duration::ZERO => longest,
-            after => (after / 10).clamp(shortest, longest),
-        });
+        let Settings { orphan_after, given_up_after, .. } = self.settings;
+        let times = [orphan_after, given_up_after].into_iter().filter(|time| !time.is_zero());
+        let mut looks = interval(times.min().map_or(longest, |time| (time / 10).clamp(shortest, longest)));
         let (mut told, mut changes) = (Vec::new(), self.engine.changes());
         loop {
             tokio::select! {
@@ -77,8 +79,9 @@ impl Door {
     async fn look(&self, now: Instant) {
         for uid in self.engine.wished_by(DOOR) {
             let Some(view) = self.engine.view(&uid) else { continue };
-            let silent = self.is_silent(self.heard.silence(&uid, now));
-            match fate(&view, self.heard.is_closed(&uid), silent) {
+            let silence = self.heard.silence(&uid, now);
+            let over = self.heard.is_closed(&uid) || silence.lasts >= self.settings.given_up_after;
+            match fate(&view, over, self.is_silent(silence)) {
                 Fate::Stays => {}
                 Fate::Published => self.publish(&mut vec![uid]).await,
                 Fate::Gone(why) => self.remove(&uid, why).await,
@@ -89,13 +92,17 @@ impl Door {
 
     /// Whether nobody will ask for a pod again.
     fn is_silent(&self, silence: Silence) -> bool {
-        let Settings { orphan_after, unanswered_after, .. } = self.settings;
-        let after = if silence.unanswered { orphan_after.min(unanswered_after) } else { orphan_after };
+        let Settings { orphan_after, given_up_after, .. } = self.settings;
+        let after = if silence.unanswered { orphan_after.min(given_up_after) } else { orphan_after };
         !after.is_zero() && silence.lasts >= after
     }
 
     async fn remove(&self, uid: &Uid, why: &'static str) {
         let _turn = self.turns.take(uid).await;
+        // It may have been brought again while we waited for our turn, or asked for.
+        if why == ORPHAN && !self.is_silent(self.heard.silence(uid, Instant::now())) {
+            return;
+        }
         match self.engine.gone(uid, DOOR).await {
             Ok(()) => {
                 tracing::info!(%uid, why, "a pod is taken away");
@@ -106,15 +113,17 @@ impl Door {
     }
 }
 
-fn fate(view: &View, closed: bool, silent: bool) -> Fate {
+/// What is to be done about a pod: `over` when nobody asks for its end any more, `silent` when nobody will
+/// ask for it again, whatever becomes of it.
+fn fate(view: &View, over: bool, silent: bool) -> Fate {
     let ended = view.jobs.iter().any(|job| job.progress.end().is_some());
     let told = view.jobs.iter().all(|job| job.published);
     match view.outputs {
         _ if view.want != Want::Run => Fate::Stays,
         Outputs::Collected(_) => Fate::Gone("outputs_collected"),
         _ if ended && told => Fate::Stays,
-        _ if ended && (closed || silent) => Fate::Published,
-        _ if silent => Fate::Gone("orphan"),
+        _ if ended && (over || silent) => Fate::Published,
+        _ if silent => Fate::Gone(ORPHAN),
         _ => Fate::Stays,
     }
 }

@@ -42,7 +42,7 @@ use crate::engine::Engine;
 use crate::http::descriptors::room_at_most;
 use crate::http::error::HttpError;
 use crate::limits::{
-    CALLERS, FOLLOWERS_SHARE, ORPHAN_AFTER, SILENT_CALLERS, TAKING_PATIENCE, UNANSWERED_AFTER, UNKNOWN_WAITS,
+    CALLERS, FOLLOWERS_SHARE, GIVEN_UP_AFTER, ORPHAN_AFTER, SILENT_CALLERS, TAKING_PATIENCE, UNKNOWN_WAITS,
 };
 use crate::metrics::Metrics;
 use crate::pod;
@@ -67,7 +67,8 @@ pub struct Settings {
     pub orphan_after: Duration,
     /// The same for a pod whose `/create` had no good answer, and that nobody has asked for since: its
     /// caller takes it for failed, and something else runs in its place. Not longer than `orphan_after`.
-    pub unanswered_after: Duration,
+    /// After the same time the end of a pod counts as told, also where nothing is ever taken away.
+    pub given_up_after: Duration,
     /// When nobody has asked for anything for so long, callers are away, and no pod is taken away for want of
     /// questions.
     pub away_after: Duration,
@@ -90,7 +91,7 @@ impl Default for Settings {
             pods: pod::Settings::default(),
             unknown_waits: UNKNOWN_WAITS,
             orphan_after: ORPHAN_AFTER,
-            unanswered_after: UNANSWERED_AFTER,
+            given_up_after: GIVEN_UP_AFTER,
             away_after: SILENT_CALLERS,
             taking_patience: TAKING_PATIENCE,
             queued_without_state: false,

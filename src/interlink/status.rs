@@ -72,6 +72,7 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
         (None, Some(question))
             if door.engine.is_ready() && question.known_for >= door.settings.unknown_waits =>
         {
+            uid.iter().for_each(|uid| door.heard.lose(uid));
             subjects.ended(
                 Outcome::LostTrack,
                 "no such pod was ever brought here, or its record is lost".to_owned(),

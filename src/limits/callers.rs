@@ -118,9 +118,10 @@ pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
 /// What was asked about a pod is remembered for so long at least.
 pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
 
-/// A pod whose `/create` had no good answer, and that nobody has asked for since, while others were asked
-/// for: its virtual kubelet has given it up at once, or asks within seconds.
-pub const UNANSWERED_AFTER: Duration = Duration::from_secs(900);
+/// Who has not asked for a pod in so long, while others were asked for, does so no more, where there is a
+/// sign of it: its `/create` had no good answer, or it has ended. A virtual kubelet that died under the call
+/// brings the pod again when it is back.
+pub const GIVEN_UP_AFTER: Duration = Duration::from_secs(3_600);
 
 /// So many connections to a unix socket wait to be accepted; as on TCP.
 pub const BACKLOG: u32 = 1_024;

@@ -36,6 +36,8 @@ super::claims![
     of_two_virtual_kubelets_each_keeps_what_it_asks_for_and_one_that_is_away_loses_it,
     pings_of_those_who_only_watch_make_no_orphans,
     what_was_taken_in_without_an_answer_goes_soon_unless_somebody_asks_for_it,
+    an_end_that_nobody_asks_for_leaves_the_queue_though_nothing_is_ever_taken_away,
+    what_was_told_as_lost_is_not_taken_in_later,
     outputs_whose_time_is_over_take_their_pod_along,
     a_log_is_read_while_it_is_there_and_a_line_says_why_there_is_none,
     those_who_follow_end_with_their_container,
@@ -465,8 +467,8 @@ async fn what_nobody_asks_for_is_taken_away_and_what_is_asked_for_stays() {
 async fn what_was_taken_in_without_an_answer_goes_soon_unless_somebody_asks_for_it() {
     let scripted = Scripted::new();
     // Nearly every answer comes too early; orphans have a day.
-    let (taking_patience, unanswered_after) = (Duration::ZERO, Duration::from_secs(3));
-    let settings = Settings { taking_patience, unanswered_after, ..Settings::default() };
+    let (taking_patience, given_up_after) = (Duration::ZERO, Duration::from_secs(3));
+    let settings = Settings { taking_patience, given_up_after, ..Settings::default() };
     let here = Here::with(&scripted, settings, options(&scripted.path().join("data"))).await;
     let unanswered = async |name: &str| {
         for n in 0..100 {
@@ -558,6 +560,48 @@ async fn pings_of_those_who_only_watch_make_no_orphans() {
     }
     here.end().await;
     there.end().await;
+}
+
+async fn an_end_that_nobody_asks_for_leaves_the_queue_though_nothing_is_ever_taken_away() {
+    let scripted = Scripted::new();
+    let (orphan_after, given_up_after) = (Duration::ZERO, Duration::from_secs(1));
+    let settings = Settings { orphan_after, given_up_after, ..Settings::default() };
+    let here = Here::with(&scripted, settings, options(&scripted.path().join("data"))).await;
+    let (mut kept, over) = (pod("kept", &[], &["main"]), pod("over", &[], &["main"]));
+    here.create(&over).await.json();
+    here.life.is_queued("over", 0).await;
+    scripted.run_jobs(0);
+    here.create(&kept).await.json();
+    let started = Instant::now();
+    while !here.life.view("over").jobs.iter().any(|job| job.published) {
+        here.until(&mut kept, "it is asked for", |_| true).await;
+        assert!(started.elapsed() < PATIENCE, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut over = over;
+    here.until(&mut over, "its end is told all the same", is_over).await;
+    here.end().await;
+}
+
+async fn what_was_told_as_lost_is_not_taken_in_later() {
+    let scripted = Scripted::new();
+    let settings = Settings { unknown_waits: Duration::from_millis(100), ..Settings::default() };
+    let here = Here::with(&scripted, settings, options(&scripted.path().join("data"))).await;
+    let mut late = pod("late", &[], &["main"]);
+    here.until(&mut late, "it is told as lost", is_over).await;
+    let refused = here.create(&late).await;
+    assert!(
+        refused.code == 409 && refused.text.contains("make a new one"),
+        "{} {}",
+        refused.code,
+        refused.text
+    );
+    assert!(is_over(&here.status(&late).await), "an end is not taken back");
+    // One that was asked for before it was brought, as virtual kubelets do.
+    let early = pod("early", &[], &["main"]);
+    here.status(&early).await;
+    here.create(&early).await.json();
+    here.end().await;
 }
 
 async fn outputs_whose_time_is_over_take_their_pod_along() {
