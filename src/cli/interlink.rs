@@ -91,8 +91,19 @@ impl Plan {
         let Plan { settings, settled, data, listeners } = self;
         let pool = pool(&settings, &settled);
         let StandaloneSettings { operator, master_key_file, .. } = settings;
-        let OperatorSettings { sender, callers, .. } = operator;
-        doctor::endpoint(doctor::Endpoint { data, master_key_file, sender, pool, callers, listeners }).await
+        let OperatorSettings { sender, callers, health_listen, .. } = operator;
+        doctor::endpoint(doctor::Endpoint {
+            data,
+            data_root: settled.data_root,
+            master_key_file,
+            sender,
+            pool,
+            callers,
+            listeners,
+            health: health_listen.unwrap_or(HEALTH_LISTEN),
+            health_chosen: health_listen.is_some(),
+        })
+        .await
     }
 }
 

@@ -61,6 +61,9 @@ pub const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
 /// Of an issuer's answer so many bytes are read.
 pub const ISSUER_ANSWER_MAX: usize = 1 << 20;
 
+/// The doctor asks who has a port that is in use; a neighbour on this machine that takes longer is none of ours.
+pub const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What the API server said of a token is believed for so long: every question brings the token.
 pub const REVIEW_KEPT: Duration = Duration::from_secs(60);
 
