@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use rustix::fs::{Access, access};
 
 use super::doctor;
 use super::door::{self, Listener};
@@ -91,8 +92,19 @@ impl Plan {
         let Plan { settings, settled, data, listeners } = self;
         let pool = pool(&settings, &settled);
         let StandaloneSettings { operator, master_key_file, .. } = settings;
-        let OperatorSettings { sender, callers, .. } = operator;
-        doctor::endpoint(doctor::Endpoint { data, master_key_file, sender, pool, callers, listeners }).await
+        let OperatorSettings { sender, callers, health_listen, .. } = operator;
+        doctor::endpoint(doctor::Endpoint {
+            data,
+            data_root: settled.data_root,
+            master_key_file,
+            sender,
+            pool,
+            callers,
+            listeners,
+            health: health_listen.unwrap_or(HEALTH_LISTEN),
+            health_chosen: health_listen.is_some(),
+        })
+        .await
     }
 }
 
@@ -113,7 +125,16 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     let Plan { settings, settled, data, listeners } = plan;
     if let Some(root) = &settled.data_root {
         // For everybody whom the umask allows, as it was.
-        std::fs::create_dir_all(root).with_context(|| format!("failed to make {}", root.display()))?;
+        std::fs::create_dir_all(root)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| Ok(access(root, Access::WRITE_OK | Access::EXEC_OK)?))
+            .with_context(|| {
+                let shown = root.display();
+                format!(
+                    "DataRootFolder {shown} is not for us to make or to write (under systemd the unit must let us: \
+                     ReadWritePaths={shown})"
+                )
+            })?;
     }
     let common = &settings.operator;
     let lock = take_folder(&data)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,10 +10,11 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::config::CallerSettings;
 use crate::http::callers::Check;
-use crate::limits::{REVIEW_KEPT, REVIEWS_KEPT};
+use crate::limits::{REVIEW_GOOD_KEPT, REVIEW_KEPT, REVIEW_PATIENCE, REVIEWS_KEPT};
 
 /// The check that settings ask for, if they do.
 pub(super) fn check(client: Client, settings: &CallerSettings) -> Vec<Arc<dyn Check>> {
@@ -23,30 +24,77 @@ pub(super) fn check(client: Client, settings: &CallerSettings) -> Vec<Arc<dyn Ch
     if users.is_empty() { Vec::new() } else { vec![reviewer()] }
 }
 
-type Known = HashMap<[u8; 32], (Instant, Result<String, String>)>;
+/// Whose a token is, or why it lets nobody in.
+type Answer = Result<String, String>;
+
+/// What is known of a token.
+#[derive(Clone)]
+struct Known {
+    /// When the API server was asked last, with or without an answer.
+    asked: Instant,
+    /// When it answered last.
+    answered: Instant,
+    answer: Answer,
+}
+
+impl Known {
+    /// Whether somebody was let in with it so lately that he is let in though nobody can be asked.
+    fn is_good(&self, now: Instant) -> bool {
+        self.answer.is_ok() && now.duration_since(self.answered) < REVIEW_GOOD_KEPT
+    }
+
+    /// What counts without asking, if that is enough.
+    fn still(&self, now: Instant) -> Option<&Answer> {
+        let unanswered = self.asked > self.answered;
+        let recent = now.duration_since(self.asked) < REVIEW_KEPT;
+        (recent && (!unanswered || self.is_good(now))).then_some(&self.answer)
+    }
+
+    /// What is known after the API server was asked: what it said; if it said nothing, what it said before,
+    /// where that was good; else why it said nothing.
+    fn after(before: Option<&Known>, review: Result<Answer, String>, now: Instant) -> Result<Known, String> {
+        match (review, before.filter(|before| before.is_good(now))) {
+            (Ok(answer), _) => Ok(Known { asked: now, answered: now, answer }),
+            (Err(_), Some(before)) => Ok(Known { asked: now, ..before.clone() }),
+            (Err(why), None) => Err(why),
+        }
+    }
+}
 
 /// Asks the API server whose a token is.
 struct Reviewer {
     api: Api<TokenReview>,
     users: Vec<String>,
     audience: Option<String>,
+    patience: Duration,
     /// By the token's hash: tokens themselves are not kept.
-    known: Mutex<Known>,
+    known: Mutex<HashMap<[u8; 32], Known>>,
 }
 
 impl Reviewer {
     /// Lets these users in.
     fn new(client: Client, users: Vec<String>, audience: Option<String>) -> Reviewer {
-        Reviewer { api: Api::all(client), users, audience, known: Mutex::default() }
+        Reviewer {
+            api: Api::all(client),
+            users,
+            audience,
+            patience: REVIEW_PATIENCE,
+            known: Mutex::default(),
+        }
     }
 
-    async fn ask(&self, token: &str) -> Result<Result<String, String>, String> {
+    /// What the API server says; an error where it says nothing.
+    async fn ask(&self, token: &str) -> Result<Answer, String> {
         let spec = TokenReviewSpec {
             token: Some(token.to_owned()),
             audiences: self.audience.clone().map(|audience| vec![audience]),
         };
         let review = TokenReview { spec, ..TokenReview::default() };
-        let answer = self.api.create(&PostParams::default(), &review).await;
+        // The client itself would wait for ever.
+        let answer = timeout(self.patience, self.api.create(&PostParams::default(), &review)).await;
+        let answer = answer.map_err(|_| {
+            format!("the API server did not review the token within {} s", self.patience.as_secs())
+        })?;
         let answer = answer.map_err(|why| format!("the API server did not review the token: {why}"))?;
         let status = answer.status.unwrap_or_default();
         if status.authenticated != Some(true) {
@@ -64,23 +112,100 @@ impl Reviewer {
 }
 
 impl Check for Reviewer {
-    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
+    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Answer> {
         async move {
             let hash: [u8; 32] = Sha256::digest(token).into();
             let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((then, answer)) = lock().get(&hash)
-                && then.elapsed() < REVIEW_KEPT
-            {
+            if let Some(answer) = lock().get(&hash).and_then(|known| known.still(Instant::now())) {
                 return answer.clone();
             }
-            let answer = self.ask(token).await?;
-            let mut known = lock();
+            let review = self.ask(token).await;
+            let why = review.as_ref().err().cloned();
+            let (mut known, now) = (lock(), Instant::now());
+            let after = Known::after(known.get(&hash), review, now)?;
+            if let Some(why) = why {
+                tracing::warn!(why, "whoever was let in lately is still let in, nobody else");
+            }
+            if known.len() >= REVIEWS_KEPT {
+                // Strangers with many tokens do not make us forget those who may.
+                known.retain(|_, known| known.is_good(now));
+            }
             if known.len() >= REVIEWS_KEPT {
                 known.clear();
             }
-            known.insert(hash, (Instant::now(), answer.clone()));
-            answer
+            known.insert(hash, after.clone());
+            after.answer
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    fn known(answer: Answer, answered: Duration) -> (Known, Instant) {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        (Known { asked: now - answered, answered: now - answered, answer }, now)
+    }
+
+    #[test]
+    fn who_was_let_in_lately_is_let_in_while_nobody_can_be_asked() {
+        let (good, bad) = (Ok("vk".to_owned()), Err("unknown".to_owned()));
+        let silence = || Err("no answer".to_owned());
+        let (lately, long_ago) = (REVIEW_GOOD_KEPT / 2, REVIEW_GOOD_KEPT);
+        let (before, now) = known(good.clone(), lately);
+        assert!(before.still(now).is_none(), "it is asked again");
+        let after = Known::after(Some(&before), silence(), now).unwrap();
+        assert_eq!(after.still(now), Some(&good));
+        assert_eq!(after.still(now + REVIEW_KEPT), None, "it is asked again");
+        assert_eq!(after.still(now + REVIEW_GOOD_KEPT), None);
+        assert!(after.answered < now, "silence makes nobody good");
+        // A no counts at once.
+        assert_eq!(Known::after(Some(&before), Ok(bad.clone()), now).unwrap().answer, bad);
+        let (before, now) = known(good, long_ago);
+        assert_eq!(Known::after(Some(&before), silence(), now).err(), silence().err());
+        let (before, now) = known(bad, lately);
+        assert_eq!(Known::after(Some(&before), silence(), now).err(), silence().err());
+        assert_eq!(Known::after(None, silence(), now).err(), silence().err());
+    }
+
+    #[tokio::test]
+    async fn an_api_server_that_hangs_is_not_waited_for() {
+        let hangs = Arc::new(AtomicBool::new(false));
+        let is_hanging = hangs.clone();
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let hangs = is_hanging.load(Ordering::SeqCst);
+            async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                let review = json!({
+                    "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
+                    "status": { "authenticated": true, "user": { "username": "vk" } },
+                });
+                Ok::<_, std::io::Error>(Response::new(Body::from(review.to_string().into_bytes())))
+            }
+        });
+        let client = Client::new(service, "default");
+        let mut reviewer = Reviewer::new(client, vec!["vk".to_owned()], None);
+        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("vk"));
+        hangs.store(true, Ordering::SeqCst);
+        reviewer.patience = Duration::from_millis(10);
+        let why = reviewer.check("another token").await.unwrap_err();
+        assert!(why.contains("did not review"), "{why}");
+        // Longer ago than an answer counts without asking.
+        let hash: [u8; 32] = Sha256::digest("its token").into();
+        let ago = Instant::now() - REVIEW_KEPT;
+        reviewer.known.lock().unwrap().entry(hash).and_modify(|known| {
+            (known.asked, known.answered) = (ago, ago);
+        });
+        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("vk"));
     }
 }

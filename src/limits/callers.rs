@@ -61,10 +61,21 @@ pub const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
 /// Of an issuer's answer so many bytes are read.
 pub const ISSUER_ANSWER_MAX: usize = 1 << 20;
 
+/// The doctor asks who has a port that is in use; a neighbour on this machine that takes longer is none of ours.
+pub const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What the API server said of a token is believed for so long: every question brings the token.
 pub const REVIEW_KEPT: Duration = Duration::from_secs(60);
 
-/// So many tokens are remembered; beyond that all are forgotten.
+/// An API server that does not review a token in this time is not waited for: it may hang, and a caller that
+/// gets no answer within two minutes shows its token to others.
+pub const REVIEW_PATIENCE: Duration = Duration::from_secs(10);
+
+/// While the API server reviews nothing, a token that it found good is believed for so long: virtual
+/// kubelets outlive its restart and upgrade. A token that was revoked counts no longer than this.
+pub const REVIEW_GOOD_KEPT: Duration = Duration::from_secs(600);
+
+/// So many tokens are remembered; beyond that only those that were found good lately, or none.
 pub const REVIEWS_KEPT: usize = 1_000;
 
 /// The copies of logs in DataRootFolder are removed after so long.

@@ -43,3 +43,12 @@ pub fn check(settings: &CallerSettings, uid: u32) -> Vec<Finding> {
     }
     findings
 }
+
+/// Without Kubernetes nobody reviews tokens: the start refuses that setting, and it lets nobody in.
+pub fn without_kubernetes(settings: &mut CallerSettings) -> Vec<Finding> {
+    let users = std::mem::take(&mut settings.interlink_token_review_users);
+    let refused = "without Kubernetes no API server reviews tokens: the start ends with that";
+    let remedy =
+        "unset --interlink-token-review-users, and set --interlink-token-file or --interlink-oidc-issuer";
+    if users.is_empty() { Vec::new() } else { vec![Finding::failed(TOKENS, refused, remedy)] }
+}

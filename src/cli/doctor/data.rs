@@ -15,6 +15,8 @@ use crate::limits::FREE_SPACE_WANTED;
 /// What it is called in findings.
 pub const CHECK: &str = "data folder";
 
+const ROOT: &str = "DataRootFolder";
+
 /// `statfs` types of file systems that other machines can write, or that lock badly: SQLite needs
 /// neither. From `statfs(2)`.
 const REMOTE: &[(u64, &str)] = &[
@@ -57,14 +59,38 @@ pub fn check_own(folder: &Path, uid: u32) -> Vec<Finding> {
         return check(folder, uid);
     }
     let shown = folder.display();
-    let above = folder.ancestors().skip(1).find(|above| above.exists());
-    vec![match above.map(|above| access(above, Access::WRITE_OK | Access::EXEC_OK)) {
-        Some(Ok(())) => Finding::ok(CHECK, format!("{shown} is made at the first start")),
-        _ => {
+    vec![match can_be_made(folder) {
+        true => Finding::ok(CHECK, format!("{shown} is made at the first start")),
+        false => {
             let remedy = "make it, owned by this user, or choose another --data-dir";
             Finding::failed(CHECK, format!("{shown} is not there and cannot be made"), remedy)
         }
     }]
+}
+
+/// `DataRootFolder` of the old plugins: there or to be made, and for us to write.
+pub fn check_root(root: &Path) -> Finding {
+    let shown = root.display();
+    let found = match access(root, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if root.is_dir() => return Finding::ok(ROOT, format!("{shown} is there, and we may write")),
+        Ok(()) => format!("{shown} is no folder"),
+        Err(rustix::io::Errno::NOENT) if can_be_made(root) => {
+            return Finding::ok(ROOT, format!("{shown} is made at the first start"));
+        }
+        Err(rustix::io::Errno::NOENT) => format!("{shown} is not there and cannot be made"),
+        Err(why) => format!("{shown} is not for us to write: {why}"),
+    };
+    let remedy = "make it, owned by this user, or name another; under systemd let the unit write there: \
+                  ReadWritePaths=";
+    Finding::failed(ROOT, found, remedy)
+}
+
+/// Whether a folder that is not there can be made, with those above it.
+fn can_be_made(folder: &Path) -> bool {
+    // Above a relative path is the working folder, as "".
+    let here = |above| if above == Path::new("") { Path::new(".") } else { above };
+    let above = folder.ancestors().skip(1).map(here).find(|above| above.exists());
+    above.is_some_and(|above| above.is_dir() && access(above, Access::WRITE_OK | Access::EXEC_OK).is_ok())
 }
 
 fn place(folder: &Path, meta: &fs::Metadata, uid: u32) -> Finding {
@@ -153,6 +179,27 @@ mod tests {
         mode(0o750);
         assert!(failed(folder.path(), uid));
         assert!(failed(&folder.path().join("nothing"), uid));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_made_where_we_may_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        // Tests run in the folder of the sources.
+        for (path, good) in [
+            (folder.path().join("one/two"), true),
+            ("no-such-folder/htc-operator".into(), true),
+            ("./no-such-folder/htc-operator".into(), true),
+            (file.join("two"), false),
+        ] {
+            let [found] = &check_own(&path, 0)[..] else { panic!("one finding") };
+            assert_eq!(found.has_failed(), !good, "{found}");
+            let found = check_root(&path);
+            assert_eq!(found.has_failed(), !good, "{found}");
+        }
+        assert!(!check_root(folder.path()).has_failed());
+        assert!(check_root(&file).has_failed());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod secrets;
 mod sender;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::ensure;
@@ -22,6 +23,7 @@ use super::{identity, operator};
 use crate::condor::pool::Pool;
 use crate::config::{CallerSettings, Settings};
 use finding::Finding;
+use listeners::Around;
 
 /// What is checked: the settings of `serve`.
 #[derive(Args, Debug)]
@@ -58,8 +60,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.add(pool::check(&pool, uid).await)?;
     let callers = &settings.operator.callers;
     report.add(callers::check(callers, uid))?;
-    let running = data::is_in_use(&settings.data.data_dir);
-    report.add(listeners::check(&Listener::of_settings(callers)?, callers, running))?;
+    let around = Around { running: data::is_in_use(&settings.data.data_dir), made: &[] };
+    report.add(listeners::check(&Listener::of_settings(callers)?, callers, around).await)?;
     if !no_test_job {
         let needed = [data::CHECK, sender::CHECK, pool::SUBMISSION];
         report.add(match needed.iter().find(|check| !report.is_well(check)) {
@@ -78,6 +80,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 pub struct Endpoint {
     /// The data folder, which the first start makes.
     pub data: PathBuf,
+    /// Where copies of logs go, if an old file or flag says so.
+    pub data_root: Option<PathBuf>,
     /// The file of the master keys, unless it is the one that the first start makes.
     pub master_key_file: Option<PathBuf>,
     /// The in-job program, unless it is the one beside us.
@@ -88,14 +92,29 @@ pub struct Endpoint {
     pub callers: CallerSettings,
     /// Where.
     pub listeners: Vec<Listener>,
+    /// Where health is served.
+    pub health: SocketAddr,
+    /// Whether the start ends when health cannot be served there.
+    pub health_chosen: bool,
 }
 
 /// Checks an endpoint without Kubernetes; an error when something has failed.
 pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
-    let Endpoint { data, master_key_file, sender, pool, callers, listeners } = endpoint;
+    let Endpoint {
+        data,
+        data_root,
+        master_key_file,
+        sender,
+        pool,
+        mut callers,
+        listeners,
+        health,
+        health_chosen,
+    } = endpoint;
     let uid = rustix::process::geteuid().as_raw();
     let mut report = Report { output: Output::Text, findings: Vec::new() };
     report.add(data::check_own(&data, uid))?;
+    report.add(data_root.iter().map(|root| data::check_root(root)).collect())?;
     let made = master_key_file.is_none().then(|| identity::own_key(&data)).transpose()?;
     report.add(match (master_key_file, made) {
         (None, Some(made)) if !made.exists() => Vec::new(),
@@ -104,7 +123,11 @@ pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
     report.add(vec![sender::check(sender.as_ref(), &pool).await])?;
     report.add(pool::check(&pool, uid).await)?;
     report.add(callers::check(&callers, uid))?;
-    report.add(listeners::check(&listeners, &callers, data::is_in_use(&data)))?;
+    report.add(callers::without_kubernetes(&mut callers))?;
+    let (running, made) = (data::is_in_use(&data), [Some(data.as_path()), data_root.as_deref()]);
+    let made: Vec<_> = made.into_iter().flatten().collect();
+    report.add(listeners::check(&listeners, &callers, Around { running, made: &made }).await)?;
+    report.add(vec![listeners::check_health(health, health_chosen, running).await])?;
     report.finish()
 }
 

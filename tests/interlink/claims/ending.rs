@@ -12,6 +12,7 @@ super::claims![
     a_job_that_an_admin_removes_has_failed,
     a_job_runs_once_behind_an_end,
     the_run_files_are_where_the_predecessor_had_them,
+    a_start_that_may_not_write_the_run_files_ends_and_says_so,
 ];
 
 async fn a_pod_runs_and_succeeds() {
@@ -133,6 +134,16 @@ async fn the_run_files_are_where_the_predecessor_had_them() {
         let found = door.until(&file, || found_below(&root, &file)).await;
         assert!(std::fs::read_to_string(found).unwrap().contains(&format!("words of {name}")));
     }
+}
+
+async fn a_start_that_may_not_write_the_run_files_ends_and_says_so() {
+    // Below a file no folder can be made, by nobody.
+    let mut door = Door::closed(&["--data-root-folder", "/dev/null/root"]);
+    door.spawn();
+    assert!(!door.ended().await.success());
+    let log = door.log();
+    assert!(log.contains("DataRootFolder /dev/null/root is not for us to make or to write"), "{log}");
+    assert!(log.contains("ReadWritePaths="), "{log}");
 }
 
 /// The file of this name below a folder.

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::client::dialect::{Dialect, Hop, Opts, Version};
+use crate::client::merge::Copy;
 use crate::client::recordings::{self, Recording};
 use crate::client::transport::Answer;
 use crate::client::{pods, wire};
@@ -23,6 +24,8 @@ super::claims![
     the_traffic_of_0_6_1_through_its_server,
     the_traffic_of_0_6_2_directly,
     the_traffic_of_0_6_2_through_its_server,
+    queued_pods_of_0_4_1_stay_pending_where_the_site_wants_it,
+    queued_pods_of_0_5_2_stay_pending_where_the_site_wants_it,
     arguments_and_environment_arrive_byte_for_byte,
     volumes_arrive_as_the_job_needs_them,
     tokens_of_pods_are_told_to_nobody,
@@ -58,6 +61,64 @@ async fn the_traffic_of_0_6_2_directly() {
 
 async fn the_traffic_of_0_6_2_through_its_server() {
     replay("0.6.2", Version::V062, Hop::Server).await;
+}
+
+async fn queued_pods_of_0_4_1_stay_pending_where_the_site_wants_it() {
+    queued("0.4.1", Version::V04).await;
+}
+
+async fn queued_pods_of_0_5_2_stay_pending_where_the_site_wants_it() {
+    queued("0.5.2-patch1", Version::V05).await;
+}
+
+/// The recorded creates and first questions, while every job is queued: what that virtual kubelet makes of
+/// the answers with the setting and without.
+async fn queued(version: &str, is: Version) {
+    for (folder, hop) in [("hop1", Hop::Kubelet), ("hop2", Hop::Server)] {
+        for (setting, phase) in [("true", "Pending"), ("false", "Running")] {
+            let mut door = Door::closed(&[]).set("HTC_INTERLINK_QUEUED_WITHOUT_STATE", setting);
+            door.start().await;
+            let recordings = recordings::all(version, folder);
+            let refused = |name: &str| REFUSED.iter().any(|(refused, _)| *refused == name);
+            let creates = recordings.iter().filter(|r| r.path == "/create" && !refused(&r.name));
+            let mut kubelet = door.kubelet_of(Dialect { version: is, hop });
+            kubelet.stateless_waiting = setting == "true";
+            for create in creates {
+                door.transport().send(&create.request()).await.unwrap().success().unwrap();
+                door.until_queued(create.uid()).await;
+                kubelet.hold(create.pods()[0]);
+            }
+            let mut asked = 0;
+            for status in recordings.iter().filter(|recording| recording.name.starts_with("030")) {
+                let answer = door.transport().send(&status.request()).await.unwrap();
+                let answers = wire::pod_statuses(answer.success().unwrap()).unwrap();
+                for (pod, answer) in status.pods().into_iter().zip(answers) {
+                    let (uid, inits) = (pods::uid_of(pod), pods::names(pod, "initContainers"));
+                    if !kubelet.pods.contains_key(uid) {
+                        continue;
+                    }
+                    asked += 1;
+                    let mut copy = Copy::submitted(pod, is);
+                    copy.apply(is, &[answer]).unwrap();
+                    // Whose init containers wait stays in any case.
+                    let phase = if inits.is_empty() { phase } else { "Pending" };
+                    assert_eq!(copy.phase, phase, "{version} {folder} {setting}: {pod:#}");
+                }
+            }
+            assert!(asked >= 1, "nobody was asked for");
+            // And the others that were recorded, over some looks.
+            for uid in kubelet.pods.keys().cloned().collect::<Vec<_>>() {
+                for _ in 0..3 {
+                    kubelet.ask(&uid).await;
+                }
+                let held = kubelet.held(&uid);
+                let has_inits = !pods::names(&held.pod, "initContainers").is_empty();
+                let phase = if has_inits { "Pending" } else { phase };
+                assert_eq!(held.copy.phase, phase, "{version} {folder} {setting}: {uid}");
+            }
+            assert!(kubelet.pods.len() >= 8, "that was too little traffic");
+        }
+    }
 }
 
 /// Recorded pods that cannot run here, and a word that the refusal must have; `docs/pod-support.md` says why.
