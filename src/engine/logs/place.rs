@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{JobId, Progress};
+use htc_core::workload::report::ContainerState;
 
 use super::LogError;
 use crate::engine::board::{Board, Entry, Job};
@@ -50,6 +51,14 @@ pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Pl
             Ok(Place::Nowhere(format!("index {index} waits to be submitted to the pool{why}")))
         }
     }
+}
+
+/// Whether a container of a job has ended, by what the latest start of the job says of itself.
+pub fn has_ended(job: &Job, container: &str) -> bool {
+    let report = job.report.as_ref().filter(|report| report.start >= job.starts);
+    let mut all =
+        report.into_iter().flat_map(|report| report.init_containers.iter().chain(&report.containers));
+    all.any(|status| status.name == container && matches!(status.state, ContainerState::Terminated { .. }))
 }
 
 fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {

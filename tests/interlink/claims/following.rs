@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::client::dialect::{Dialect, Opts};
+use crate::client::pods::{container, pod};
 use crate::client::transport::{Keys, Request};
 use crate::door::{Door, PATIENCE, free_port};
 use crate::jobs::{self, Running};
@@ -25,6 +26,7 @@ super::claims![
     a_follow_ends_when_the_job_says_that_the_log_is_closed,
     two_hundred_followers_of_jobs_that_poll_need_no_tool,
     those_who_follow_jobs_that_do_not_poll_share_eight_tools,
+    however_long_a_tool_is_waited_for_the_log_of_an_ended_container_is_whole,
 ];
 
 const FOLLOWERS: &str = "htc_interlink_followers";
@@ -275,4 +277,35 @@ async fn those_who_follow_jobs_that_do_not_poll_share_eight_tools() {
     assert!((JOBS..=JOBS + 8 * (seconds / 12 + 1)).contains(&started), "{started} in {seconds} s");
     drop(streams);
     door.until_metric(FOLLOWERS, 0).await;
+}
+
+async fn however_long_a_tool_is_waited_for_the_log_of_an_ended_container_is_whole() {
+    // Twice as many as there are places, and one more: the next has one after two turns of 12 s.
+    const JOBS: usize = 17;
+    let mut door = Door::closed(&[]).set("HTC_POLL_SECONDS", "1");
+    door.start().await;
+    let one = |name| container(name, "busybox", &["true"]);
+    let pods = (0..JOBS).map(|n| pod(&format!("init-{n}"), &[one("first")], &[one("main")])).collect();
+    let all = jobs::run_these(&door, pods).await;
+    let mut mains = Vec::new();
+    for job in &all {
+        job.say(1, "one");
+        job.says("first", 1, "of the init container");
+        job.says("first", 2, "its last words");
+        mains.push(open(&door, job, &follow()).await);
+    }
+    for stream in &mut mains {
+        until_line(stream, "one").await;
+    }
+    let mut inits = Vec::new();
+    for job in &all[..10] {
+        let request = Dialect::NEWEST.logs(&job.pod, "first", &follow());
+        inits.push(door.transport().open(&request).await.unwrap());
+    }
+    for stream in inits {
+        assert_eq!(rest(stream).await, "of the init container\nits last words\n");
+    }
+    // Those whose container runs go on.
+    all[0].say(2, "two");
+    assert_eq!(until_line(&mut mains[0], "two").await, "two\n");
 }
