@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::place::{Place, has_ended, place};
 use super::record::Printer;
 use super::{LogError, Piece, Wanted};
+use crate::engine::board::Job;
 use crate::engine::tracker::backoff;
 use crate::engine::{Engine, Inner};
 use crate::limits::{IDLE_LOOK, LOG_SETTLES, LOGS_PATIENCE, POLL_MISTRUST, QUICK_LOOK};
@@ -144,7 +145,13 @@ impl Reader<'_> {
                 return self.by_poll(key).await;
             }
         }
-        self.by_tool(key, id).await
+        // A tool that is at work reads on; no schedd tells a new one the way.
+        let leaving = self.inner.board().job(key).filter(|job| job.is_leaving()).and_then(Job::end).cloned();
+        match leaving {
+            Some(_) if self.wanted.options.follow => Ok(Passage::Whole),
+            Some(end) => Err(LogError::NoFiles { index: self.wanted.index, why: end.message }.into()),
+            None => self.by_tool(key, id).await,
+        }
     }
 
     fn may_ask(&self) -> bool {
