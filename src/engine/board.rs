@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
-use htc_core::workload::progress::{End, JobId, Progress};
+use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
@@ -213,6 +213,12 @@ impl Job {
     /// Its end, if it is known.
     pub fn end(&self) -> Option<&End> {
         self.progress.end()
+    }
+
+    /// Whether it was removed while it ran and is in the queue still: it may have its grace on the worker.
+    pub fn is_leaving(&self) -> bool {
+        let removed = self.end().is_some_and(|end| end.outcome == Outcome::Removed);
+        removed && self.starts > 0 && !self.left && self.finished.is_none()
     }
 
     /// Whether files of it are still to be fetched. What has left the queue has taken them along.

@@ -100,14 +100,13 @@ impl<S> Guest<S> {
     }
 
     fn is_to_leave(&mut self, context: &mut Context<'_>) -> bool {
-        if self.leave.as_mut().poll(context).is_ready() {
-            return true;
-        }
+        let is_told = self.leave.as_mut().poll(context).is_ready();
         if self.taken.seat.has_ended() {
             self.begin_anew(context);
         }
-        // Who waits for an answer is silent; the answer begins the time anew.
-        !self.taken.seat.is_asking() && self.silence.as_mut().poll(context).is_ready()
+        // Who waits for an answer is silent; the answer begins the time anew. He may have asked while he was
+        // told to leave: he goes when he has his answer.
+        !self.taken.seat.is_asking() && (is_told || self.silence.as_mut().poll(context).is_ready())
     }
 
     fn begin_anew(&mut self, context: &mut Context<'_>) {
@@ -116,6 +115,9 @@ impl<S> Guest<S> {
         // It may have run out under a long question, and nobody reads again after the answer: without this
         // nobody would hear of its end.
         let _ = self.silence.as_mut().poll(context);
+        if self.taken.seat.leave.is_cancelled() {
+            context.waker().wake_by_ref();
+        }
         self.taken.seat.is_alive();
     }
 }
@@ -194,6 +196,33 @@ mod tests {
         assert_eq!(sockopt::tcp_keepidle(here).unwrap(), Duration::from_secs(60));
         assert_eq!(sockopt::tcp_keepintvl(here).unwrap(), Duration::from_secs(15));
         assert_eq!(sockopt::tcp_user_timeout(here).unwrap(), 120_000);
+    }
+
+    /// Who looks for a seat and who asks a question do not wait for each other.
+    #[tokio::test]
+    async fn who_is_told_to_leave_while_he_asks_leaves_after_his_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut guests = Guests::new(listener, 1, Duration::from_secs(3_600));
+        let (there, mut here) = tokio::join!(TcpStream::connect(address), async { guests.accept().await.0 });
+        let mut there = there.unwrap();
+        let seat = here.seat();
+        seat.leave.cancel();
+        let question = seat.asks();
+        there.write_all(b"body").await.unwrap();
+        let mut body = [0; 4];
+        here.read_exact(&mut body).await.expect("his question is open");
+        // He waits for the next question, and hears of it by his answer.
+        let (mut from, mut to) = tokio::io::split(here);
+        let mut more = [0];
+        let answers = async {
+            drop(question);
+            to.write_all(b"answer").await.unwrap();
+        };
+        let both = async { tokio::join!(from.read(&mut more), answers).0 };
+        let next = tokio::time::timeout(Duration::from_secs(60), both).await.expect("he leaves");
+        let next = next.map_err(|why| why.kind());
+        assert_eq!(next, Err(io::ErrorKind::TimedOut));
     }
 
     /// What comes back until the other side closes.

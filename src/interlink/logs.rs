@@ -9,12 +9,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use futures::{StreamExt, stream};
 use htc_core::workload::names::Uid;
-use htc_core::workload::report::{ContainerState, Report};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::followers::Follower;
@@ -22,7 +18,6 @@ use super::words::{LogOpts, LogStruct};
 use super::{DOOR, Door};
 use crate::engine::{LogOptions, Piece, View, Wanted};
 use crate::http::error::HttpError;
-use crate::limits::{IDLE_LOOK, LOG_SETTLES};
 
 /// Pieces that wait for a slow caller.
 const PIECES: usize = 4;
@@ -104,16 +99,10 @@ fn options(opts: &LogOpts, now: Timestamp) -> Result<LogOptions, HttpError> {
 
 /// Reads a log into `out`, as long as somebody takes it.
 async fn read(door: Arc<Door>, wanted: Wanted, follower: Option<Follower>, out: Sender<Bytes>) {
-    // Before the first look, so that no change is missed.
-    let mut changes = door.engine.changes();
-    let (uid, container) = (wanted.uid.clone(), wanted.container.clone());
     let mut pieces = pin!(door.engine.logs(wanted));
-    let mut last = Instant::now();
     loop {
-        let settled = follower.is_some() && has_ended_alone(&door, &uid, &container);
         tokio::select! {
             piece = pieces.next() => {
-                last = Instant::now();
                 let text = match piece {
                     None | Some(Ok(Piece::Closed)) => return,
                     Some(piece) => text(piece, follower.is_some()),
@@ -122,9 +111,6 @@ async fn read(door: Arc<Door>, wanted: Wanted, follower: Option<Follower>, out: 
                     return;
                 }
             }
-            // Its job goes on, and nothing more comes of it.
-            () = sleep_until(last + LOG_SETTLES), if settled => return,
-            () = change(&mut changes, &uid), if follower.is_some() && !settled => last = Instant::now(),
             () = left(follower.as_ref()) => return,
             () = out.closed() => return,
         }
@@ -153,33 +139,6 @@ fn text(piece: Result<Piece, crate::engine::LogError>, follows: bool) -> Bytes {
         // Pods have one index, and nobody counts it.
         Err(why) => format!("{}\n", why.to_string().replace("index 0", "the pod")).into(),
     }
-}
-
-/// Whether a container has ended while its job lives: with its job, its log ends by itself.
-fn has_ended_alone(door: &Door, uid: &Uid, container: &str) -> bool {
-    let Some(view) = door.engine.view(uid) else { return false };
-    let Some(job) = view.jobs.first().filter(|job| job.progress.end().is_none()) else { return false };
-    let report = job.report.as_deref().filter(|report| !report.is_final());
-    report.is_some_and(|report| has_ended(report, container))
-}
-
-fn has_ended(report: &Report, container: &str) -> bool {
-    let status = report.init_containers.iter().chain(&report.containers).find(|s| s.name == container);
-    status.is_some_and(|status| matches!(status.state, ContainerState::Terminated { .. }))
-}
-
-/// Waits until something of the pod has changed, or for a while.
-async fn change(changes: &mut Receiver<Uid>, uid: &Uid) {
-    let ours = async {
-        loop {
-            match changes.recv().await {
-                Ok(changed) if changed != *uid => {}
-                Ok(_) | Err(RecvError::Lagged(_)) => return,
-                Err(RecvError::Closed) => std::future::pending().await,
-            }
-        }
-    };
-    let _ = timeout(IDLE_LOOK, ours).await;
 }
 
 async fn left(follower: Option<&Follower>) {

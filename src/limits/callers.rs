@@ -150,10 +150,6 @@ pub const FOLLOWERS: usize = 16;
 /// which need one for a moment.
 pub const FOLLOWERS_SHARE: usize = 4;
 
-/// A container has ended and its job goes on: its log is whole when nothing more has come for so long.
-/// A `condor_tail` that follows looks every 2 s, the first takes 4 to 6 s.
-pub const LOG_SETTLES: Duration = Duration::from_secs(15);
-
 /// What is home of a pod that was taken away stays for so long: it is taken away at the start of its
 /// grace, which is 30 s where nothing else is said.
 pub const DELETED_KEPT: Duration = Duration::from_secs(60);

@@ -227,6 +227,10 @@ pub const TAILS_AT_ONCE: usize = 8;
 /// first call of a job takes.
 pub const TAIL_TURN: Duration = Duration::from_secs(12);
 
+/// So long after the end of a container is known, all that it wrote is in its log: what its pipes hold is
+/// written after the end is told, at most a MiB each.
+pub const LOG_SETTLES: Duration = Duration::from_secs(2);
+
 /// A log is read in pieces of this size.
 pub const LOG_PIECE: usize = 64 << 10;
 

@@ -237,11 +237,23 @@ impl Door {
     pub fn run_jobs(&self) {
         self.scripted.start_jobs();
         for ad in self.scripted.jobs().iter().filter(|ad| ad["JobStatus"] == 2) {
-            let report = running(&self.scripted, ad);
-            let signer = events::job_key(MASTER_KEY, &report.key);
-            let value = chirp::encode(KEY_ID, &signer, &report).expect("few containers fit");
-            self.scripted.set(&report.key.to_string(), json!({ chirp::ATTRIBUTE: value }));
+            self.says(&running(&self.scripted, ad));
         }
+    }
+
+    /// A running job says that this container has ended; the others run on.
+    pub fn end_container(&self, key: &str, name: &str) {
+        let mut report = running(&self.scripted, &self.scripted.job(key).unwrap());
+        report.seq += 1;
+        let status = report.containers.iter_mut().find(|status| status.name == name).unwrap();
+        status.state = ended();
+        self.says(&report);
+    }
+
+    fn says(&self, report: &Report) {
+        let signer = events::job_key(MASTER_KEY, &report.key);
+        let value = chirp::encode(KEY_ID, &signer, report).expect("few containers fit");
+        self.scripted.set(&report.key.to_string(), json!({ chirp::ATTRIBUTE: value }));
     }
 
     /// Waits until a pod's job has left the queue, doing something meanwhile; gives the UIDs of the others.
@@ -322,14 +334,6 @@ fn running(scripted: &Scripted, ad: &Ad) -> Report {
         let name = |container: &Value| container["name"].as_str().unwrap().to_owned();
         containers.map(|container| ContainerStatus { name: name(container), state: state.clone() }).collect()
     };
-    let ended = ContainerState::Terminated {
-        exit_code: 0,
-        signal: None,
-        reason: "Completed".to_owned(),
-        message: String::new(),
-        started_at: Some(now),
-        finished_at: now,
-    };
     Report {
         name: String::new(),
         namespace: String::new(),
@@ -341,8 +345,20 @@ fn running(scripted: &Scripted, ad: &Ad) -> Report {
         now,
         phase: Phase::Running,
         cut: None,
-        init_containers: all("initContainers", ended),
+        init_containers: all("initContainers", ended()),
         containers: all("containers", ContainerState::Running { started_at: now }),
+    }
+}
+
+fn ended() -> ContainerState {
+    let now = Timestamp::now();
+    ContainerState::Terminated {
+        exit_code: 0,
+        signal: None,
+        reason: "Completed".to_owned(),
+        message: String::new(),
+        started_at: Some(now),
+        finished_at: now,
     }
 }
 

@@ -35,12 +35,14 @@ pub async fn open_with_route() -> Door {
 
 /// Brings so many pods and starts their jobs, with empty logs; where there is a route, they poll.
 pub async fn run(door: &Door, pods: usize) -> Vec<Running> {
-    let mut kubelet = door.kubelet();
-    let mut all = Vec::new();
-    for n in 0..pods {
-        let pod = plain(&format!("running-{n}"));
-        kubelet.create(&pod).await.unwrap();
-        all.push(pod);
+    run_these(door, (0..pods).map(|n| plain(&format!("running-{n}"))).collect()).await
+}
+
+/// The same with these pods, each with a container `main`. Their init containers have ended.
+pub async fn run_these(door: &Door, all: Vec<serde_json::Value>) -> Vec<Running> {
+    let (mut kubelet, pods) = (door.kubelet(), all.len());
+    for pod in &all {
+        kubelet.create(pod).await.unwrap();
     }
     let are_queued = || {
         let ads = door.scripted.jobs();
@@ -69,7 +71,13 @@ pub async fn run(door: &Door, pods: usize) -> Vec<Running> {
 impl Running {
     /// Its container says something.
     pub fn say(&self, second: usize, text: &str) {
-        let mut log = OpenOptions::new().append(true).open(self.folder.join("log.main")).unwrap();
+        self.says("main", second, text);
+    }
+
+    /// This container says something.
+    pub fn says(&self, container: &str, second: usize, text: &str) {
+        let log = self.folder.join(format!("log.{container}"));
+        let mut log = OpenOptions::new().append(true).create(true).open(log).unwrap();
         let line = format!("2026-11-21T10:00:{second:02}.000000000Z stdout F {text}\n");
         log.write_all(line.as_bytes()).unwrap();
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use htc_core::log::HEAD;
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
+use tokio::time::sleep_until;
 
 use super::LogError;
 use super::mirror::Mirror;
@@ -17,9 +18,23 @@ use super::tail::tail_start;
 use crate::limits::LOG_PIECE;
 
 impl Reader<'_> {
-    /// First what the log has now, whose last lines can be counted; then what is added.
+    /// First what the log has now, whose last lines can be counted; then what is added. Once the container
+    /// has ended, once more what the log has: however long the tool is waited for, that is all of it.
     pub(super) async fn by_tool(&mut self, key: &JobKey, id: JobId) -> Result<Passage, Stop> {
         let name = self.file_name(self.wanted.options.previous);
+        let settles = self.settles(key);
+        if let Some(settles) = settles {
+            sleep_until(settles).await;
+            let mirror = self.inner.snapshot(id, &name)?;
+            let passage = self.through(&mirror, key, id, true).await?;
+            if passage == Passage::Whole {
+                self.close().await?;
+                // Until the job ends, or starts again.
+                self.change().await;
+                return Ok(Passage::Moved);
+            }
+            return Ok(passage);
+        }
         if self.at.is_none() || !self.wanted.options.follow {
             let mirror = self.inner.snapshot(id, &name)?;
             return self.through(&mirror, key, id, true).await;
@@ -60,7 +75,8 @@ impl Reader<'_> {
                 Some(Err(why)) => return Ok(Passage::Failed(why)),
                 None => {}
             }
-            if !self.is_with(key)? || self.is_asking(key) {
+            let is_over = !when_whole && self.settles(key).is_some();
+            if is_over || !self.is_with(key)? || self.is_asking(key) {
                 return Ok(Passage::Moved);
             }
             tokio::select! {

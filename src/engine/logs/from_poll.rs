@@ -18,6 +18,7 @@ impl Reader<'_> {
         // The first answer comes at once: a job that cannot give it is told from one that has nothing to say.
         let (mut is_first, mut wait, mut left) = (true, false, None);
         loop {
+            let is_settled = self.settles(key).is_some_and(|settles| settles <= Instant::now());
             let question = self.inner.ask(key, Want::Log(self.next(is_first, wait)));
             let said = match self.answer(key, &question, wait).await? {
                 Heard::Said(said) => said,
@@ -34,6 +35,8 @@ impl Reader<'_> {
                     return Ok(Passage::Moved);
                 }
             };
+            // A program that the container has left behind may hold its log open.
+            let is_left = is_settled && !is_first && !wait && bytes.is_empty();
             is_first = false;
             if !part.continues {
                 self.begin_anew().await?;
@@ -54,7 +57,7 @@ impl Reader<'_> {
             if !follow && (*left == 0 || bytes.is_empty()) {
                 return Ok(Passage::Whole);
             }
-            if part.closed && follow {
+            if (part.closed && follow) || is_left {
                 self.close().await?;
                 // Until the job ends, or starts again.
                 self.change().await;

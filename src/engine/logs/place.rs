@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{JobId, Progress};
+use htc_core::workload::report::ContainerState;
 
 use super::LogError;
 use crate::engine::board::{Board, Entry, Job};
@@ -14,7 +15,7 @@ use crate::store::wishes::Want;
 pub enum Place {
     /// Nowhere yet; the sentence says what the index waits for.
     Nowhere(String),
-    /// With the job, which runs.
+    /// With the job, which runs, or is being removed.
     Worker(JobKey, JobId),
     /// On its way home: the job has ended.
     Coming,
@@ -25,8 +26,8 @@ pub enum Place {
 /// Where the log of a container of an index is; an error when there is none and will be none.
 pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Place, LogError> {
     let entry = board.entries.get(uid).ok_or(LogError::UnknownWorkload)?;
-    let is_home = || entry.jobs.get(&index).is_some_and(|job| job.home);
-    let is_there = entry.want == Want::Run || (entry.want == Want::Gone && is_home());
+    let is_left = || entry.jobs.get(&index).is_some_and(|job| job.home || is_on_worker(job));
+    let is_there = entry.want == Want::Run || (entry.want == Want::Gone && is_left());
     let workload = entry.workload.as_ref().filter(|_| is_there).ok_or(LogError::Deleted)?;
     if index >= workload.indices {
         return Err(LogError::NoIndex { index, indices: workload.indices });
@@ -52,6 +53,20 @@ pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Pl
     }
 }
 
+/// One that is being removed has its grace on the worker; one that is suspended keeps its machine.
+fn is_on_worker(job: &Job) -> bool {
+    let runs = matches!(job.progress, Progress::Running { .. } | Progress::Suspended { .. });
+    (runs && !job.left) || job.is_leaving()
+}
+
+/// Whether a container of a job has ended, by what the latest start of the job says of itself.
+pub fn has_ended(job: &Job, container: &str) -> bool {
+    let report = job.report.as_ref().filter(|report| report.start >= job.starts);
+    let mut all =
+        report.into_iter().flat_map(|report| report.init_containers.iter().chain(&report.containers));
+    all.any(|status| status.name == container && matches!(status.state, ContainerState::Terminated { .. }))
+}
+
 fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
     let index = job.key.index;
     let none = |why: String| Err(LogError::NoFiles { index, why });
@@ -62,6 +77,9 @@ fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
     }
     if job.home {
         return Ok(Place::Home(PathBuf::from(&job.folder)));
+    }
+    if let Some(id) = job.progress.job().filter(|_| job.is_leaving()) {
+        return Ok(Place::Worker(job.key.clone(), id));
     }
     if let Some(end) = job.end().filter(|end| !end.outcome.has_files()) {
         return none(end.message.clone());

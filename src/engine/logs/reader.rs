@@ -10,12 +10,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::place::{Place, place};
+use super::place::{Place, has_ended, place};
 use super::record::Printer;
 use super::{LogError, Piece, Wanted};
+use crate::engine::board::Job;
 use crate::engine::tracker::backoff;
 use crate::engine::{Engine, Inner};
-use crate::limits::{IDLE_LOOK, LOGS_PATIENCE, POLL_MISTRUST, QUICK_LOOK};
+use crate::limits::{IDLE_LOOK, LOG_SETTLES, LOGS_PATIENCE, POLL_MISTRUST, QUICK_LOOK};
 
 /// Why a reader stops before the end.
 pub enum Stop {
@@ -41,8 +42,10 @@ pub async fn read(engine: &Engine, wanted: Wanted, out: &Out) -> Result<(), Stop
     // Before the first look, so that no change is missed.
     let changes = engine.changes();
     let (inner, told) = (engine.0.clone(), String::new());
-    let (at, head, start, awaited, mistrusted) = (None, Vec::new(), None, None, None);
-    Reader { inner, wanted, out, printer, changes, told, at, head, start, awaited, mistrusted }.run().await
+    let (at, head, start, awaited, mistrusted, settles) = (None, Vec::new(), None, None, None, None);
+    Reader { inner, wanted, out, printer, changes, told, at, head, start, awaited, mistrusted, settles }
+        .run()
+        .await
 }
 
 pub(super) struct Reader<'a> {
@@ -63,9 +66,12 @@ pub(super) struct Reader<'a> {
     awaited: Option<JobKey>,
     /// Until when it does not ask the job, which has failed to answer.
     mistrusted: Option<Instant>,
+    /// Once the container has ended while its job goes on: when all of its log is in its file.
+    settles: Option<Instant>,
 }
 
 /// How reading at the worker went.
+#[derive(PartialEq, Eq)]
 pub(super) enum Passage {
     /// Everything that was to be had has been read.
     Whole,
@@ -139,7 +145,13 @@ impl Reader<'_> {
                 return self.by_poll(key).await;
             }
         }
-        self.by_tool(key, id).await
+        // A tool that is at work reads on; no schedd tells a new one the way.
+        let leaving = self.inner.board().job(key).filter(|job| job.is_leaving()).and_then(Job::end).cloned();
+        match leaving {
+            Some(_) if self.wanted.options.follow => Ok(Passage::Whole),
+            Some(end) => Err(LogError::NoFiles { index: self.wanted.index, why: end.message }.into()),
+            None => self.by_tool(key, id).await,
+        }
     }
 
     fn may_ask(&self) -> bool {
@@ -161,6 +173,16 @@ impl Reader<'_> {
     /// Which start of the job is the newest that we know of.
     pub(super) fn newest_start(&self, key: &JobKey) -> Option<u32> {
         self.inner.board().job(key).map(|job| job.starts)
+    }
+
+    /// Once the container has ended while its job goes on: when all of its log is in its file. Whoever
+    /// follows has it whole when it has been read from then on.
+    pub(super) fn settles(&mut self, key: &JobKey) -> Option<Instant> {
+        let container = &self.wanted.container;
+        let ended = self.inner.board().job(key).is_some_and(|job| has_ended(job, container));
+        let since = self.settles.unwrap_or_else(|| Instant::now() + LOG_SETTLES);
+        self.settles = (ended && self.wanted.options.follow).then_some(since);
+        self.settles
     }
 
     /// Whether the log is with this job.

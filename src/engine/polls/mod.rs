@@ -12,6 +12,7 @@ use htc_core::poll::{Answer, Asks, LogPart, Poll, Reply, Want};
 use htc_core::workload::names::JobKey;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::board::Job;
 use super::{Engine, Inner, Taken};
 use crate::limits::{POLL_AWAITED, POLL_HOLD};
 use desk::Look;
@@ -102,9 +103,7 @@ impl Inner {
     fn standing(&self, poll: &Poll) -> Result<(), PollRefusal> {
         let board = self.board();
         match board.job(&poll.key) {
-            Some(job) if job.end().is_some() || job.finished.is_some() || job.left => {
-                Err(PollRefusal::Unknown)
-            }
+            Some(job) if has_ended(job) || job.finished.is_some() || job.left => Err(PollRefusal::Unknown),
             Some(job) if poll.start < job.starts => Err(PollRefusal::Old),
             Some(_) => Ok(()),
             None if self.absent(&board, &poll.key) == Taken::Unknown => Err(PollRefusal::Unknown),
@@ -138,8 +137,13 @@ impl Inner {
         let gone: Vec<JobKey> = {
             let keys = self.polls.keys();
             let board = self.board();
-            keys.into_iter().filter(|key| board.job(key).is_none_or(|job| job.end().is_some())).collect()
+            keys.into_iter().filter(|key| board.job(key).is_none_or(has_ended)).collect()
         };
         self.polls.forget(&gone);
     }
+}
+
+/// One that is being removed has its grace, and may still be asked.
+fn has_ended(job: &Job) -> bool {
+    job.end().is_some() && !job.is_leaving()
 }

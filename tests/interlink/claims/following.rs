@@ -12,10 +12,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::client::dialect::{Dialect, Opts};
+use crate::client::pods::{container, pod};
 use crate::client::transport::{Keys, Request};
 use crate::door::{Door, PATIENCE, free_port};
 use crate::jobs::{self, Running};
 use crate::pool::{Fault, Planned};
+use crate::tools::job;
 
 super::claims![
     a_silent_follow_ends_with_the_endpoint,
@@ -25,6 +27,8 @@ super::claims![
     a_follow_ends_when_the_job_says_that_the_log_is_closed,
     two_hundred_followers_of_jobs_that_poll_need_no_tool,
     those_who_follow_jobs_that_do_not_poll_share_eight_tools,
+    who_follows_a_pod_that_is_deleted_while_it_runs_has_its_log_through_its_grace,
+    however_long_a_tool_is_waited_for_the_log_of_an_ended_container_is_whole,
 ];
 
 const FOLLOWERS: &str = "htc_interlink_followers";
@@ -275,4 +279,63 @@ async fn those_who_follow_jobs_that_do_not_poll_share_eight_tools() {
     assert!((JOBS..=JOBS + 8 * (seconds / 12 + 1)).contains(&started), "{started} in {seconds} s");
     drop(streams);
     door.until_metric(FOLLOWERS, 0).await;
+}
+
+async fn however_long_a_tool_is_waited_for_the_log_of_an_ended_container_is_whole() {
+    // Twice as many as there are places, and one more: the next has one after two turns of 12 s.
+    const JOBS: usize = 17;
+    let mut door = Door::closed(&[]).set("HTC_POLL_SECONDS", "1");
+    door.start().await;
+    let one = |name| container(name, "busybox", &["true"]);
+    let pods = (0..JOBS).map(|n| pod(&format!("init-{n}"), &[one("first")], &[one("main")])).collect();
+    let all = jobs::run_these(&door, pods).await;
+    let mut mains = Vec::new();
+    for job in &all {
+        job.say(1, "one");
+        job.says("first", 1, "of the init container");
+        job.says("first", 2, "its last words");
+        mains.push(open(&door, job, &follow()).await);
+    }
+    for stream in &mut mains {
+        until_line(stream, "one").await;
+    }
+    let mut inits = Vec::new();
+    for job in &all[..10] {
+        let request = Dialect::NEWEST.logs(&job.pod, "first", &follow());
+        inits.push(door.transport().open(&request).await.unwrap());
+    }
+    for stream in inits {
+        assert_eq!(rest(stream).await, "of the init container\nits last words\n");
+    }
+    // Those whose container runs go on.
+    all[0].say(2, "two");
+    assert_eq!(until_line(&mut mains[0], "two").await, "two\n");
+}
+
+async fn who_follows_a_pod_that_is_deleted_while_it_runs_has_its_log_through_its_grace() {
+    for polls in [true, false] {
+        let door = if polls { jobs::open_with_route().await } else { Door::open().await };
+        let job = jobs::run(&door, 1).await.remove(0);
+        // The pool takes its time.
+        door.scripted.plan(Planned::next("condor_rm", Fault::NothingDone).always());
+        job.say(1, "one");
+        let mut stream = open(&door, &job, &follow()).await;
+        until_line(&mut stream, "one").await;
+        // WIRE 10.9: the grace begins now.
+        door.transport().send(&Dialect::NEWEST.delete(&job.pod)).await.unwrap().success().unwrap();
+        door.looks(2).await;
+        job.say(2, "two");
+        until_line(&mut stream, "two").await;
+        let key = job::text(&door.scripted.jobs()[0], job::KEY).to_owned();
+        if polls {
+            door.scripted.set(&key, serde_json::json!({ "JobStatus": 3 }));
+            door.looks(3).await;
+            job.say(3, "three");
+            until_line(&mut stream, "three").await;
+            // And one who comes now.
+            assert_eq!(rest(open(&door, &job, &Opts::default()).await).await, "one\ntwo\nthree\n");
+        }
+        door.scripted.remove(&key);
+        assert_eq!(rest(stream).await, "");
+    }
 }

@@ -144,7 +144,8 @@ async fn a_log_stays_after_the_end_and_after_delete() {
 async fn a_follower_gets_the_head_at_once_and_ends_with_the_container() {
     let door = Door::open().await;
     let mut kubelet = door.kubelet();
-    let uid = kubelet.create(&plain("followed")).await.unwrap().pod_uid;
+    let one = |name| container(name, "busybox", &["true"]);
+    let uid = kubelet.create(&pod("followed", &[], &[one("main"), one("side")])).await.unwrap().pod_uid;
     let key = door.until_queued(&uid).await;
     door.run_jobs();
     kubelet.until_phase(&uid, "Running").await;
@@ -164,9 +165,14 @@ async fn a_follower_gets_the_head_at_once_and_ends_with_the_container() {
             got += &String::from_utf8_lossy(&more.unwrap().expect("no end yet"));
         }
     }
-    door.scripted.finish_jobs(Ending::code(0));
-    let rest = tokio::time::timeout(crate::door::PATIENCE, stream.bytes());
-    rest.await.expect("the end of the stream with that of the container").unwrap();
+    door.scripted.write(&key, "log.main", &line(4, "its last words"));
+    door.end_container(&key, "main");
+    let rest = tokio::time::timeout(crate::door::PATIENCE, stream.text());
+    let rest = rest.await.expect("the end of the stream with that of the container").unwrap();
+    // The other container goes on.
+    assert_eq!(door.scripted.job(&key).unwrap()["JobStatus"], 2);
+    let got = got + &rest;
+    assert!(got.ends_with("live 3\nits last words\n"), "{got:?}");
     assert_eq!(got.lines().filter(|line| line.starts_with("live")).count(), 3, "{got:?}");
 }
 
