@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use tokio::time::timeout;
 
+use super::bodies::Call;
 use super::words::{Brought, CreateStruct};
 use super::{DOOR, Door, annotations, dummy, jid, job_script, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
@@ -24,7 +25,7 @@ pub(super) async fn create(
     State(door): State<Arc<Door>>,
     request: Request,
 ) -> Result<Json<CreateStruct>, HttpError> {
-    let (mut pods, share) = door.bodies.read::<Brought>(request).await?;
+    let Call { items: mut pods, share, is_large: _ } = door.brought.read::<Brought>(request).await?;
     let (Some(brought), true) = (pods.pop(), pods.is_empty()) else {
         return Err(HttpError::BadRequest("one pod is brought at a time".to_owned()));
     };

@@ -18,6 +18,7 @@ use htc_core::workload::progress::{End, Outcome, Progress};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
+use super::bodies::Call;
 use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus};
 use super::{DOOR, Door, jid, ping};
 use crate::engine::{JobView, View, Want};
@@ -27,7 +28,7 @@ use crate::pod::status::{Known, Statuses, Subject, statuses};
 
 pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
     let headers = request.headers().clone();
-    let (pods, _share) = door.bodies.read::<Asked>(request).await?;
+    let Call { items: pods, share: _share, is_large: _ } = door.asked.read::<Asked>(request).await?;
     if pods.is_empty() {
         return Ok(ping::answer(&door, &headers));
     }
