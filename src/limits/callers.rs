@@ -122,6 +122,10 @@ pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
 /// What was asked about a pod is remembered for so long at least.
 pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
 
+/// A pod that is not here is remembered only as long as there are fewer than these, some tens of MB: one question
+/// can name half a million.
+pub const HEARD_MAX: usize = 100_000;
+
 /// A pod whose `/create` had no good answer, and that nobody has asked for since, while others were asked
 /// for: its virtual kubelet has given it up at once, or asks within seconds.
 pub const UNANSWERED_AFTER: Duration = Duration::from_secs(900);
