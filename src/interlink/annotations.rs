@@ -1,7 +1,9 @@
 //! What other InterLink plugins understand of a pod's annotations, as far as it can be done here: each is
 //! carried, or said aloud to be left out. `docs/interlink.md` has the list for people.
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, HostPathVolumeSource, Pod, Volume};
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, HostPathVolumeSource, Pod, PodSpec, Volume};
 
 use crate::pod::Refusal;
 
@@ -39,6 +41,9 @@ pub const IGNORED: &[(&str, &str)] = &[
 /// The toleration by which condorce chooses a pool, and the label by which it chooses a user's cache.
 pub const CONDORCE: (&str, &str) = ("pool.vk.io", "user");
 
+/// Bytes of all copies of one annotation, of which each container has one.
+const COPIED_MAX: usize = 1 << 20;
+
 /// Carries what can be carried into the pod itself; what cannot is added to `notes`.
 pub fn apply(pod: &mut Pod, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let Some(spec) = &mut pod.spec else { return Ok(()) };
@@ -49,23 +54,29 @@ pub fn apply(pod: &mut Pod, notes: &mut Vec<String>) -> Result<(), Refusal> {
         notes.push(format!("the label {} is ignored: jobs run as the pool's user", CONDORCE.1));
     }
     let all = pod.metadata.annotations.clone().unwrap_or_default();
-    if let Some(root) = IMAGE_ROOT.iter().find_map(|name| all.get(*name)) {
+    if let Some((name, root)) = IMAGE_ROOT.iter().find_map(|name| Some((name, all.get(*name)?))) {
+        check_copied(spec, name, root)?;
         containers(spec).for_each(|container| under_root(container, root));
     }
     if let (true, Some(address)) = (all.contains_key(VPN.0), all.get(VPN.1)) {
+        check_copied(spec, VPN.1, address)?;
         for container in containers(spec) {
             let ip = EnvVar { name: "POD_IP".to_owned(), value: Some(address.clone()), value_from: None };
             container.env.get_or_insert_default().push(ip);
         }
     }
+    let volumes = spec.volumes.as_deref_mut().unwrap_or_default();
+    // Of two with one name the first counts.
+    let places = volumes.iter().enumerate().rev().map(|(n, volume)| (volume.name.clone(), n));
+    let places: HashMap<String, usize> = places.collect();
     for (name, value) in &all {
         if let Some(volume) = name.strip_prefix(CVMFS) {
             let path = cvmfs_path(value).ok_or_else(|| {
                 let why = format!("{value:?} is no repository of CVMFS, nor a path in one");
                 Refusal::new(format!("metadata.annotations[{name}]"), why)
             })?;
-            match spec.volumes.iter_mut().flatten().find(|known| known.name == volume) {
-                Some(known) => *known = host_path(volume, path),
+            match places.get(volume) {
+                Some(&place) => volumes[place] = host_path(volume, path),
                 None => notes.push(format!("the annotation {name} is ignored: the pod has no such volume")),
             }
         }
@@ -76,12 +87,23 @@ pub fn apply(pod: &mut Pod, notes: &mut Vec<String>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Each container has a copy of it.
+fn check_copied(spec: &mut PodSpec, name: &str, value: &str) -> Result<(), Refusal> {
+    match containers(spec).count().saturating_mul(value.len()) <= COPIED_MAX {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            format!("metadata.annotations[{name}]"),
+            "is too long: each container has a copy, and all together at most 1 MiB",
+        )),
+    }
+}
+
 /// Whether an annotation is meant by a row, which may be only its beginning.
 fn is_named(name: &str, row: &str) -> bool {
     name == row || (row.ends_with(['/', '-']) && name.starts_with(row))
 }
 
-fn containers(spec: &mut k8s_openapi::api::core::v1::PodSpec) -> impl Iterator<Item = &mut Container> {
+fn containers(spec: &mut PodSpec) -> impl Iterator<Item = &mut Container> {
     spec.init_containers.iter_mut().flatten().chain(&mut spec.containers)
 }
 
@@ -135,6 +157,15 @@ mod tests {
             let expected =
                 ["/cvmfs/unpacked.cern.ch/images/i", "/cvmfs/unpacked.cern.ch/images/a", "busybox"];
             assert_eq!((images, notes), (expected.map(str::to_owned).to_vec(), vec![]));
+        }
+    }
+
+    #[test]
+    fn what_every_container_has_a_copy_of_is_not_long() {
+        let long = "x".repeat(COPIED_MAX / 2);
+        for annotations in [json!({ IMAGE_ROOT[0]: long }), json!({ VPN.0: "on", VPN.1: long })] {
+            let why = applied(annotations).unwrap_err().to_string();
+            assert!(why.contains("is too long: each container has a copy"), "{why}");
         }
     }
 

@@ -11,8 +11,10 @@ use htc_core::workload::names::Uid;
 use htc_core::workload::progress::{End, Outcome, Progress};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use serde_json::Value;
 use tokio::time::timeout;
 
+use super::bodies::Call;
 use super::words::{Brought, CreateStruct};
 use super::{DOOR, Door, annotations, dummy, jid, job_script, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
@@ -24,11 +26,11 @@ pub(super) async fn create(
     State(door): State<Arc<Door>>,
     request: Request,
 ) -> Result<Json<CreateStruct>, HttpError> {
-    let (mut pods, share) = door.bodies.read::<Brought>(request).await?;
+    let Call { items: mut pods, share, is_large } = door.brought.read::<Brought>(request).await?;
     let (Some(brought), true) = (pods.pop(), pods.is_empty()) else {
         return Err(HttpError::BadRequest("one pod is brought at a time".to_owned()));
     };
-    let taking = take(door.clone(), brought);
+    let taking = take(door.clone(), brought, is_large);
     let taken = tokio::spawn(async move {
         let answer = taking.await;
         drop(share);
@@ -62,10 +64,10 @@ struct Named {
 }
 
 /// Takes a pod in, or finds it taken in.
-async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
+async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, HttpError> {
     let Brought { pod, container, configmaps, secrets, projectedvolumesmaps, job_script, job_config } =
         brought;
-    let mut named = named(pod)?;
+    let named = named(pod)?;
     let mut delivered = Delivered::default();
     for list in container {
         configs(&mut delivered, list.config_maps, list.secrets, list.projected);
@@ -80,15 +82,18 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
     if door.heard.is_lost(&uid) {
         return Err(lost());
     }
-    let mut notes = job_script::ignored(&job_config);
-    let (wish, refusal) = match translated(&door, &mut named, &delivered, &job_script, &mut notes) {
-        Ok(wish) => (wish, None),
-        Err(refusal) => {
-            let sentence = refusal.to_string();
-            (refused_wish(&named, &sentence), Some(sentence))
-        }
+    let (namespace, name) = (named.namespace.clone(), named.name.clone());
+    let carried = Carried { named, delivered, job_script, job_config };
+    let Decided { wish, refusal, notes } = if is_large {
+        let door = door.clone();
+        let decided = tokio::task::spawn_blocking(move || decide(&door, carried)).await;
+        decided.map_err(|why| {
+            tracing::error!(%why, %uid, "translating a pod has panicked");
+            HttpError::Internal
+        })?
+    } else {
+        decide(&door, carried)
     };
-    let Named { uid, namespace, name, pod: _ } = named;
     door.engine.run(wish).await.map_err(|why| match why {
         WishError::Deleted(_) => deleted(),
         WishError::Store(why) => {
@@ -107,6 +112,35 @@ async fn take(door: Arc<Door>, brought: Brought) -> Result<Uid, HttpError> {
         Some(sentence) => {
             tracing::info!(%uid, namespace, name, sentence, "refused a pod");
             Err(HttpError::BadRequest(sentence))
+        }
+    }
+}
+
+/// A pod, and all that came with it.
+struct Carried {
+    named: Named,
+    delivered: Delivered,
+    job_script: String,
+    job_config: Value,
+}
+
+/// What is to be done for a pod.
+struct Decided {
+    wish: Wish,
+    /// Why it is refused, if it is.
+    refusal: Option<String>,
+    /// What of it is left out.
+    notes: Vec<String>,
+}
+
+fn decide(door: &Door, carried: Carried) -> Decided {
+    let Carried { mut named, delivered, job_script, job_config } = carried;
+    let mut notes = job_script::ignored(&job_config);
+    match translated(door, &mut named, &delivered, &job_script, &mut notes) {
+        Ok(wish) => Decided { wish, refusal: None, notes },
+        Err(refusal) => {
+            let sentence = refusal.to_string();
+            Decided { wish: refused_wish(&named, &sentence), refusal: Some(sentence), notes }
         }
     }
 }

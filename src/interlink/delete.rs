@@ -10,20 +10,24 @@ use htc_core::workload::names::Uid;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::bodies::Call;
 use super::words::Asked;
 use super::{DOOR, Door};
 use crate::http::error::HttpError;
 use crate::limits::DELETED_KEPT;
 
 pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
-    let (pods, _share) = door.bodies.read::<Asked>(request).await?;
+    let Call { items: pods, share, is_large: _ } = door.asked.read::<Asked>(request).await?;
     let Some(first) = pods.first() else {
         return Err(HttpError::BadRequest("the request has no pod".to_owned()));
     };
     let answer = answer(first);
-    for pod in &pods {
-        let uid: Result<Uid, _> = pod.metadata.uid.parse();
-        let uid = uid.map_err(|why| HttpError::BadRequest(format!("metadata.uid: {why}")))?;
+    let uid = |pod: &Asked| pod.metadata.uid.parse::<Uid>();
+    let uids: Result<Vec<Uid>, _> = pods.iter().map(uid).collect();
+    let uids = uids.map_err(|why| HttpError::BadRequest(format!("metadata.uid: {why}")))?;
+    // What waits for the disk is in no question's way.
+    drop((pods, share));
+    for uid in uids {
         // It goes on when the caller leaves.
         let gone = tokio::spawn(take_away(door.clone(), uid));
         match timeout(door.settings.taking_patience, gone).await {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use htc_core::workload::names::Uid;
 
-use crate::limits::HEARD_KEPT;
+use crate::limits::{HEARD_KEPT, HEARD_MAX};
 
 /// What callers have brought and asked after.
 pub struct Heard(Mutex<Inner>);
@@ -112,6 +112,16 @@ impl Heard {
         self.inner().pods.get(uid).is_some_and(|pod| pod.lost)
     }
 
+    /// Somebody asks for a pod that is not here. Where too many are remembered already it is as if nobody had
+    /// asked for it before.
+    pub fn question_unknown(&self, uid: &Uid, bare: bool, now: Instant) -> Question {
+        let is_kept = {
+            let inner = self.inner();
+            inner.pods.len() < HEARD_MAX || inner.pods.contains_key(uid)
+        };
+        if is_kept { self.question(uid, bare, now) } else { Question { known_for: Duration::ZERO, bare: 0 } }
+    }
+
     /// All containers of a pod were told as ended.
     pub fn close(&self, uid: &Uid) {
         if let Some(pod) = self.inner().pods.get_mut(uid) {
@@ -175,6 +185,24 @@ mod tests {
         assert_eq!(heard.question(&uid("a"), false, later).bare, 1);
         assert_eq!(heard.question(&uid("a"), true, later).known_for, Duration::from_secs(5));
         assert_eq!(heard.question(&uid("b"), true, later).bare, 0);
+    }
+
+    #[test]
+    fn of_pods_that_are_not_here_so_many_are_remembered() {
+        let start = Instant::now();
+        let heard = Heard::new(SILENT_CALLERS, start);
+        for n in 0..HEARD_MAX + 5 {
+            heard.question_unknown(&uid(&format!("n{n}")), false, start);
+        }
+        assert_eq!(heard.inner().pods.len(), HEARD_MAX);
+        let later = start + Duration::from_secs(5);
+        let known_for = |name: String| heard.question_unknown(&uid(&name), false, later).known_for;
+        assert_eq!(known_for("n0".to_owned()), Duration::from_secs(5));
+        assert_eq!(known_for(format!("n{HEARD_MAX}")), Duration::ZERO, "it is told as waiting");
+        // Those that are here are remembered: they would be taken away for want of questions.
+        heard.question(&uid("here"), false, start);
+        heard.brought(&uid("brought"), start);
+        assert_eq!(heard.inner().pods.len(), HEARD_MAX + 2);
     }
 
     #[test]

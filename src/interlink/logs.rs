@@ -23,8 +23,7 @@ use crate::http::error::HttpError;
 const PIECES: usize = 4;
 
 pub(super) async fn logs(State(door): State<Arc<Door>>, request: Request) -> Result<Body, HttpError> {
-    let (mut asked, share) = door.bodies.read::<LogStruct>(request).await?;
-    drop(share);
+    let mut asked = door.asked.read::<LogStruct>(request).await?.items;
     let asked = asked.pop().ok_or_else(|| HttpError::BadRequest("the request names no log".to_owned()))?;
     let wanted = find(&door, asked, Timestamp::now())?;
     door.count("logs");

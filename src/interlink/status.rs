@@ -5,6 +5,7 @@
 //! they write the state of the second into the first, for good where it has ended; so the first answer
 //! has all of them waiting. And they ask for a pod before they have brought it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use htc_core::workload::progress::{End, Outcome, Progress};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
+use super::bodies::Call;
 use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus};
 use super::{DOOR, Door, jid, ping};
 use crate::engine::{JobView, View, Want};
@@ -27,7 +29,7 @@ use crate::pod::status::{Known, Statuses, Subject, statuses};
 
 pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
     let headers = request.headers().clone();
-    let (pods, _share) = door.bodies.read::<Asked>(request).await?;
+    let Call { items: pods, share, is_large } = door.asked.read::<Asked>(request).await?;
     if pods.is_empty() {
         return Ok(ping::answer(&door, &headers));
     }
@@ -35,12 +37,26 @@ pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> R
         return Err(HttpError::BadRequest("the question names no pod by its UID".to_owned()));
     }
     door.count("status");
-    let now = Instant::now();
-    door.heard.call(now);
-    let mut told = Vec::new();
-    let answers: Vec<PodStatus> = pods.iter().map(|pod| of_pod(&door, pod, now, &mut told)).collect();
+    door.heard.call(Instant::now());
+    if !is_large {
+        return Ok(of_pods(&door, &pods));
+    }
+    // The share is kept until it is answered also where the caller leaves.
+    let answer = tokio::task::spawn_blocking(move || {
+        let _share = share;
+        of_pods(&door, &pods)
+    });
+    answer.await.map_err(|why| {
+        tracing::error!(%why, "answering a question has panicked");
+        HttpError::Internal
+    })
+}
+
+fn of_pods(door: &Door, pods: &[Asked]) -> Response {
+    let (now, mut told) = (Instant::now(), Vec::new());
+    let answers: Vec<PodStatus> = pods.iter().map(|pod| of_pod(door, pod, now, &mut told)).collect();
     door.tell(told);
-    Ok(Json(answers).into_response())
+    Json(answers).into_response()
 }
 
 /// The status of one pod; a pod whose end it tells is added to `told`.
@@ -48,7 +64,10 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
     let uid: Option<Uid> = pod.metadata.uid.parse().ok();
     let view = uid.as_ref().and_then(|uid| door.engine.view(uid)).filter(|view| view.door == DOOR);
     let subjects = Subjects::of(pod, view.as_ref().and_then(|view| view.workload.as_deref()));
-    let question = uid.as_ref().map(|uid| door.heard.question(uid, subjects.bare, now));
+    let question = uid.as_ref().map(|uid| match view {
+        Some(_) => door.heard.question(uid, subjects.bare, now),
+        None => door.heard.question_unknown(uid, subjects.bare, now),
+    });
     let job = view.as_ref().and_then(|view| view.jobs.first());
     let progress = job.map(|job| &job.progress);
     let statuses = match (&view, question) {
@@ -152,8 +171,8 @@ impl<'a> Subjects<'a> {
             }
             (None, None) => (remembered(old_inits), remembered(old_mains)),
         };
-        let named = |subject: &Subject<'_>| old_inits.iter().any(|old| old.name == subject.name);
-        let bare = status.is_some() && !inits.iter().all(named);
+        let old: HashSet<&str> = old_inits.iter().map(|old| old.name.as_str()).collect();
+        let bare = status.is_some() && !inits.iter().all(|subject| old.contains(subject.name));
         Subjects { inits, mains, bare }
     }
 
@@ -182,37 +201,78 @@ fn asked<'a>(
     old: &'a [AskedContainerStatus],
     run: Option<&Vec<Container>>,
 ) -> Vec<Subject<'a>> {
+    let old = Before::of(old);
+    let run: Option<HashSet<&str>> = run.map(|run| run.iter().map(|run| run.name.as_str()).collect());
     let subject = |container: &'a AskedContainer| Subject {
         name: &container.name,
         image: &container.image,
-        old: before(old, &container.name),
-        here: run.is_none_or(|run| run.iter().any(|run| run.name == container.name)),
+        old: old.state(&container.name),
+        here: run.as_ref().is_none_or(|run| run.contains(container.name.as_str())),
     };
     containers.iter().map(subject).collect()
 }
 
 fn stored<'a>(containers: &'a [Container], old: &'a [AskedContainerStatus]) -> Vec<Subject<'a>> {
+    let old = Before::of(old);
     let subject = |container: &'a Container| Subject {
         name: &container.name,
         image: match &container.image {
             Image::Host => "host",
             Image::Apptainer(image) => image,
         },
-        old: before(old, &container.name),
+        old: old.state(&container.name),
         here: true,
     };
     containers.iter().map(subject).collect()
 }
 
-fn remembered(old: &[AskedContainerStatus]) -> Vec<Subject<'_>> {
-    old.iter()
-        .map(|status| Subject { name: &status.name, image: "", old: before(old, &status.name), here: true })
-        .collect()
+fn remembered<'a>(old: &'a [AskedContainerStatus]) -> Vec<Subject<'a>> {
+    let states = Before::of(old);
+    let subject = |status: &'a AskedContainerStatus| {
+        let name = status.name.as_str();
+        Subject { name, image: "", old: states.state(name), here: true }
+    };
+    old.iter().map(subject).collect()
 }
 
-/// What a container was told to be. Two states at once are a slip of the virtual kubelet, and say nothing.
-fn before<'a>(old: &'a [AskedContainerStatus], name: &str) -> Option<&'a ContainerState> {
-    let state = old.iter().find(|status| status.name == name)?.state.as_ref()?;
-    let states = [state.waiting.is_some(), state.running.is_some(), state.terminated.is_some()];
-    (states.into_iter().filter(|is_set| *is_set).count() == 1).then_some(state)
+/// What containers were told to be, by name. A question may name any number.
+struct Before<'a>(HashMap<&'a str, &'a AskedContainerStatus>);
+
+impl<'a> Before<'a> {
+    /// Of two with one name the first counts.
+    fn of(old: &'a [AskedContainerStatus]) -> Before<'a> {
+        Before(old.iter().rev().map(|status| (status.name.as_str(), status)).collect())
+    }
+
+    /// Two states at once are a slip of the virtual kubelet, and say nothing.
+    fn state(&self, name: &str) -> Option<&'a ContainerState> {
+        let state = self.0.get(name)?.state.as_ref()?;
+        let states = [state.waiting.is_some(), state.running.is_some(), state.terminated.is_some()];
+        (states.into_iter().filter(|is_set| *is_set).count() == 1).then_some(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Where each is compared with each this takes many minutes.
+    #[test]
+    fn a_question_may_name_any_number_of_containers() {
+        const COUNT: usize = 200_000;
+        let list = |one: &dyn Fn(usize) -> Value| (0..COUNT).map(one).collect::<Value>();
+        let containers = list(&|n| json!({ "name": format!("c{n}"), "image": "i" }));
+        let old = list(&|n| json!({ "name": format!("c{n}"), "state": { "running": {} } }));
+        let asked: Asked = serde_json::from_value(json!({
+            "metadata": { "uid": "a" },
+            "spec": { "initContainers": containers, "containers": containers },
+            "status": { "initContainerStatuses": old, "containerStatuses": old },
+        }))
+        .unwrap();
+        let subjects = Subjects::of(&asked, None);
+        assert!(!subjects.bare);
+        assert!(subjects.mains.iter().all(|subject| subject.old.is_some_and(|old| old.running.is_some())));
+    }
 }

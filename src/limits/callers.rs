@@ -102,8 +102,12 @@ pub const BODY_MAX: usize = 16 << 20;
 pub const BODY_SMALL: usize = 4 << 20;
 
 /// So many bytes of large bodies are there at a time, and as many of small ones: a pod takes up to six times its
-/// body until it is kept.
+/// body until it is kept. Of `/create`, and as many of questions.
 pub const BODIES_AT_ONCE: usize = 32 << 20;
+
+/// The first bytes of each body are read without a turn, and a question that has no more waits for nobody: those
+/// after one pod have a few KiB, and all callers together hold 256 MiB so.
+pub const BODY_FREE: usize = 64 << 10;
 
 /// A body with more bytes is not parsed where others are answered: that takes a millisecond and more.
 pub const BODY_PARSED_HERE: usize = 256 << 10;
@@ -128,6 +132,10 @@ pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
 
 /// What was asked about a pod is remembered for so long at least.
 pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
+
+/// A pod that is not here is remembered only as long as there are fewer than these, some tens of MB: one question
+/// can name half a million.
+pub const HEARD_MAX: usize = 100_000;
 
 /// Who has not asked for a pod in so long, while others were asked for, does so no more, where there is a
 /// sign of it: its `/create` had no good answer, or it has ended. A virtual kubelet that died under the call

@@ -1,12 +1,10 @@
 //! A container of a pod → one of ours.
 
-use htc_core::workload::container::{
-    Arg, Container, EnvVar, Image, Mount, Program, Pull, TerminationMessage,
-};
+use htc_core::workload::container::{Arg, Container, Image, Mount, Program, Pull, TerminationMessage};
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::context::Context;
-use super::env::{self, STRING_MAX};
+use super::env::{self, STRING_MAX, Variables};
 use super::expand::expand;
 use super::image::{self, Meaning};
 use super::refusal::{Refusal, refuse};
@@ -81,7 +79,7 @@ pub fn translate(
         image,
         program,
         working_dir: working_dir.clone().filter(|folder| !folder.is_empty()).map(Arg::Text),
-        env,
+        env: env.into_list(),
         mounts,
     })
 }
@@ -91,7 +89,7 @@ pub(super) struct Words<'a> {
     pub context: &'a Context<'a>,
     pub command: Option<&'a [String]>,
     pub args: Option<&'a [String]>,
-    pub env: &'a [EnvVar],
+    pub env: &'a Variables,
     /// The path of the container.
     pub at: &'a str,
 }
@@ -116,7 +114,7 @@ impl Words<'_> {
     fn expanded(&self, words: Option<&[String]>, field: &str) -> Result<Vec<Arg>, Refusal> {
         let mut all = 0;
         let word = |(n, word): (usize, &String)| {
-            let word = expand(word, |name| env::lookup(self.env, name));
+            let word = expand(word, |name| self.env.get(name));
             let field = format!("{field}[{n}]");
             all += word.len() + 1;
             if all > WORDS_MAX {

@@ -56,7 +56,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::CARRIED_MAX;
-    use crate::pod::delivered::Delivered;
+    use crate::pod::delivered::{Delivered, Files};
     use crate::pod::{Settings, translate};
 
     /// Bytes of the object, and of the longest value.
@@ -84,6 +84,48 @@ mod tests {
             })
             .collect();
         json!({ "restartPolicy": "Never", "volumes": volumes, "containers": containers })
+    }
+
+    /// Where each is compared with each this takes many minutes.
+    #[test]
+    fn a_pod_may_have_as_many_volumes_and_mounts_and_files_as_there_is_room_for() {
+        const COUNT: usize = 100_000;
+        let list = |one: &dyn Fn(usize) -> Value| (0..COUNT).map(one).collect::<Value>();
+        let mut volumes = list(&|n| json!({ "name": format!("v{n}"), "emptyDir": {} }));
+        let items = list(&|n| json!({ "key": format!("{n}"), "path": format!("s{n}") }));
+        let fields =
+            list(&|n| json!({ "path": format!("f{n}"), "fieldRef": { "fieldPath": "metadata.name" } }));
+        let tokens = list(&|n| json!({ "serviceAccountToken": { "path": format!("t{n}") } }));
+        let mut sources = vec![
+            json!({ "secret": { "name": "o", "optional": true, "items": items } }),
+            json!({ "secret": { "name": "o", "optional": true } }),
+            json!({ "downwardAPI": { "items": fields } }),
+        ];
+        sources.extend(tokens.as_array().unwrap().clone());
+        volumes[0] = json!({ "name": "v0", "projected": { "sources": sources } });
+        let mounts = list(&|n| json!({ "name": format!("v{n}"), "mountPath": format!("/v{n}") }));
+        let spec = pod(volumes, |_| json!({ "volumeMounts": mounts }), 1);
+        let pod: Pod = serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap();
+        let mut delivered = Delivered::default();
+        let files =
+            |letter: &str| (0..COUNT).map(|n| (format!("{letter}{n}"), Vec::new())).collect::<Files>();
+        delivered.secrets.insert("o".to_owned(), files(""));
+        delivered.projected.insert("v0".to_owned(), files("t"));
+        let workload = translate(&pod, &delivered, &Settings::default()).unwrap().workload;
+        assert_eq!((workload.volumes.len(), workload.containers[0].mounts.len()), (COUNT, COUNT));
+    }
+
+    #[test]
+    fn copies_without_bytes_are_bounded_by_their_names() {
+        let volumes = vec![json!({ "name": "v", "configMap": { "name": "o" } }); 10_000];
+        let mounted = |_| json!({ "volumeMounts": [{ "name": "v", "mountPath": "/v" }] });
+        let spec = pod(json!(volumes), mounted, 1);
+        let pod: Pod = serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap();
+        let mut delivered = Delivered::default();
+        let files: Files = (0..10_000).map(|n| (format!("{n}"), Vec::new())).collect();
+        delivered.config_maps.insert("o".to_owned(), files);
+        let why = translate(&pod, &delivered, &Settings::default()).unwrap_err().to_string();
+        assert!(why.ends_with("at most 16 MiB, each copy counted"), "{why}");
     }
 
     #[test]

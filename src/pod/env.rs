@@ -2,6 +2,8 @@
 //!
 //! <https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/>
 
+use std::collections::HashMap;
+
 use htc_core::workload::container::EnvVar;
 use k8s_openapi::api::core::v1 as k8s;
 
@@ -14,18 +16,41 @@ use super::refusal::{Refusal, refuse};
 /// What `execve` takes for one variable or argument, with its terminating NUL: Linux' MAX_ARG_STRLEN.
 pub const STRING_MAX: usize = 131_072;
 
-/// The variables of a container in the order in which they are set; no name comes twice.
-pub fn variables(
-    context: &Context<'_>,
-    container: &k8s::Container,
-    at: &str,
-) -> Result<Vec<EnvVar>, Refusal> {
-    let mut variables: Vec<EnvVar> = Vec::new();
+/// The variables of a container. There may be hundreds of thousands.
+#[derive(Debug, Default)]
+pub struct Variables {
+    /// Nothing where a later value has taken the place of an earlier one.
+    list: Vec<Option<EnvVar>>,
+    places: HashMap<String, usize>,
+}
+
+impl Variables {
+    /// The value of a variable that was set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.list[*self.places.get(name)?].as_ref().map(|variable| variable.value.as_str())
+    }
+
+    /// In the order in which they are set; no name comes twice.
+    pub fn into_list(self) -> Vec<EnvVar> {
+        self.list.into_iter().flatten().collect()
+    }
+
+    /// The later value counts, and stands where it was set.
+    fn set(&mut self, name: String, value: String) {
+        if let Some(earlier) = self.places.insert(name.clone(), self.list.len()) {
+            self.list[earlier] = None;
+        }
+        self.list.push(Some(EnvVar { name, value }));
+    }
+}
+
+/// The variables that a container shall have.
+pub fn variables(context: &Context<'_>, container: &k8s::Container, at: &str) -> Result<Variables, Refusal> {
+    let mut variables = Variables::default();
     for (n, source) in container.env_from.iter().flatten().enumerate() {
         let at = format!("{at}.envFrom[{n}]");
         for (name, value) in from(context, source, &at)? {
-            context.carry(name.len() + value.len(), &at)?;
-            set(&mut variables, name, value);
+            variables.set(name, value);
         }
     }
     for (n, variable) in container.env.iter().flatten().enumerate() {
@@ -36,7 +61,7 @@ pub fn variables(
             return refuse(&at, "name", format!("{name:?} cannot be the name of a variable"));
         }
         let value = match value_from {
-            None => Some(expand(value.as_deref().unwrap_or_default(), |name| lookup(&variables, name))),
+            None => Some(expand(value.as_deref().unwrap_or_default(), |name| variables.get(name))),
             Some(source) => selected(context, container, source, &format!("{at}.valueFrom"))?,
         };
         if let Some(value) = value {
@@ -52,21 +77,10 @@ pub fn variables(
                 );
             }
             context.carry(name.len() + value.len(), &at)?;
-            set(&mut variables, name.clone(), value);
+            variables.set(name.clone(), value);
         }
     }
     Ok(variables)
-}
-
-/// The value of a variable that was set.
-pub fn lookup<'a>(variables: &'a [EnvVar], name: &str) -> Option<&'a str> {
-    variables.iter().find(|v| v.name == name).map(|v| v.value.as_str())
-}
-
-/// A later value takes the place of an earlier one.
-fn set(variables: &mut Vec<EnvVar>, name: String, value: String) {
-    variables.retain(|v| v.name != name);
-    variables.push(EnvVar { name, value });
 }
 
 fn from(
@@ -89,8 +103,11 @@ fn from(
             let name = format!("{prefix}{key}");
             // The kubelet leaves out what can be no name, and what can be no value.
             if name.is_empty() || name.contains(['=', '\0']) || name.len() + bytes.len() + 2 > STRING_MAX {
+                // An object with nothing but such keys could be named any number of times.
+                context.carry(name.len() + 1, &at)?;
                 continue;
             }
+            context.carry(name.len() + bytes.len(), &at)?;
             if let Ok(value) = text(bytes, &at) {
                 found.push((name, value));
             }
@@ -147,5 +164,74 @@ fn text(bytes: &[u8], at: &str) -> Result<String, Refusal> {
     match text.contains('\0') {
         true => Err(Refusal::new(at, "holds a NUL character, which no variable can")),
         false => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pod::delivered::Delivered;
+    use crate::pod::{Settings, translate};
+
+    fn env(delivered: &Delivered, container: &Value) -> Result<Vec<EnvVar>, Refusal> {
+        let pod = json!({ "spec": { "restartPolicy": "Never", "containers": [container] } });
+        let pod: k8s::Pod = serde_json::from_value(pod).unwrap();
+        translate(&pod, delivered, &Settings::default()).map(|mut all| all.workload.containers.remove(0).env)
+    }
+
+    fn map<'a>(keys: impl IntoIterator<Item = (&'a str, &'a str)>) -> Delivered {
+        let mut delivered = Delivered::default();
+        let keys: BTreeMap<_, _> = keys.into_iter().collect();
+        let map = json!({ "metadata": { "name": "map" }, "data": keys });
+        delivered.add_config_map(serde_json::from_value(map).unwrap());
+        delivered
+    }
+
+    #[test]
+    fn the_later_value_counts_and_stands_where_it_was_set() {
+        let delivered = map([("A", "map"), ("B", "map")]);
+        let container = json!({
+            "name": "c",
+            "image": "i",
+            "envFrom": [{ "configMapRef": { "name": "map" } }],
+            "env": [{ "name": "C", "value": "$(A)" }, { "name": "A", "value": "1" }, { "name": "A", "value": "$(A)2" }],
+        });
+        let env = env(&delivered, &container).unwrap();
+        let pairs: Vec<_> = env.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
+        assert_eq!(pairs, [("B", "map"), ("C", "map"), ("A", "12")]);
+    }
+
+    /// Where each variable is compared with each this takes many minutes.
+    #[test]
+    fn a_pod_may_have_as_many_variables_as_there_is_room_for() {
+        const COUNT: usize = 200_000;
+        let names: Vec<String> = (0..COUNT).map(|n| format!("V{n}")).collect();
+        let delivered = map(names.iter().map(|name| (name.as_str(), "")));
+        let set: Vec<Value> =
+            names.iter().map(|n| json!({ "name": n, "value": format!("$({n})$(none)") })).collect();
+        let args: Vec<String> = names.iter().map(|name| format!("$({name})")).collect();
+        let container = json!({
+            "name": "c",
+            "image": "i",
+            "envFrom": [{ "configMapRef": { "name": "map" } }],
+            "env": set,
+            "args": args,
+        });
+        let env = env(&delivered, &container).unwrap();
+        assert_eq!(env.len(), COUNT);
+        assert!(env.iter().zip(&names).all(|(v, name)| v.name == *name && v.value == "$(none)"));
+    }
+
+    #[test]
+    fn keys_that_are_no_names_are_looked_at_a_bounded_number_of_times() {
+        let keys: Vec<String> = (0..100_000).map(|n| format!("={n}")).collect();
+        let delivered = map(keys.iter().map(|key| (key.as_str(), "")));
+        let from = vec![json!({ "configMapRef": { "name": "map" } }); 100_000];
+        let why = env(&delivered, &json!({ "name": "c", "image": "i", "envFrom": from })).unwrap_err();
+        assert!(why.to_string().ends_with("each copy counted"), "{why}");
     }
 }

@@ -10,13 +10,18 @@ use super::env::STRING_MAX;
 pub fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // No longer looked for where there is none.
+    let end = text.rfind(')').unwrap_or_default();
     while let Some(at) = rest.find('$').filter(|_| out.len() <= STRING_MAX) {
         out.push_str(&rest[..at]);
         let after = &rest[at + 1..];
+        let is_closed = text.len() - after.len() < end;
         rest = if let Some(behind) = after.strip_prefix('$') {
             out.push('$');
             behind
-        } else if let Some((name, behind)) = after.strip_prefix('(').and_then(|open| open.split_once(')')) {
+        } else if let Some((name, behind)) =
+            after.strip_prefix('(').filter(|_| is_closed).and_then(|open| open.split_once(')'))
+        {
             match value(name) {
                 Some(value) => out.push_str(value),
                 None => out.extend(["$(", name, ")"]),
@@ -69,6 +74,13 @@ mod tests {
         let long = "x".repeat(STRING_MAX);
         let out = expand(&"$(A)".repeat(10_000), |_| Some(&long));
         assert!(out.len() > STRING_MAX && out.len() < 3 * STRING_MAX);
+    }
+
+    /// Where the end of each is looked for this takes many minutes.
+    #[test]
+    fn references_that_are_never_closed_are_looked_at_once() {
+        let text = "$(".repeat(8 << 20);
+        assert!(expand(&text, |_| None) == text);
     }
 
     proptest! {

@@ -19,7 +19,7 @@ pub mod status;
 mod volumes;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use htc_core::workload::Workload;
 use htc_core::workload::container::{Container, Mount};
@@ -33,6 +33,9 @@ use refusal::refuse;
 
 /// Seconds between SIGTERM and SIGKILL unless the pod says otherwise, as Kubernetes has it.
 const GRACE_SECONDS: i64 = 30;
+
+/// So many containers a pod has at most. Some things are looked up among all of them.
+pub const CONTAINERS_MAX: usize = 1_000;
 
 /// What a site decides about pods.
 #[derive(Clone, Debug)]
@@ -136,6 +139,10 @@ pub fn translate(pod: &k8s::Pod, delivered: &Delivered, settings: &Settings) -> 
     if containers.is_empty() {
         return Err(Refusal::new("spec.containers", "must not be empty"));
     }
+    if containers.len() + init_containers.as_ref().map_or(0, Vec::len) > CONTAINERS_MAX {
+        let why = format!("are too many: with the init containers at most {CONTAINERS_MAX}");
+        return Err(Refusal::new("spec.containers", why));
+    }
     let mut list = |of: &[k8s::Container], name: &str| -> Result<Vec<Container>, Refusal> {
         let at = |n: usize| format!("spec.{name}[{n}]");
         of.iter().enumerate().map(|(n, c)| containers::translate(&context, c, &at(n), &mut notes)).collect()
@@ -198,9 +205,10 @@ fn check_restart_policy(
 
 /// Names tell logs and reports apart.
 fn check_unique(inits: &[Container], containers: &[Container]) -> Result<(), Refusal> {
-    let all: Vec<&str> = inits.iter().chain(containers).map(|c| c.name.as_str()).collect();
-    match all.iter().enumerate().find(|(n, name)| all[..*n].contains(name)) {
-        Some((_, name)) => Err(Refusal::new("spec.containers", format!("two have the name {name:?}"))),
+    let mut seen = HashSet::new();
+    let mut all = inits.iter().chain(containers).map(|c| c.name.as_str());
+    match all.find(|name| !seen.insert(*name)) {
+        Some(name) => Err(Refusal::new("spec.containers", format!("two have the name {name:?}"))),
         None => Ok(()),
     }
 }

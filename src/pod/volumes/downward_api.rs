@@ -39,7 +39,7 @@ pub fn of_items(
             }
             (None, None) => return Err(Refusal::new(at, "names no field")),
         };
-        context.carry(text.len(), &at)?;
+        context.carry(path.len() + text.len(), &at)?;
         let mode = mode.map_or(Ok(default_mode), |mode| files::mode(mode, &at, "mode"))?;
         Ok(File { path: files::relative(path, &at, "path")?, mode, data: text.into_bytes() })
     };

@@ -40,7 +40,7 @@ pub fn select(
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         let file = |(key, data): (&String, &Vec<u8>)| {
             let path = relative(key, at, "name")?;
-            context.carry(data.len(), at)?;
+            context.carry(path.len() + data.len(), at)?;
             Ok(File { path, mode: default_mode, data: data.clone() })
         };
         return object.iter().map(file).collect();
@@ -52,7 +52,7 @@ pub fn select(
         let mode = own.map_or(Ok(default_mode), |own| mode(own, &at, "mode"))?;
         match object.get(key) {
             Some(data) => {
-                context.carry(data.len(), &at)?;
+                context.carry(path.len() + data.len(), &at)?;
                 files.push(File { path, mode, data: data.clone() });
             }
             None if optional => {}

@@ -8,15 +8,18 @@ mod host_path;
 mod object;
 mod projected;
 
-use htc_core::workload::container::{EnvVar, Mount};
+use std::collections::{HashMap, HashSet};
+
+use htc_core::workload::container::Mount;
 use htc_core::workload::spec::{Volume, VolumeSource};
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::context::Context;
 use super::delivered::Kind;
+use super::env::Variables;
 use super::expand::expand;
+use super::fields;
 use super::refusal::{Refusal, refuse};
-use super::{env, fields};
 
 /// The volumes of a pod that a container mounts; nobody needs the others, and they may hold secrets.
 pub fn translate(
@@ -24,11 +27,12 @@ pub fn translate(
     mounted: &[&Mount],
     notes: &mut Vec<String>,
 ) -> Result<Vec<Volume>, Refusal> {
+    let mounted: HashSet<&str> = mounted.iter().map(|mount| mount.volume.as_str()).collect();
     let volumes = context.spec.volumes.iter().flatten().enumerate();
     let translated = volumes.map(|(n, volume)| {
         let at = format!("spec.volumes[{n}]");
         fields::check(fields::VOLUME, volume, &at, notes)?;
-        if !mounted.iter().any(|mount| mount.volume == volume.name) {
+        if !mounted.contains(volume.name.as_str()) {
             return Ok(None);
         }
         let source = source(context, volume, &at)?;
@@ -75,10 +79,12 @@ fn source(context: &Context<'_>, volume: &k8s::Volume, at: &str) -> Result<Volum
 pub fn mounts(
     context: &Context<'_>,
     mounts: &[k8s::VolumeMount],
-    variables: &[EnvVar],
+    variables: &Variables,
     at: &str,
 ) -> Result<Vec<Mount>, Refusal> {
-    let volumes: Vec<&k8s::Volume> = context.spec.volumes.iter().flatten().collect();
+    // Of two with one name the first counts.
+    let volumes = context.spec.volumes.iter().flatten().rev();
+    let volumes: HashMap<&str, &k8s::Volume> = volumes.map(|volume| (volume.name.as_str(), volume)).collect();
     let mount = |(n, mount): (usize, &k8s::VolumeMount)| {
         let at = format!("{at}.volumeMounts[{n}]");
         fields::check(fields::MOUNT, mount, &at, &mut Vec::new())?;
@@ -98,13 +104,13 @@ pub fn mounts(
         if !mount_path.starts_with('/') || mount_path.contains('\0') {
             return refuse(&at, "mountPath", format!("{mount_path:?} is no absolute path"));
         }
-        let Some(volume) = volumes.iter().find(|volume| volume.name == *name) else {
+        let Some(volume) = volumes.get(name.as_str()) else {
             return refuse(&at, "name", format!("the pod has no volume {name:?}"));
         };
         let sub_path = match (sub_path.as_deref().unwrap_or_default(), sub_path_expr.as_deref()) {
             ("", None | Some("")) => None,
             ("", Some(text)) => {
-                let path = expand(text, |name| env::lookup(variables, name));
+                let path = expand(text, |name| variables.get(name));
                 context.carry(path.len(), &at)?;
                 Some(files::relative(&path, &at, "subPathExpr")?)
             }

@@ -2,7 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/concepts/storage/projected-volumes/>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use htc_core::workload::spec::{File, VolumeSource};
 use k8s_openapi::api::core::v1 as k8s;
@@ -42,7 +42,7 @@ fn as_delivered(
     at: &str,
 ) -> Result<Vec<File>, Refusal> {
     let mut modes: BTreeMap<&str, i32> = BTreeMap::new();
-    let mut tokens: Vec<&str> = Vec::new();
+    let mut tokens: HashSet<&str> = HashSet::new();
     for source in sources {
         let k8s::VolumeProjection {
             cluster_trust_bundle: _,
@@ -59,10 +59,10 @@ fn as_delivered(
         tokens.extend(service_account_token.iter().map(|token| token.path.as_str()));
     }
     let file = |(path, data): (&String, &Vec<u8>)| {
-        context.carry(data.len(), at)?;
+        context.carry(path.len() + data.len(), at)?;
         let own = modes.get(path.as_str()).map(|&mode| files::mode(mode, at, "mode")).transpose()?;
         // A token is for its owner alone, whatever the others may read: it lives long.
-        let mode = if tokens.contains(&path.as_str()) { 0o600 } else { own.unwrap_or(default_mode) };
+        let mode = if tokens.contains(path.as_str()) { 0o600 } else { own.unwrap_or(default_mode) };
         Ok(File { path: files::relative(path, at, "path")?, mode, data: data.clone() })
     };
     delivered.iter().map(file).collect()
@@ -77,18 +77,22 @@ fn secrets(
     at: &str,
     files: &mut Vec<File>,
 ) -> Result<(), Refusal> {
+    let others = of_others(sources);
+    let is_of_others = |path: &str| others.as_ref().is_none_or(|others| others.contains(path));
+    let mut there: HashSet<String> = files.iter().map(|file| file.path.clone()).collect();
+    let mut strange = files.iter().any(|file| !is_of_others(&file.path));
     for (n, source) in sources.iter().enumerate() {
         let Some(k8s::SecretProjection { items, name, optional }) = &source.secret else { continue };
         let at = format!("{at}.sources[{n}].secret");
-        let there = |path: &str| files.iter().any(|file| file.path == path);
         let is_whole = match items.as_deref().unwrap_or_default() {
-            [] => files.iter().any(|file| !is_of_others(sources, &file.path)),
-            items => items.iter().all(|item| there(&item.path)),
+            [] => strange,
+            items => items.iter().all(|item| there.contains(&item.path)),
         };
         if !is_whole {
             let wanted = object::Wanted { kind: Kind::Secret, name, items, optional: *optional };
             for file in object::of_object(context, &wanted, mode, &at)? {
-                if files.iter().all(|known| known.path != file.path) {
+                if there.insert(file.path.clone()) {
+                    strange |= !is_of_others(&file.path);
                     files.push(file);
                 }
             }
@@ -97,20 +101,21 @@ fn secrets(
     Ok(())
 }
 
-/// Whether a source that is no Secret accounts for a file.
-fn is_of_others(sources: &[k8s::VolumeProjection], path: &str) -> bool {
-    sources.iter().any(|source| {
-        let token = source.service_account_token.iter().any(|token| token.path == path);
+/// The files that sources which are no Secrets account for; nothing where that may be any.
+fn of_others(sources: &[k8s::VolumeProjection]) -> Option<HashSet<&str>> {
+    let mut paths = HashSet::new();
+    for source in sources {
+        paths.extend(source.service_account_token.iter().map(|token| token.path.as_str()));
+        paths.extend(source.cluster_trust_bundle.iter().map(|bundle| bundle.path.as_str()));
         let fields = source.downward_api.iter().flat_map(|source| source.items.iter().flatten());
-        let bundle = source.cluster_trust_bundle.iter().any(|bundle| bundle.path == path);
-        let map = source.config_map.as_ref().is_some_and(|map| {
+        paths.extend(fields.map(|field| field.path.as_str()));
+        if let Some(map) = &source.config_map {
             // Without items it may have any file.
-            map.items
-                .as_ref()
-                .is_none_or(|items| items.is_empty() || items.iter().any(|item| item.path == path))
-        });
-        token || bundle || map || fields.into_iter().any(|field| field.path == path)
-    })
+            let items = map.items.as_ref().filter(|items| !items.is_empty())?;
+            paths.extend(items.iter().map(|item| item.path.as_str()));
+        }
+    }
+    Some(paths)
 }
 
 fn from_sources(

@@ -20,6 +20,7 @@ super::claims![
     sixteen_mebibytes_are_taken_and_more_are_refused,
     ten_thousand_idle_connections_do_not_keep_others_out,
     callers_that_never_finish_do_not_keep_others_out,
+    questions_wait_for_no_pod_that_is_brought,
     what_is_not_http_is_shown_the_door,
 ];
 
@@ -169,6 +170,29 @@ async fn callers_that_never_finish_do_not_keep_others_out() {
     let made = tokio::time::timeout(Duration::from_secs(30), kubelet.create(&plain("quick"))).await;
     let uid = made.expect("an answer").unwrap().pod_uid;
     kubelet.ask(&uid).await;
+    drop(stuck);
+}
+
+async fn questions_wait_for_no_pod_that_is_brought() {
+    let door = Door::open().await;
+    let mut stuck = Vec::new();
+    // As many as have room at a time: each is read this far when it has its share.
+    for (callers, bytes) in [(8, 4 << 20), (2, 16 << 20)] {
+        for _ in 0..callers {
+            let mut connection = UnixStream::connect(door.socket()).await.unwrap();
+            let head = format!("POST /create HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+            connection.write_all(head.as_bytes()).await.unwrap();
+            connection.write_all(&vec![b' '; 1 << 20]).await.unwrap();
+            stuck.push(connection);
+        }
+    }
+    let many: Vec<_> = (0..1_000).map(|n| plain(&format!("pod-{n}"))).collect();
+    for question in
+        [Dialect::NEWEST.ping(), Dialect::NEWEST.status(&many[..1]), Dialect::NEWEST.status(&many)]
+    {
+        let answer = tokio::time::timeout(PATIENCE, door.transport().send(&question)).await;
+        answer.expect("an answer").unwrap().success().unwrap();
+    }
     drop(stuck);
 }
 
