@@ -76,7 +76,7 @@ mod tests {
         assert!(out.len() > STRING_MAX && out.len() < 3 * STRING_MAX);
     }
 
-    /// Where the end of each is looked for this takes many minutes.
+    /// Where the end of each is looked for this takes more than a minute.
     #[test]
     fn references_that_are_never_closed_are_looked_at_once() {
         let text = "$(".repeat(8 << 20);

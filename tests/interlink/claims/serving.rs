@@ -186,6 +186,14 @@ async fn questions_wait_for_no_pod_that_is_brought() {
             stuck.push(connection);
         }
     }
+    // And those that wait for them, so that no question's turn comes when those above have had their time.
+    for bytes in [4 << 20; 8].into_iter().chain([16 << 20; 2]) {
+        let mut connection = UnixStream::connect(door.socket()).await.unwrap();
+        let head = format!("POST /create HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(&vec![b' '; 100 << 10]).await.unwrap();
+        stuck.push(connection);
+    }
     let many: Vec<_> = (0..1_000).map(|n| plain(&format!("pod-{n}"))).collect();
     for question in
         [Dialect::NEWEST.ping(), Dialect::NEWEST.status(&many[..1]), Dialect::NEWEST.status(&many)]
