@@ -122,6 +122,24 @@ async fn a_follower_ends_with_its_container_while_another_goes_on() {
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
+async fn a_follower_of_a_pod_that_is_deleted_while_it_runs_has_what_it_says_in_its_grace() {
+    with_endpoint(async |bed: &mut Bed| {
+        let mut kubelet = kubelet(bed);
+        let script = "trap 'echo told; sleep 1; echo still here; sleep 2; exit 0' TERM; echo up; while :; do sleep 0.1; done";
+        let uid = kubelet.create(&quick("graced", script)).await.unwrap().pod_uid;
+        kubelet.until_phase(&uid, "Running").await;
+        let mut stream = follow(bed, &kubelet.held(&uid).pod, "main").await;
+        until_line(&mut stream, "up").await;
+        kubelet.delete(&uid).await.success().unwrap();
+        until_line(&mut stream, "still here").await;
+        tokio::time::timeout(PATIENCE, stream.text()).await.expect("an end").expect("an end in order");
+        bed.until_queue_empty().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
 async fn two_hundred_followers_of_as_many_containers_in_ten_jobs_need_no_tool() {
     with_endpoint(async |bed: &mut Bed| {
         let mut kubelet = kubelet(bed);
