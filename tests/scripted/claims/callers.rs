@@ -212,6 +212,20 @@ impl Issuer {
         Issuer { url, key }
     }
 
+    /// The settings of an endpoint where these may call.
+    fn flags<'a>(&'a self, subjects: &'a str) -> [&'a str; 8] {
+        [
+            "--interlink-listen",
+            "127.0.0.1:0",
+            "--interlink-oidc-issuer",
+            &self.url,
+            "--interlink-oidc-audience",
+            "htc",
+            "--interlink-oidc-subjects",
+            subjects,
+        ]
+    }
+
     fn token(&self, changes: Value) -> String {
         let mut claims = json!({
             "iss": self.url, "aud": "htc", "sub": "kubelet", "exp": 9_000_000_000_u64,
@@ -228,17 +242,7 @@ impl Issuer {
 async fn an_issuers_token_lets_in_whom_it_is_for() {
     let (issuer, stranger) = (Issuer::new().await, Issuer::new().await);
     let mut endpoint = Endpoint::new();
-    let flags = [
-        "--interlink-listen",
-        "127.0.0.1:0",
-        "--interlink-oidc-issuer",
-        &issuer.url,
-        "--interlink-oidc-audience",
-        "htc",
-        "--interlink-oidc-subjects",
-        "kubelet,other",
-    ];
-    endpoint.start(&flags, 1).await;
+    endpoint.start(&issuer.flags("kubelet,other"), 1).await;
     let base = format!("http://{}", endpoint.address());
     let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), {
         issuer.token(json!({})).split('.').nth(1).unwrap().to_owned()
@@ -299,17 +303,7 @@ fn forwarded(user: &str, access_token: &str) -> Vec<(&'static str, String)> {
 async fn what_a_proxy_says_of_a_caller_counts_for_nothing_without_the_token() {
     let issuer = Issuer::new().await;
     let mut endpoint = Endpoint::new();
-    let flags = [
-        "--interlink-listen",
-        "127.0.0.1:0",
-        "--interlink-oidc-issuer",
-        &issuer.url,
-        "--interlink-oidc-audience",
-        "htc",
-        "--interlink-oidc-subjects",
-        "kubelet",
-    ];
-    endpoint.start(&flags, 1).await;
+    endpoint.start(&issuer.flags("kubelet"), 1).await;
     let base = format!("http://{}", endpoint.address());
     let good = issuer.token(json!({}));
     let with = |shown: &[String]| {
