@@ -87,7 +87,7 @@ impl Engine {
             let mut board = inner.board();
             // Again: a look that did not know of this wish yet may have found jobs of it meanwhile. Nor does
             // a look that began before now prove that there are none.
-            let adopts = seen_before || inner.may_have_run(&board, &uid);
+            let adopts = seen_before || board.strangers.contains(&uid);
             if adopts {
                 entry.unproven_since = Some(Instant::now());
                 entry.not_before = entry.not_before.max(inner.earliest());
