@@ -89,7 +89,7 @@ mod tests {
     /// Where each is compared with each this takes many minutes.
     #[test]
     fn a_pod_may_have_as_many_volumes_and_mounts_and_files_as_there_is_room_for() {
-        const COUNT: usize = 100_000;
+        const COUNT: usize = 30_000;
         let list = |one: &dyn Fn(usize) -> Value| (0..COUNT).map(one).collect::<Value>();
         let mut volumes = list(&|n| json!({ "name": format!("v{n}"), "emptyDir": {} }));
         let items = list(&|n| json!({ "key": format!("{n}"), "path": format!("s{n}") }));
