@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::panicked;
 use super::words::one_or_many;
 use crate::http::body::{Incoming, Limits};
 use crate::http::error::HttpError;
@@ -84,10 +85,7 @@ impl Bodies {
             return Ok(Call { items: one_or_many(&body)?, share, is_large });
         }
         let parsed = tokio::task::spawn_blocking(move || one_or_many(&body)).await;
-        let parsed = parsed.map_err(|why| {
-            tracing::error!(%why, "reading the body of a call has panicked");
-            HttpError::Internal
-        })?;
+        let parsed = parsed.map_err(|why| panicked("reading the body of a call", &why))?;
         Ok(Call { items: parsed?, share, is_large })
     }
 

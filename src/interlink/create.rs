@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::bodies::Call;
 use super::words::{Brought, CreateStruct};
-use super::{DOOR, Door, annotations, dummy, jid, job_script, refused};
+use super::{DOOR, Door, annotations, dummy, jid, job_script, panicked, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
 use crate::http::error::HttpError;
 use crate::pod::delivered::Delivered;
@@ -38,10 +38,7 @@ pub(super) async fn create(
     });
     let answer = match timeout(door.settings.taking_patience, taken).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(why)) => {
-            tracing::error!(%why, "taking a pod in has panicked");
-            Err(HttpError::Internal)
-        }
+        Ok(Err(why)) => Err(panicked("taking a pod in", &why)),
         // It goes on, and who brings the pod again learns what became of it.
         Err(_) => Err(HttpError::NotReady("the pod is still being taken in; the disk is slow")),
     };
@@ -87,10 +84,7 @@ async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, 
     let Decided { wish, refusal, notes } = if is_large {
         let door = door.clone();
         let decided = tokio::task::spawn_blocking(move || decide(&door, carried)).await;
-        decided.map_err(|why| {
-            tracing::error!(%why, %uid, "translating a pod has panicked");
-            HttpError::Internal
-        })?
+        decided.map_err(|why| panicked(format_args!("translating the pod {uid}"), &why))?
     } else {
         decide(&door, carried)
     };

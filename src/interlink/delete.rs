@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::bodies::Call;
 use super::words::Asked;
-use super::{DOOR, Door};
+use super::{DOOR, Door, panicked};
 use crate::http::error::HttpError;
 use crate::limits::DELETED_KEPT;
 
@@ -32,10 +32,7 @@ pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> R
         let gone = tokio::spawn(take_away(door.clone(), uid));
         match timeout(door.settings.taking_patience, gone).await {
             Ok(Ok(done)) => done?,
-            Ok(Err(why)) => {
-                tracing::error!(%why, "taking a pod away has panicked");
-                return Err(HttpError::Internal);
-            }
+            Ok(Err(why)) => return Err(panicked("taking a pod away", &why)),
             Err(_) => return Err(HttpError::NotReady("the pod is still being taken away; the disk is slow")),
         }
     }

@@ -37,6 +37,7 @@ use axum::routing::any;
 use futures::FutureExt;
 use htc_core::workload::names::Uid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinError;
 
 use crate::engine::Engine;
 use crate::http::descriptors::room_at_most;
@@ -191,6 +192,12 @@ async fn answer_always(request: Request, next: Next) -> Response {
     });
     tracing::debug!(path, status = answer.status().as_u16(), "answered");
     answer
+}
+
+/// The answer where a task of ours has panicked instead of doing this.
+fn panicked(what: impl fmt::Display, why: &JoinError) -> HttpError {
+    tracing::error!(%why, "{what} has panicked");
+    HttpError::Internal
 }
 
 /// What callers know a pod's job by: it is told before the job is in the queue, and never changes.

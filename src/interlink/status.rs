@@ -21,7 +21,7 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
 use super::bodies::Call;
 use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus};
-use super::{DOOR, Door, jid, ping};
+use super::{DOOR, Door, jid, panicked, ping};
 use crate::engine::{JobView, View, Want};
 use crate::http::error::HttpError;
 use crate::limits::BARE_ANSWERS;
@@ -46,10 +46,7 @@ pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> R
         let _share = share;
         of_pods(&door, &pods)
     });
-    answer.await.map_err(|why| {
-        tracing::error!(%why, "answering a question has panicked");
-        HttpError::Internal
-    })
+    answer.await.map_err(|why| panicked("answering a question", &why))
 }
 
 fn of_pods(door: &Door, pods: &[Asked]) -> Response {
