@@ -123,10 +123,6 @@ pub struct Job {
     pub progress: Progress,
     /// The submission it belongs to, until that is settled.
     pub intent: Option<i64>,
-    /// How many submissions before it never got their files.
-    pub unstaged: u32,
-    /// Whether the pool may start it only once; as its workload has it.
-    pub once: bool,
     /// The highest `NumShadowStarts` seen.
     pub starts: u32,
     /// What it last said of itself.
@@ -196,8 +192,6 @@ impl Job {
             folder,
             progress,
             intent,
-            unstaged: 0,
-            once: false,
             starts: 0,
             report: None,
             heard: None,

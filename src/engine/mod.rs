@@ -3,23 +3,19 @@
 
 pub mod board;
 mod capacity;
-mod change;
-mod chores;
 pub mod files;
 mod gone;
 mod inherited;
 mod janitor;
-mod judge;
 pub mod keys;
 pub mod logs;
-mod merge;
+mod look;
 mod polls;
 mod reports;
 mod retriever;
 mod start;
 mod submit;
 mod table;
-mod tracker;
 mod view;
 mod wish;
 mod words;
@@ -165,7 +161,7 @@ impl Engine {
                 }
             });
         };
-        worker("tracker", Box::pin(tracker::work(self.0.clone())));
+        worker("tracker", Box::pin(look::tracker::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
         worker("janitor", Box::pin(janitor::work(self.0.clone())));
         worker("capacity", Box::pin(capacity::work(self.0.clone())));

@@ -10,7 +10,7 @@ use htc_core::workload::report::Report;
 use htc_core::{chirp, events};
 
 use super::board::Board;
-use super::judge;
+use super::look::judge;
 use super::{Engine, Inner};
 use crate::condor::ad::Ad;
 use crate::crash_point;

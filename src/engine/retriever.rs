@@ -11,8 +11,8 @@ use htc_core::workload::report::{RESULT_FILE, Report};
 use tokio::time::timeout;
 
 use super::Inner;
-use super::judge;
-use super::tracker::backoff;
+use super::look::judge;
+use super::look::tracker::backoff;
 use crate::condor::ad::KEY;
 use crate::condor::{act, quote};
 use crate::crash_point;

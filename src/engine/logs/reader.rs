@@ -14,7 +14,7 @@ use super::place::{Place, has_ended, place};
 use super::record::Printer;
 use super::{LogError, Piece, Wanted};
 use crate::engine::board::Job;
-use crate::engine::tracker::backoff;
+use crate::engine::look::tracker::backoff;
 use crate::engine::{Engine, Inner};
 use crate::limits::{IDLE_LOOK, LOG_SETTLES, LOGS_PATIENCE, POLL_MISTRUST, QUICK_LOOK};
 

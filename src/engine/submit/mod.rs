@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use super::board::{Job, Obstacle, ToolEnd};
-use super::tracker::backoff;
+use super::look::tracker::backoff;
 use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
 use crate::store::database::now;
 

@@ -59,6 +59,10 @@ fn intent(dead: Option<(Instant, ToolEnd)>) -> Intent {
     Intent { created: 1_000, rows: 1, at_work: true, dead }
 }
 
+fn of(intent: &Intent) -> Context<'_> {
+    Context { intent: Some(intent), ..Context::default() }
+}
+
 /// A look that started a minute after the tools of these tests died.
 fn look() -> (Instant, Look) {
     let died = Instant::now();
@@ -92,7 +96,7 @@ fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
 fn absence_proves_nothing_until_it_was_asked_for_after_the_tool_was_dead(#[case] end: ToolEnd) {
     let (died, look) = look();
     let early = Look { started: died, ..look };
-    let judge_at = |intent: &Intent, look| judge(&submitting(), Some(intent), None, look);
+    let judge_at = |intent: &Intent, look| judge(&submitting(), of(intent), None, look);
     assert_eq!(judge_at(&intent(None), look), Verdict::Nothing);
     assert_eq!(judge_at(&intent(Some((died, end.clone()))), early), Verdict::Nothing);
     assert_eq!(judge_at(&intent(Some((died, end))), look), Verdict::NeverRan);
@@ -103,7 +107,7 @@ fn a_printed_id_proves_the_commit_so_absence_is_no_leave_to_submit_again() {
     let (died, look) = look();
     let printed = Job { progress: Progress::Submitting { job: Some(id()) }, ..submitting() };
     let dead = intent(Some((died, ToolEnd::Unknown)));
-    let Verdict::Ended(end) = judge(&printed, Some(&dead), None, look) else { panic!() };
+    let Verdict::Ended(end) = judge(&printed, of(&dead), None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
 }
 
@@ -111,31 +115,31 @@ fn a_printed_id_proves_the_commit_so_absence_is_no_leave_to_submit_again() {
 fn a_refusal_ends_a_job_only_when_it_stood_alone() {
     let (died, look) = look();
     let alone = intent(Some((died, ToolEnd::Refused("no such command".into()))));
-    let Verdict::Ended(end) = judge(&submitting(), Some(&alone), None, look) else { panic!() };
+    let Verdict::Ended(end) = judge(&submitting(), of(&alone), None, look) else { panic!() };
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::SubmitRefused, "no such command"));
     let batch = Intent { rows: 2, ..alone };
-    assert_eq!(judge(&submitting(), Some(&batch), None, look), Verdict::NeverRan);
+    assert_eq!(judge(&submitting(), of(&batch), None, look), Verdict::NeverRan);
 }
 
 #[test]
 fn absence_of_an_old_intent_is_not_trusted() {
     let (died, look) = look();
     let old = Intent { created: look.epoch - 10 * 86_400, ..intent(Some((died, ToolEnd::Unknown))) };
-    let Verdict::Ended(end) = judge(&submitting(), Some(&old), None, look) else { panic!() };
+    let Verdict::Ended(end) = judge(&submitting(), of(&old), None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
 }
 
 #[test]
 fn an_ad_with_all_its_files_counts_even_while_the_tool_lives() {
     let (_, look) = look();
-    let verdict = judge(&submitting(), Some(&intent(None)), Some(&ad(State::Idle)), look);
+    let verdict = judge(&submitting(), of(&intent(None)), Some(&ad(State::Idle)), look);
     assert_eq!(verdict, Verdict::Living(Progress::Queued { job: id() }));
 }
 
 #[test]
 fn a_job_without_its_files_is_removed_only_when_nobody_sends_them_any_more() {
     let (died, look) = look();
-    let judge_of = |dead, look| judge(&submitting(), Some(&intent(dead)), Some(&unstaged_ad()), look);
+    let judge_of = |dead, look| judge(&submitting(), of(&intent(dead)), Some(&unstaged_ad()), look);
     assert_eq!(judge_of(None, look), Verdict::Nothing);
     // However the tool ended, the schedd is given a moment to say that the last file has arrived.
     let soon = Look { started: died + Duration::from_secs(1), ..look };
@@ -150,7 +154,7 @@ fn a_job_that_was_removed_before_it_had_its_files_never_ran() {
     let (died, look) = look();
     let removed = Ad { state: State::Removed { reason: String::new() }, ..unstaged_ad() };
     let dead = intent(Some((died, ToolEnd::Outage)));
-    assert_eq!(judge(&submitting(), Some(&dead), Some(&removed), look), Verdict::NeverRan);
+    assert_eq!(judge(&submitting(), of(&dead), Some(&removed), look), Verdict::NeverRan);
 }
 
 #[test]
@@ -161,8 +165,8 @@ fn a_job_that_never_gets_its_files_is_given_up_in_the_end() {
     // Submissions that came to nothing for another reason do not count.
     let key = JobKey { submission: 1_000, ..key() };
     let verdict = |unstaged| {
-        let job = Job { key: key.clone(), unstaged, ..submitting() };
-        judge(&job, Some(&dead), Some(&removed), look)
+        let job = Job { key: key.clone(), ..submitting() };
+        judge(&job, Context { unstaged, ..of(&dead) }, Some(&removed), look)
     };
     assert_eq!(verdict(STAGE_TRIES - 2), Verdict::NeverRan);
     let Verdict::Ended(end) = verdict(STAGE_TRIES - 1) else { panic!("it is tried for ever") };
@@ -173,21 +177,23 @@ fn a_job_that_never_gets_its_files_is_given_up_in_the_end() {
 #[test]
 fn a_settled_job_that_stays_missing_is_lost_and_never_submitted_again() {
     let (_, look) = look();
-    assert_eq!(judge(&queued(), None, None, look), Verdict::Missing);
+    assert_eq!(judge(&queued(), Context::default(), None, look), Verdict::Missing);
     let soon = Job { missing: Some(look.started - Duration::from_secs(59)), ..queued() };
-    assert_eq!(judge(&soon, None, None, look), Verdict::Missing);
+    assert_eq!(judge(&soon, Context::default(), None, look), Verdict::Missing);
     let twice = Job { missing: Some(look.started - Duration::from_secs(60)), ..queued() };
-    let Verdict::Ended(end) = judge(&twice, None, None, look) else { panic!() };
+    let Verdict::Ended(end) = judge(&twice, Context::default(), None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
     let last = Some(report(1, Phase::Done, Some(0)).into());
-    let Verdict::Ended(end) = judge(&Job { report: last, ..twice }, None, None, look) else { panic!() };
+    let Verdict::Ended(end) = judge(&Job { report: last, ..twice }, Context::default(), None, look) else {
+        panic!()
+    };
     assert_eq!(end.outcome, Outcome::Succeeded);
 }
 
 #[test]
 fn a_suspended_job_is_not_on_hold() {
     let (_, look) = look();
-    let verdict = judge(&queued(), None, Some(&ad(State::Suspended)), look);
+    let verdict = judge(&queued(), Context::default(), Some(&ad(State::Suspended)), look);
     assert_eq!(verdict, Verdict::Living(Progress::Suspended { job: id(), since: at(5) }));
 }
 
@@ -196,12 +202,14 @@ fn an_answer_that_is_older_than_the_last_report_changes_nothing() {
     let (_, look) = look();
     let running = Progress::Running { job: id(), start: 2, since: at(1) };
     let ahead = Job { starts: 2, ..job(running, None) };
-    assert_eq!(judge(&ahead, None, Some(&ad(State::Idle)), look), Verdict::Nothing);
+    assert_eq!(judge(&ahead, Context::default(), Some(&ad(State::Idle)), look), Verdict::Nothing);
 }
 
-/// A job that may start only once, of which it is known that it runs.
-fn once() -> Job {
-    Job { once: true, ..job(Progress::Running { job: id(), start: 1, since: at(1) }, None) }
+/// May start only once.
+const ONCE: Context<'_> = Context { intent: None, unstaged: 0, once: true };
+
+fn running() -> Job {
+    job(Progress::Running { job: id(), start: 1, since: at(1) }, None)
 }
 
 fn held(code: i64, subcode: i64) -> State {
@@ -219,13 +227,13 @@ fn what_may_start_only_once_has_ended_when_it_is_off_its_machine(
 ) {
     let (_, look) = look();
     let ad = Ad { vacated: "gone".into(), ..ad(state) };
-    let Verdict::Ended(end) = judge(&once(), None, Some(&ad), look) else { panic!("it waits for ever") };
+    let Verdict::Ended(end) = judge(&running(), ONCE, Some(&ad), look) else { panic!("it waits for ever") };
     assert_eq!((end.outcome, end.at), (outcome, at(5)));
     let rest = "; it had started, may start only once, and its files stay there";
     assert_eq!(end.message, format!("{what}{rest}"));
     // The same of a job that may start again is no end.
-    let again = Job { once: false, ..once() };
-    assert!(matches!(judge(&again, None, Some(&ad), look), Verdict::Living(_)));
+    let again = judge(&running(), Context::default(), Some(&ad), look);
+    assert!(matches!(again, Verdict::Living(_)));
 }
 
 #[test]
@@ -233,16 +241,17 @@ fn what_may_start_only_once_waits_on_as_long_as_the_pool_may_start_it() {
     let (_, look) = look();
     // Its shadow ended before its first process began: its requirements are still met.
     let waits = Ad { ran: false, ..ad(State::Idle) };
-    assert_eq!(judge(&once(), None, Some(&waits), look), Verdict::Living(Progress::Queued { job: id() }));
+    assert_eq!(judge(&running(), ONCE, Some(&waits), look), Verdict::Living(Progress::Queued { job: id() }));
     let on_hold = Ad { ran: false, ..ad(held(13, 0)) };
-    assert!(matches!(judge(&once(), None, Some(&on_hold), look), Verdict::Living(Progress::Held { .. })));
+    assert!(matches!(judge(&running(), ONCE, Some(&on_hold), look), Verdict::Living(Progress::Held { .. })));
     for state in [State::Running, State::Suspended] {
-        let verdict = judge(&once(), None, Some(&ad(state.clone())), look);
+        let verdict = judge(&running(), ONCE, Some(&ad(state.clone())), look);
         assert!(matches!(verdict, Verdict::Living(_) | Verdict::Nothing), "{state:?}: {verdict:?}");
     }
     // It was never seen settled: that comes first, so that its id is known.
-    let unsettled = Job { once: true, ..submitting() };
-    let verdict = judge(&unsettled, Some(&intent(None)), Some(&ad(State::Idle)), look);
+    let intent = intent(None);
+    let context = Context { intent: Some(&intent), ..ONCE };
+    let verdict = judge(&submitting(), context, Some(&ad(State::Idle)), look);
     assert_eq!(verdict, Verdict::Living(Progress::Queued { job: id() }));
 }
 
@@ -250,8 +259,8 @@ fn what_may_start_only_once_waits_on_as_long_as_the_pool_may_start_it() {
 fn the_last_word_of_its_only_start_is_the_end_though_its_files_did_not_travel() {
     let (_, look) = look();
     let told = |start, phase| {
-        let job = Job { report: Some(report(start, phase, Some(3)).into()), ..once() };
-        match judge(&job, None, Some(&Ad { starts: 2, ..ad(State::Idle) }), look) {
+        let job = Job { report: Some(report(start, phase, Some(3)).into()), ..running() };
+        match judge(&job, ONCE, Some(&Ad { starts: 2, ..ad(State::Idle) }), look) {
             Verdict::Ended(end) => end.outcome,
             other => panic!("{other:?}"),
         }

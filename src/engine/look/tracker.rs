@@ -1,17 +1,20 @@
 //! Looks at the pool: one query for all jobs, on a slow tick while work is under way, at once when
 //! the bell rings, and as often as is decent while an end is expected.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use htc_core::workload::progress::Progress;
 use tokio::time::{sleep, timeout};
 
-use super::Inner;
-use super::board::{ToolEnd, Trouble};
 use super::judge::Look;
 use crate::condor::ad::Ad;
 use crate::condor::cli::CallError;
-use crate::condor::query;
+use crate::condor::{holds, query};
+use crate::crash_point;
+use crate::engine::Inner;
+use crate::engine::board::{ToolEnd, Trouble};
 use crate::limits::{
     BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR, QUERY_REST_MAX, QUICK_LOOK,
     REMOVAL_REPEAT, SETTLING,
@@ -60,11 +63,19 @@ async fn take_in(inner: &Inner, ads: Vec<Ad>, began: Instant) -> Result<(), Stor
     let look = Look { started: began, epoch: now() - asked, lost_after: inner.options.lost_after };
     inner.no_trouble();
     inner.hear(&ads).await?;
-    let chores = inner.merge(ads, look).await?;
-    if chores.look_again {
+    let (changes, actions) = inner.merge(ads, look).await;
+    crash_point!("settle-before-durable");
+    let changed = inner.apply(changes).await?;
+    crash_point!("settle-durable");
+    inner.count_held();
+    inner.allow_submissions(look);
+    inner.ring(changed);
+    inner.find_dead_tools();
+    inner.close_intents().await?;
+    if actions.look_again {
         inner.look_bell.notify_one();
     }
-    inner.do_chores(chores).await;
+    inner.act(actions).await;
     Ok(())
 }
 
@@ -77,6 +88,31 @@ pub fn backoff(failures: u32) -> Duration {
 }
 
 impl Inner {
+    fn count_held(&self) {
+        let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
+        for job in self.board().entries.values().flat_map(|entry| entry.jobs.values()) {
+            if let Progress::Held { code, .. } = &job.progress {
+                *counts.entry(holds::label(*code)).or_default() += 1;
+            }
+        }
+        counts.into_iter().for_each(|(label, jobs)| self.metrics.held(label, jobs));
+    }
+
+    /// What an earlier life submitted has been adopted by now: the rest may be submitted.
+    fn allow_submissions(&self, look: Look) {
+        let mut board = self.board();
+        let first = !std::mem::replace(&mut board.merged, true);
+        for entry in board.entries.values_mut() {
+            entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
+        }
+        drop(board);
+        self.submit_bell.notify_one();
+        if first {
+            // Doors have held back what they could not know yet.
+            self.ring_all();
+        }
+    }
+
     fn time_to_next_look(&self) -> Duration {
         let board = self.board();
         let mut jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
@@ -129,7 +165,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn ring_all(&self) {
+    pub(in crate::engine) fn ring_all(&self) {
         let uids: Vec<_> = self.board().entries.keys().cloned().collect();
         self.ring(uids);
     }

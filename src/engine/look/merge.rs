@@ -1,5 +1,5 @@
-//! Takes one complete answer in: judges every job of the board by it, makes the verdicts durable,
-//! and only then believes them. What is to be done in the pool comes out as chores.
+//! Judges every job of the board by one complete answer. What has changed and what must be done in the
+//! pool come out as values.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -7,24 +7,23 @@ use std::time::Instant;
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::Progress;
 
-use super::Inner;
-use super::board::{Board, Entry, Finished, Job, ToolEnd};
+use super::actions::Actions;
 use super::change::Change;
-use super::chores::Chores;
-use super::files;
-use super::judge::{self, Look, Verdict, judge};
+use super::judge::{self, Context, Look, Verdict, judge};
 use crate::condor::ad::Ad;
 use crate::condor::holds;
 use crate::crash_point;
+use crate::engine::board::{Board, Entry, Finished, Job, ToolEnd};
+use crate::engine::{Inner, files};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
 use crate::store::database::StoreError;
 use crate::store::intents;
 use crate::store::wishes::Want;
 
 impl Inner {
-    /// Takes an answer in; says what is to be done.
-    pub(super) async fn merge(&self, ads: Vec<Ad>, look: Look) -> Result<Chores, StoreError> {
-        let mut chores = Chores::default();
+    /// Judges every job of the board by the answer.
+    pub(super) async fn merge(&self, ads: Vec<Ad>, look: Look) -> (Vec<Change>, Actions) {
+        let mut actions = Actions::default();
         // Doors wait for the lock: what can be is done before, and the rest not in one go.
         let ads = by_workload(&ads);
         let known: Vec<Uid> = {
@@ -33,99 +32,16 @@ impl Inner {
             let orphans = ads.iter().filter(|(uid, _)| !is_wished(uid));
             let orphans: Vec<&Ad> = orphans.flat_map(|(_, ads)| ads).copied().collect();
             self.metrics.orphans.set(orphans.len() as i64);
-            chores.orphans(&mut board, &orphans);
+            actions.orphans(&mut board, &orphans);
             board.entries.keys().cloned().collect()
         };
         let mut changes = Vec::new();
         for some in known.chunks(MERGED_AT_ONCE) {
-            changes.extend(decide(&mut self.board(), some, &ads, look, &mut chores));
+            changes.extend(decide(&mut self.board(), some, &ads, look, &mut actions));
             tokio::task::yield_now().await;
         }
-        drop(ads);
-        crash_point!("settle-before-durable");
-        chores.look_again |= !changes.is_empty();
-        let changed = self.apply(changes).await?;
-        self.count_held();
-        crash_point!("settle-durable");
-        self.allow_submissions(look);
-        self.ring(changed);
-        self.find_dead_tools();
-        self.close_intents().await?;
-        Ok(chores)
-    }
-
-    fn count_held(&self) {
-        let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
-        for job in self.board().entries.values().flat_map(|entry| entry.jobs.values()) {
-            if let Progress::Held { code, .. } = &job.progress {
-                *counts.entry(holds::label(*code)).or_default() += 1;
-            }
-        }
-        counts.into_iter().for_each(|(label, jobs)| self.metrics.held(label, jobs));
-    }
-
-    /// What an earlier life submitted has been adopted by now: the rest may be submitted.
-    fn allow_submissions(&self, look: Look) {
-        let mut board = self.board();
-        let first = !std::mem::replace(&mut board.merged, true);
-        for entry in board.entries.values_mut() {
-            entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
-        }
-        drop(board);
-        self.submit_bell.notify_one();
-        if first {
-            // Doors have held back what they could not know yet.
-            self.ring_all();
-        }
-    }
-
-    /// Intents of an earlier life: their tool is dead when their lock is free. Only an answer that
-    /// was asked for after this proves anything.
-    fn find_dead_tools(&self) {
-        let open: Vec<i64> = {
-            let board = self.board();
-            board.intents.iter().filter(|(_, i)| !i.at_work && i.dead.is_none()).map(|(id, _)| *id).collect()
-        };
-        for id in open {
-            match files::is_tool_dead(&self.intent_folder(id)) {
-                Ok(true) => {
-                    if let Some(intent) = self.board().intents.get_mut(&id) {
-                        intent.dead = Some((Instant::now(), ToolEnd::Unknown));
-                    }
-                    self.look_bell.notify_one();
-                }
-                Ok(false) => {}
-                Err(why) => tracing::warn!(%why, intent = id, "failed to look at the lock of a submission"),
-            }
-        }
-    }
-
-    /// Intents whose tool is dead and whose jobs are all settled have done their work.
-    async fn close_intents(&self) -> Result<(), StoreError> {
-        let done: Vec<i64> = {
-            let board = self.board();
-            let jobs = board.entries.values().flat_map(|e| e.jobs.values());
-            let open: HashSet<i64> = jobs.filter_map(|job| job.intent).collect();
-            let dead = board.intents.iter().filter(|(id, i)| i.dead.is_some() && !open.contains(id));
-            dead.map(|(id, _)| *id).collect()
-        };
-        if done.is_empty() {
-            return Ok(());
-        }
-        let ids = done.clone();
-        self.store.call(move |t| ids.iter().try_for_each(|id| intents::close(t, *id))).await?;
-        let folders: Vec<_> = done.iter().map(|id| (*id, self.intent_folder(*id))).collect();
-        let removed = tokio::task::spawn_blocking(move || {
-            for (id, folder) in folders {
-                if let Err(why) = files::remove_folder(&folder) {
-                    tracing::warn!(%why, intent = id, "failed to remove the folder of a submission");
-                }
-            }
-        });
-        // What stays is removed at the next start.
-        let _ = removed.await;
-        self.board().intents.retain(|id, _| !done.contains(id));
-        Ok(())
+        actions.look_again |= !changes.is_empty();
+        (changes, actions)
     }
 }
 
@@ -154,7 +70,7 @@ fn decide(
     uids: &[Uid],
     by_uid: &ByWorkload<'_>,
     look: Look,
-    chores: &mut Chores,
+    actions: &mut Actions,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     let Board { entries, intents, .. } = board;
@@ -167,22 +83,21 @@ fn decide(
         for job in entry.jobs.values_mut() {
             let of_index = of_index(ads, job.key.index);
             let own = of_index.iter().copied().find(|ad| ad.key == job.key);
-            of_index.iter().filter(|ad| ad.key != job.key).for_each(|ad| chores.stray(ad));
+            of_index.iter().filter(|ad| ad.key != job.key).for_each(|ad| actions.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
-            job.unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
-            job.once = once;
-            let verdict = look_at(job, own, look, chores, |job, ad| judge(job, intent, ad, look));
+            let unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
+            let verdict = look_at(job, Context { intent, unstaged, once }, own, look, actions);
             if verdict == Verdict::NeverRan && own.is_some() {
-                entry.unstaged.insert(job.key.index, job.unstaged + 1);
+                entry.unstaged.insert(job.key.index, unstaged + 1);
             }
-            changes.extend(follow(job, verdict, own, entry.want, chores));
+            changes.extend(follow(job, verdict, own, entry.want, actions));
         }
         if entry.want == Want::Gone {
-            leave(uid, entry, ads.len(), look, chores);
+            leave(uid, entry, ads.len(), look, actions);
         }
         let others = ads.chunk_by(|one, next| one.key.index == next.key.index);
         let others = others.filter(|ads| !entry.jobs.contains_key(&ads[0].key.index));
-        changes.extend(others.filter_map(|ads| adopt(entry, ads.to_vec(), chores)));
+        changes.extend(others.filter_map(|ads| adopt(entry, ads.to_vec(), actions)));
     }
     changes
 }
@@ -190,10 +105,10 @@ fn decide(
 /// What a look says of a job, in whichever part of its life it is.
 fn look_at(
     job: &mut Job,
+    context: Context<'_>,
     ad: Option<&Ad>,
     look: Look,
-    chores: &mut Chores,
-    judge: impl Fn(&Job, Option<&Ad>) -> Verdict,
+    actions: &mut Actions,
 ) -> Verdict {
     if job.end().is_some() {
         let Some(ad) = ad else {
@@ -204,15 +119,15 @@ fn look_at(
         };
         (job.left, job.missing) = (false, None);
         let leaves = job.published && !job.wants_files();
-        if judge::is_spent(job, ad) {
+        if context.once && judge::is_spent(ad) {
             // Idle or on hold it holds nobody back, and tells the same again should our store be lost.
             if leaves {
-                chores.spent(ad);
+                actions.spent(ad);
             }
         } else if !ad.is_over() {
-            chores.late(ad);
+            actions.late(ad);
         } else if leaves && !ad.is_leaving() {
-            chores.acknowledge(ad);
+            actions.acknowledge(ad);
         }
         return Verdict::Nothing;
     }
@@ -224,7 +139,7 @@ fn look_at(
             Verdict::Nothing
         };
     }
-    let verdict = judge(job, ad);
+    let verdict = judge(job, context, ad, look);
     if let Some(ad) = ad {
         job.starts = job.starts.max(ad.starts);
         job.missing = None;
@@ -238,7 +153,7 @@ fn follow(
     verdict: Verdict,
     ad: Option<&Ad>,
     want: Want,
-    chores: &mut Chores,
+    actions: &mut Actions,
 ) -> Option<Change> {
     let key = || job.key.clone();
     match verdict {
@@ -265,11 +180,11 @@ fn follow(
             Some(Change::End(key(), end))
         }
         Verdict::NeverRan => {
-            ad.into_iter().for_each(|ad| chores.acknowledge(ad));
+            ad.into_iter().for_each(|ad| actions.acknowledge(ad));
             Some(Change::Void { key: key(), again: want == Want::Run })
         }
         Verdict::Unstaged => {
-            ad.into_iter().for_each(|ad| chores.unstaged(ad));
+            ad.into_iter().for_each(|ad| actions.unstaged(ad));
             None
         }
     }
@@ -277,15 +192,15 @@ fn follow(
 
 /// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
 /// none can come any more, nothing is left of it.
-fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, chores: &mut Chores) {
+fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, actions: &mut Actions) {
     let unsettled = entry.intended > 0 || entry.jobs.values().any(|job| job.intent.is_some());
     let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
     entry.in_queue = in_queue;
     if in_queue > 0 {
         if entry.removal_is_due() {
             match entry.inherited {
-                true => chores.remove_inherited(entry.jobs.values().filter_map(|job| job.progress.job())),
-                false => chores.remove_workload(uid),
+                true => actions.remove_inherited(entry.jobs.values().filter_map(|job| job.progress.job())),
+                false => actions.remove_workload(uid),
             }
         }
     } else if !unsettled
@@ -293,19 +208,19 @@ fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, chores: &mut
         && look.epoch >= entry.not_before
         && entry.lingers.is_none_or(|until| until <= Instant::now())
     {
-        chores.bury(uid);
+        actions.bury(uid);
     }
 }
 
 /// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
 /// copies the one that has started stays, else the older. Keys of those that never ran are used up.
-fn adopt(entry: &Entry, mut ads: Vec<&Ad>, chores: &mut Chores) -> Option<Change> {
+fn adopt(entry: &Entry, mut ads: Vec<&Ad>, actions: &mut Actions) -> Option<Change> {
     if entry.want != Want::Run {
         return None;
     }
     ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
     let ad = ads.first().copied().filter(|ad| ad.staged).cloned();
-    ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| chores.stray(ad));
+    ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| actions.stray(ad));
     let Some(ad) = ad else { return used(entry, &ads) };
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
     let progress = Progress::Queued { job: ad.job };

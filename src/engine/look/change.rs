@@ -6,10 +6,10 @@ use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{End, JobId, Progress};
 use htc_core::workload::spec;
 
-use super::Inner;
-use super::board::{Board, Finished, Job};
-use super::wish::stored_job;
 use crate::crash_point;
+use crate::engine::Inner;
+use crate::engine::board::{Board, Finished, Job};
+use crate::engine::wish::stored_job;
 use crate::store::database::{StoreError, Transaction};
 use crate::store::wishes::Waiting;
 use crate::store::{jobs, wishes};

@@ -7,10 +7,10 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
 use jiff::Timestamp;
 
-use super::board::{Finished, Intent, Job, ToolEnd};
-use super::words;
 use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
 use crate::condor::holds;
+use crate::engine::board::{Finished, Intent, Job, ToolEnd};
+use crate::engine::words;
 use crate::limits::{HOLD_REASON_MAX, INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE, STAGE_TRIES};
 
 /// What follows from a look at one job.
@@ -43,13 +43,24 @@ pub struct Look {
     pub lost_after: Duration,
 }
 
+/// What counts beside the job itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'a> {
+    /// The submission it belongs to, as long as that is not settled.
+    pub intent: Option<&'a Intent>,
+    /// How many earlier submissions of its index never got their files.
+    pub unstaged: u32,
+    /// Whether the pool may start it only once.
+    pub once: bool,
+}
+
 /// Judges a job whose end is not known by a complete answer.
-pub fn judge(job: &Job, intent: Option<&Intent>, ad: Option<&Ad>, look: Look) -> Verdict {
+pub fn judge(job: &Job, context: Context<'_>, ad: Option<&Ad>, look: Look) -> Verdict {
     match (ad, job.intent) {
-        (Some(ad), None) if is_spent(job, ad) => Verdict::Ended(spent(job, ad)),
+        (Some(ad), None) if context.once && is_spent(ad) => Verdict::Ended(spent(job, ad)),
         (Some(ad), _) if ad.staged => staged(job, ad),
-        (Some(ad), Some(_)) => unstaged(job, ad, intent, look),
-        (None, Some(_)) => absent(job, intent, look),
+        (Some(ad), Some(_)) => unstaged(context, ad, look),
+        (None, Some(_)) => absent(job, context.intent, look),
         // Settled, so it was seen with all its files: an ad without them is not this job's.
         (Some(_), None) => Verdict::Nothing,
         (None, None) => missing(job, look),
@@ -83,11 +94,11 @@ fn staged(job: &Job, ad: &Ad) -> Verdict {
     }
 }
 
-/// Whether it can never start again though it stays in the queue: it may start only once, it has, and it
-/// is on no machine. The pool judges by the same attribute, so no claim is reused and nobody's
+/// Whether a job that may start only once can never start again though it stays in the queue: it has
+/// started, and it is on no machine. The pool judges by the same attribute, so no claim is reused and nobody's
 /// `condor_release` helps; while a schedd that was started anew looks for its machine, it counts as running.
-pub fn is_spent(job: &Job, ad: &Ad) -> bool {
-    job.once && ad.staged && ad.ran && matches!(ad.state, State::Idle | State::Held { .. })
+pub fn is_spent(ad: &Ad) -> bool {
+    ad.staged && ad.ran && matches!(ad.state, State::Idle | State::Held { .. })
 }
 
 /// The end of a job that can never start again. Its files stay where it ran.
@@ -111,9 +122,9 @@ fn spent(job: &Job, ad: &Ad) -> End {
 
 /// An ad without all its files never ran: it is neither adopted nor an end. But what never comes
 /// through is not tried for ever.
-fn unstaged(job: &Job, ad: &Ad, intent: Option<&Intent>, look: Look) -> Verdict {
-    match (&ad.state, intent.and_then(|intent| intent.dead.as_ref())) {
-        (State::Removed { .. } | State::Completed(_), Some(_)) if job.unstaged + 1 < STAGE_TRIES => {
+fn unstaged(context: Context<'_>, ad: &Ad, look: Look) -> Verdict {
+    match (&ad.state, context.intent.and_then(|intent| intent.dead.as_ref())) {
+        (State::Removed { .. } | State::Completed(_), Some(_)) if context.unstaged + 1 < STAGE_TRIES => {
             Verdict::NeverRan
         }
         (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::Ended(never_staged(look)),

@@ -1,17 +1,17 @@
 //! What a look says must be done in the pool, for many jobs at a time: remove, acknowledge, bury.
-//! Each chore may be done twice or not at all: the next look asks for it again.
+//! Each may be done twice or not at all: the next look asks for it again.
 
 use std::collections::BTreeMap;
 
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::JobId;
 
-use super::Inner;
-use super::board::Board;
 use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
 use crate::condor::cli::CallError;
 use crate::condor::{act, query, quote};
 use crate::crash_point;
+use crate::engine::board::Board;
+use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
 use crate::store::wishes::{self, Want};
 
@@ -20,7 +20,7 @@ const KEYS_PER_CALL: usize = 500;
 
 /// What is to be done.
 #[derive(Debug, Default)]
-pub struct Chores {
+pub struct Actions {
     /// Ended, and their doors have said so: they may leave.
     acknowledge: Vec<JobKey>,
     /// Over though they are idle or on hold, since they can never start again; their doors have said so.
@@ -39,7 +39,7 @@ pub struct Chores {
     pub look_again: bool,
 }
 
-impl Chores {
+impl Actions {
     /// The job may leave the queue.
     pub fn acknowledge(&mut self, ad: &Ad) {
         self.acknowledge.push(ad.key.clone());
@@ -129,35 +129,35 @@ impl Chores {
 }
 
 impl Inner {
-    /// Does the chores, each by itself: one that the schedd refuses holds back no other. What fails
+    /// Does the actions, each by itself: one that the schedd refuses holds back no other. What fails
     /// is asked for again by a later look.
-    pub(super) async fn do_chores(&self, mut chores: Chores) {
-        if chores.is_empty() {
+    pub(in crate::engine) async fn act(&self, mut actions: Actions) {
+        if actions.is_empty() {
             return;
         }
-        chores.workloads.sort();
-        chores.workloads.dedup();
-        for uids in chores.workloads.chunks(KEYS_PER_CALL) {
+        actions.workloads.sort();
+        actions.workloads.dedup();
+        for uids in actions.workloads.chunks(KEYS_PER_CALL) {
             self.note("remove workloads", self.remove_workloads(uids).await);
         }
-        if !chores.inherited.is_empty() {
-            self.note("remove jobs of the predecessor", self.remove_inherited(&chores.inherited).await);
+        if !actions.inherited.is_empty() {
+            self.note("remove jobs of the predecessor", self.remove_inherited(&actions.inherited).await);
         }
-        for keys in chores.unstaged.chunks(KEYS_PER_CALL) {
+        for keys in actions.unstaged.chunks(KEYS_PER_CALL) {
             self.note("remove jobs without their files", self.remove_unstaged(keys).await);
         }
-        for keys in chores.spent.chunks(KEYS_PER_CALL) {
+        for keys in actions.spent.chunks(KEYS_PER_CALL) {
             self.note("remove jobs that cannot start again", self.remove_spent(keys).await);
         }
-        for keys in chores.remove.chunks(KEYS_PER_CALL) {
+        for keys in actions.remove.chunks(KEYS_PER_CALL) {
             self.metrics.copies.inc_by(keys.len() as u64);
             self.note("remove jobs", act::remove(&self.pool, &of_jobs(keys)).await);
             crash_point!("copies-removed");
         }
-        for keys in chores.acknowledge.chunks(KEYS_PER_CALL) {
+        for keys in actions.acknowledge.chunks(KEYS_PER_CALL) {
             self.note("release ended jobs", self.release(keys).await);
         }
-        for uid in chores.bury {
+        for uid in actions.bury {
             if let Err(why) = self.bury(&uid).await {
                 tracing::warn!(%why, %uid, "failed to bury a workload; it is tried again");
             }
@@ -210,9 +210,9 @@ impl Inner {
     }
 
     /// Nothing is left of a workload but the tombstone.
-    pub(super) async fn bury(&self, uid: &Uid) -> Result<(), StoreError> {
+    pub(in crate::engine) async fn bury(&self, uid: &Uid) -> Result<(), StoreError> {
         let folder = self.workload_folder(uid);
-        let removed = tokio::task::spawn_blocking(move || super::files::remove_folder(&folder)).await;
+        let removed = tokio::task::spawn_blocking(move || files::remove_folder(&folder)).await;
         if let Ok(Err(why)) = removed {
             tracing::warn!(%why, %uid, "failed to remove the folder of a deleted workload");
         }

@@ -1,0 +1,10 @@
+//! The look at the pool, a pipeline: the tracker asks, merge gives each job and its ad to the judge, what
+//! has changed is made durable and then believed, and what must be done in the pool is done. Only the two
+//! ends start tools.
+
+mod actions;
+mod change;
+mod intents;
+pub mod judge;
+mod merge;
+pub mod tracker;
