@@ -32,8 +32,9 @@ async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; 
 
 /// The tools' exit code is 1 when no job matches, as for an outage: only the text tells.
 fn nothing_matched(message: &str) -> bool {
-    let no_connection = message.contains("SECMAN") || message.contains("AUTHENTICATE");
-    !no_connection
+    // The same last line follows a refusal.
+    let refused = ["SECMAN", "AUTHENTICATE", "DENIED", "ermission denied"];
+    !refused.iter().any(|sign| message.contains(sign))
         && (message.contains("all jobs matching constraint") || message.contains("No attributes were set"))
 }
 
@@ -53,5 +54,8 @@ mod tests {
             "SECMAN:2011:Connection closed; Couldn't find/remove all jobs matching constraint (x)"
         ));
         assert!(!nothing_matched("condor_rm: (null)"));
+        assert!(!nothing_matched(
+            "Permission denied to remove job 7.0; Couldn't find/remove all jobs matching constraint (x)"
+        ));
     }
 }
