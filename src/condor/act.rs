@@ -15,6 +15,13 @@ pub async fn remove(pool: &Pool, constraint: &str) -> Result<(), CallError> {
     act(pool, "condor_rm", ["-constraint", constraint]).await
 }
 
+/// Puts jobs on hold whose `JobStatus` somebody has made nonsense of: the schedd removes none of those, though
+/// it says that it does. That no job matches is no failure.
+pub async fn mend_status(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+    let nonsense = format!("({constraint}) && isInteger(JobStatus) =!= true");
+    act(pool, "condor_qedit", ["-constraint", &nonsense, "JobStatus", "5"]).await
+}
+
 /// Brings the outputs of jobs home, each to the folder it was submitted from. The exit code proves
 /// nothing: look for the files.
 pub async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {

@@ -43,7 +43,7 @@ impl Fields {
     }
 }
 
-/// How an expression is printed as a value.
+/// How an expression is printed as a value: `"\/Expr(error)\/"`.
 fn is_expression(text: &str) -> bool {
     text.starts_with("/Expr(") && text.ends_with(")/")
 }

@@ -356,6 +356,11 @@ impl Board {
         self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| !job.left).count()
     }
 
+    /// Jobs that should be in the queue and are missing there.
+    pub fn missing(&self) -> usize {
+        self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| job.is_missing()).count()
+    }
+
     /// Whether anything is under way that the pool could tell us about.
     pub fn is_busy(&self) -> bool {
         !self.intents.is_empty()

@@ -174,7 +174,7 @@ impl Inner {
             self.note("remove workloads", removed);
         }
         for ids in actions.riddles.chunks(JOBS_PER_CALL) {
-            self.note("remove jobs that cannot be judged", self.remove_jobs(&whose.with_ids(ids)).await);
+            self.note("remove jobs that cannot be judged", self.remove_riddles(&whose.with_ids(ids)).await);
         }
         if !actions.inherited.is_empty() {
             let ids: Vec<JobId> = actions.inherited.iter().map(|target| target.job).collect();
@@ -229,6 +229,11 @@ impl Inner {
         act::remove(&self.pool, &format!("{constraint} && JobStatus =!= 3")).await?;
         crash_point!("removed");
         Ok(())
+    }
+
+    async fn remove_riddles(&self, constraint: &str) -> Result<(), CallError> {
+        act::mend_status(&self.pool, constraint).await?;
+        self.remove_jobs(constraint).await
     }
 
     async fn remove_unstaged(&self, whose: &Whose, jobs: &[Target]) -> Result<(), CallError> {

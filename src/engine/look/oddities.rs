@@ -4,7 +4,6 @@
 use super::absence;
 use crate::condor::query::Answer;
 use crate::engine::Inner;
-use crate::engine::board::Board;
 
 impl Inner {
     /// Counts what is odd, and logs what is new of it.
@@ -22,7 +21,7 @@ impl Inner {
             );
         }
         board.riddles.clone_from(&answer.riddles);
-        let missing = missing(&board);
+        let missing = board.missing();
         self.metrics.missing.set(missing as i64);
         let vanished = absence::vanished(&board);
         self.metrics.vanished.set(i64::from(vanished.is_some()));
@@ -45,9 +44,4 @@ impl Inner {
             self.ring_all();
         }
     }
-}
-
-fn missing(board: &Board) -> usize {
-    let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-    jobs.filter(|job| job.is_missing()).count()
 }
