@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{FusedFuture, OptionFuture};
-use htc_operator::condor::ad::INSTANCE;
+use htc_operator::condor::ad::Ad;
 use htc_operator::condor::pool::Pool;
-use htc_operator::condor::{act, query, quote};
+use htc_operator::condor::whose::Whose;
+use htc_operator::condor::{act, inspect, query};
 use htc_operator::config::tool_environment;
 use htc_operator::engine::files::remove_folder;
 use tokio::time::sleep;
@@ -98,11 +99,22 @@ impl Queue {
         Queue { pool: Pool { environment: tool_environment(), ..Pool::default() }, instance }
     }
 
+    /// All ads of its jobs.
+    pub async fn ads(&self) -> Result<Vec<Ad>, String> {
+        let whose = self.whose().await?;
+        let answer = query::all(&self.pool, &whose, true, &query::Strangers::new()).await;
+        answer.map(|answer| answer.ads).map_err(|e| e.to_string())
+    }
+
+    async fn whose(&self) -> Result<Whose, String> {
+        let (mapping, _) = inspect::identity(&self.pool).await.map_err(|e| e.to_string())?;
+        let owner = mapping.split('@').next().unwrap_or_default().to_owned();
+        Ok(Whose { owner, instance: self.instance.clone() })
+    }
+
     /// How many keys are committed with all their files.
     pub async fn staged(&self) -> Result<usize, String> {
-        let ads = query::all(&self.pool, &self.instance, &query::Strangers::new())
-            .await
-            .map_err(|e| e.to_string())?;
+        let ads = self.ads().await?;
         let staged = ads.iter().filter(|ad| ad.staged).map(|ad| ad.key.to_string());
         Ok(staged.collect::<HashSet<_>>().len())
     }
@@ -158,12 +170,10 @@ impl Queue {
 
     /// Takes all its jobs out of the queue.
     pub async fn clear(&self) -> Result<(), String> {
-        let ours = format!("{INSTANCE} == {}", quote::string(&self.instance));
+        let ours = self.whose().await?.all();
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            let ads = query::all(&self.pool, &self.instance, &query::Strangers::new())
-                .await
-                .map_err(|e| e.to_string())?;
+            let ads = self.ads().await?;
             if ads.is_empty() {
                 return Ok(());
             }

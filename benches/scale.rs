@@ -1,13 +1,11 @@
 //! The operator with 10,000 live jobs of 1,000 HTCJobs: what a look costs, what memory it takes, how
 //! soon it serves again. No machine wants the jobs, so that nothing else happens.
 
-use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use futures::StreamExt;
-use htc_operator::condor::query;
 use kube::api::PostParams;
 
 use crate::harness::{Bed, until};
@@ -114,8 +112,7 @@ async fn looks(bed: &Bed) -> Rows {
     let mut by_hand = Vec::new();
     for _ in 0..5 {
         let before = cpu(std::process::id());
-        let ads =
-            query::all(&queue.pool, &queue.instance, &HashMap::new()).await.map_err(|e| e.to_string())?;
+        let ads = queue.ads().await?;
         if ads.len() != LIVE {
             return Err(format!("{} of {LIVE} live jobs are there", ads.len()));
         }

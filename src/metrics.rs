@@ -45,6 +45,18 @@ pub struct Metrics {
     pub copies: Counter,
     /// Jobs of our instance in the queue that nobody wishes.
     pub orphans: Gauge,
+    /// Jobs that should be in the queue and are missing there.
+    pub missing: Gauge,
+    /// 1 while most of the jobs that should be in the queue are missing.
+    pub vanished: Gauge,
+    /// Ads of ours that cannot be judged.
+    pub riddles: Gauge,
+    /// Ads of ours of which something cannot be read, which then counts as absent.
+    pub unread: Gauge,
+    /// Jobs of other owners that bear our instance id.
+    pub foreign: Gauge,
+    /// Questions to HTCondor's history, by result.
+    pub history_looks: Family<Kind, Counter>,
     /// Reports by what became of them.
     pub reports: Family<Kind, Counter>,
     /// Reports that came in the ads of jobs, by what became of them.
@@ -96,6 +108,12 @@ impl Default for Metrics {
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
+            missing: add(r, "jobs_missing", "Jobs that should be in the queue and are not"),
+            vanished: add(r, "queue_vanished", "1 while most jobs are missing in the queue at once"),
+            riddles: add(r, "ads_unreadable", "Ads of our jobs that cannot be judged"),
+            unread: add(r, "ads_partly_unreadable", "Ads of our jobs with something unreadable"),
+            foreign: add(r, "jobs_foreign", "Jobs of other users that bear our instance id"),
+            history_looks: add(r, "history_looks", "Questions to HTCondor's history, by result"),
             interlink_calls: add(r, "interlink_calls", "Calls of InterLink, by what became of them"),
             interlink_removed: add(r, "interlink_removed", "Pods taken away unasked, by reason"),
             interlink_followers: add(r, "interlink_followers", "Calls of InterLink that follow a log"),

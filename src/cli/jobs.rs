@@ -168,12 +168,19 @@ impl Printer {
 
 /// What makes the lines old, for the person who reads them.
 fn tell(trouble: &TroubleLine) {
-    let TroubleLine { ready, pool, since, submit } = trouble;
+    let TroubleLine { ready, pool, since, submit, missing, vanished, unreadable } = trouble;
     if let Some(why) = pool {
         let since = since.map_or(String::new(), |since| format!(" since {since:.0}"));
         eprintln!("the pool does not answer{since}, so this may be old: {why}");
     } else if !ready {
         eprintln!("the pool has not answered since the operator started: this is what was known before");
+    }
+    if *missing > 0 {
+        let most = if *vanished { ", most of all: is it the right schedd, and is its spool there?" } else { "" };
+        eprintln!("{missing} jobs are missing in HTCondor's queue{most}");
+    }
+    if *unreadable > 0 {
+        eprintln!("{unreadable} ads of jobs in HTCondor's queue cannot be read");
     }
     if let Some(why) = submit {
         eprintln!("the last submission failed: {why}");

@@ -15,6 +15,13 @@ pub async fn remove(pool: &Pool, constraint: &str) -> Result<(), CallError> {
     act(pool, "condor_rm", ["-constraint", constraint]).await
 }
 
+/// Puts jobs on hold whose `JobStatus` somebody has made nonsense of: the schedd removes none of those, though
+/// it says that it does. That no job matches is no failure.
+pub async fn mend_status(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+    let nonsense = format!("({constraint}) && isInteger(JobStatus) =!= true");
+    act(pool, "condor_qedit", ["-constraint", &nonsense, "JobStatus", "5"]).await
+}
+
 /// Brings the outputs of jobs home, each to the folder it was submitted from. The exit code proves
 /// nothing: look for the files.
 pub async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {
@@ -32,8 +39,9 @@ async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; 
 
 /// The tools' exit code is 1 when no job matches, as for an outage: only the text tells.
 fn nothing_matched(message: &str) -> bool {
-    let no_connection = message.contains("SECMAN") || message.contains("AUTHENTICATE");
-    !no_connection
+    // The same last line follows a refusal.
+    let refused = ["SECMAN", "AUTHENTICATE", "DENIED", "ermission denied"];
+    !refused.iter().any(|sign| message.contains(sign))
         && (message.contains("all jobs matching constraint") || message.contains("No attributes were set"))
 }
 
@@ -53,5 +61,8 @@ mod tests {
             "SECMAN:2011:Connection closed; Couldn't find/remove all jobs matching constraint (x)"
         ));
         assert!(!nothing_matched("condor_rm: (null)"));
+        assert!(!nothing_matched(
+            "Permission denied to remove job 7.0; Couldn't find/remove all jobs matching constraint (x)"
+        ));
     }
 }

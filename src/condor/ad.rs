@@ -3,10 +3,11 @@
 //! Attributes: <https://htcondor.readthedocs.io/en/latest/classad-attributes/job-classad-attributes.html>
 
 use htc_core::chirp;
-use htc_core::workload::names::JobKey;
+use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::JobId;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+
+use super::answer::{Fields, Unreadable};
 
 /// The attribute with our instance id.
 pub const INSTANCE: &str = "HTCOperatorInstance";
@@ -17,8 +18,14 @@ pub const KEY: &str = "HTCOperatorKey";
 /// The attribute that says that the job may leave the queue.
 pub const ACK: &str = "HTCAck";
 
+/// The account whose job it is, which nobody but the schedd writes.
+pub const OWNER: &str = "Owner";
+
 /// What we ask for: the schedd sends only these.
 pub const PROJECTION: &[&str] = &[
+    OWNER,
+    INSTANCE,
+    UID,
     KEY,
     ACK,
     "ClusterId",
@@ -74,6 +81,46 @@ pub struct Ad {
     pub folder: String,
     /// What the job says of itself in its ad; anybody who may edit the job could have written it.
     pub chirp: Option<String>,
+    /// Attributes that are there and cannot be read: they count as absent.
+    pub unread: Vec<&'static str>,
+}
+
+/// An ad of ours that does not say whose job it is, or what has become of it. That job is in the queue, and
+/// nothing else is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Riddle {
+    /// The attribute that is missing or cannot be read.
+    pub attribute: &'static str,
+    /// Our key, where that can be read.
+    pub key: Option<JobKey>,
+    /// The workload, where that can be read.
+    pub uid: Option<Uid>,
+    /// HTCondor's id, where that can be read.
+    pub job: Option<JobId>,
+}
+
+impl Riddle {
+    /// What can be read of an ad that cannot be judged for want of this attribute.
+    pub fn of(fields: &Fields, attribute: &'static str) -> Riddle {
+        let key: Option<JobKey> = text(fields, KEY).and_then(|key| key.parse().ok());
+        let uid = key.as_ref().map(|key| key.uid.clone());
+        let uid = uid.or_else(|| text(fields, UID).and_then(|uid| uid.parse().ok()));
+        Riddle { attribute, key, uid, job: id(fields).ok() }
+    }
+}
+
+/// A text; nothing where there is none that can be read.
+pub fn text<'a>(fields: &'a Fields, name: &'static str) -> Option<&'a str> {
+    fields.text(name).ok().flatten()
+}
+
+/// HTCondor's id.
+pub fn id(fields: &Fields) -> Result<JobId, Unreadable> {
+    let number = |name: &'static str| {
+        let number = fields.int(name)?.and_then(|number| u32::try_from(number).ok());
+        number.ok_or(Unreadable(name))
+    };
+    Ok(JobId { cluster: number("ClusterId")?, proc: number("ProcId")? })
 }
 
 /// `JobStatus`.
@@ -113,51 +160,52 @@ pub enum Exit {
 }
 
 impl Ad {
-    /// Reads an ad of `condor_q -json` of the job with this key; an error is a sentence that names the
-    /// attribute.
-    pub fn parse(key: JobKey, ad: &Map<String, Value>) -> Result<Ad, String> {
-        let int = |name: &str| ad.get(name).and_then(Value::as_i64);
-        let need = |name: &str| int(name).ok_or_else(|| format!("no number {name}"));
-        let text = |name: &str| ad.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let number = |name: &str| u32::try_from(need(name)?).map_err(|e| format!("{name}: {e}"));
-        let job = JobId { cluster: number("ClusterId")?, proc: number("ProcId")? };
-        let entered = need("EnteredCurrentStatus")?;
+    /// Reads the ad of the job with this key. What the job cannot be judged without is an error, anything
+    /// else that cannot be read counts as absent.
+    pub fn parse(key: JobKey, fields: &Fields) -> Result<Ad, Unreadable> {
+        let mut read = Optional { fields, unread: Vec::new() };
+        let job = id(fields)?;
+        let status = fields.int("JobStatus")?.ok_or(Unreadable("JobStatus"))?;
         // Old versions have 0 while the job runs.
-        let completed = int("CompletionDate").filter(|&at| at > 0);
-        let state = match need("JobStatus")? {
+        let completed = read.time("CompletionDate").filter(|at| at.as_second() > 0);
+        let state = match status {
             1 => State::Idle,
             2 | 6 => State::Running,
             // Removed after it had ended by itself: the end counts.
-            3 if completed.is_some() => State::Completed(exit(ad)),
-            3 => State::Removed { reason: text("RemoveReason") },
-            4 => State::Completed(exit(ad)),
+            3 if completed.is_some() => State::Completed(exit(&mut read)),
+            3 => State::Removed { reason: read.text("RemoveReason") },
+            4 => State::Completed(exit(&mut read)),
             5 => State::Held {
-                code: int("HoldReasonCode").unwrap_or(0),
-                subcode: int("HoldReasonSubCode").unwrap_or(0),
-                reason: text("HoldReason"),
+                code: read.int("HoldReasonCode").unwrap_or(0),
+                subcode: read.int("HoldReasonSubCode").unwrap_or(0),
+                reason: read.text("HoldReason"),
             },
             7 => State::Suspended,
-            other => return Err(format!("JobStatus {other} is unknown")),
+            _ => return Err(Unreadable("JobStatus")),
         };
+        let entered = read.time("EnteredCurrentStatus");
+        let staged = read.time("StageInFinish");
         let since = match state {
-            State::Running => int("JobCurrentStartDate").unwrap_or(entered),
-            State::Completed(_) => completed.unwrap_or(entered),
-            _ => entered,
+            State::Running => read.time("JobCurrentStartDate"),
+            State::Completed(_) => completed,
+            _ => None,
         };
-        let folder = text("SUBMIT_Iwd");
+        let folder = read.text("SUBMIT_Iwd");
         Ok(Ad {
             key,
             job,
             state,
-            since: Timestamp::from_second(since).map_err(|e| e.to_string())?,
-            staged: int("StageInFinish").is_some(),
-            starts: int("NumShadowStarts").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-            ran: int("NumJobStarts").is_some_and(|n| n > 0),
-            vacated: text("VacateReason"),
-            removed: need("JobStatus")? == 3,
-            acknowledged: ad.get(ACK).and_then(Value::as_bool).unwrap_or(false),
-            folder: if folder.is_empty() { text("Iwd") } else { folder },
-            chirp: ad.get(chirp::ATTRIBUTE).and_then(Value::as_str).map(str::to_owned),
+            // It must not change from look to look.
+            since: since.or(entered).or(staged).unwrap_or_default(),
+            staged: staged.is_some(),
+            starts: read.int("NumShadowStarts").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+            ran: read.int("NumJobStarts").is_some_and(|n| n > 0),
+            vacated: read.text("VacateReason"),
+            removed: status == 3,
+            acknowledged: read.truth(ACK),
+            folder: if folder.is_empty() { read.text("Iwd") } else { folder },
+            chirp: read.some_text(chirp::ATTRIBUTE),
+            unread: read.unread,
         })
     }
 
@@ -177,9 +225,47 @@ impl Ad {
     }
 }
 
-fn exit(ad: &Map<String, Value>) -> Exit {
-    let int = |name: &str| ad.get(name).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
-    if ad.get("ExitBySignal").and_then(Value::as_bool) == Some(true) {
+/// Reads what may be absent, and notes what is there and cannot be read.
+struct Optional<'a> {
+    fields: &'a Fields,
+    unread: Vec<&'static str>,
+}
+
+impl Optional<'_> {
+    fn note<T>(&mut self, read: Result<Option<T>, Unreadable>) -> Option<T> {
+        read.unwrap_or_else(|Unreadable(name)| {
+            self.unread.push(name);
+            None
+        })
+    }
+
+    fn int(&mut self, name: &'static str) -> Option<i64> {
+        self.note(self.fields.int(name))
+    }
+
+    fn truth(&mut self, name: &'static str) -> bool {
+        self.note(self.fields.truth(name)).unwrap_or(false)
+    }
+
+    fn some_text(&mut self, name: &'static str) -> Option<String> {
+        let read = self.fields.text(name).map(|text| text.map(str::to_owned));
+        self.note(read)
+    }
+
+    fn text(&mut self, name: &'static str) -> String {
+        self.some_text(name).unwrap_or_default()
+    }
+
+    fn time(&mut self, name: &'static str) -> Option<Timestamp> {
+        let second = self.int(name)?;
+        self.note(Timestamp::from_second(second).map(Some).map_err(|_| Unreadable(name)))
+    }
+}
+
+fn exit(read: &mut Optional<'_>) -> Exit {
+    let by_signal = read.truth("ExitBySignal");
+    let mut int = |name| read.int(name).and_then(|n| i32::try_from(n).ok());
+    if by_signal {
         Exit::Signal(int("ExitSignal").unwrap_or(0))
     } else {
         // An ended job without an exit code must not pass for a success.
@@ -189,12 +275,19 @@ fn exit(ad: &Map<String, Value>) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::condor::answer;
+
+    fn fields(ad: &Value) -> Fields {
+        let mut fields = Fields::default();
+        answer::each(format!("[{ad}]").as_bytes(), PROJECTION, |read| fields = read).unwrap();
+        fields
+    }
 
     /// An ad as `condor_q -json` of 23.9.6 printed it, with some attributes changed.
-    fn ad(changes: Value) -> Result<Ad, String> {
+    fn ad(changes: Value) -> Result<Ad, Unreadable> {
         let mut ad = json!({
             "ClusterId": 58,
             "CompletionDate": 1795237017,
@@ -216,7 +309,7 @@ mod tests {
             ad[name] = value.clone();
         }
         let key = ad[KEY].as_str().unwrap().parse().unwrap();
-        Ad::parse(key, ad.as_object().unwrap())
+        Ad::parse(key, &fields(&ad))
     }
 
     #[test]
@@ -266,10 +359,43 @@ mod tests {
 
     #[test]
     fn an_ad_without_what_we_need_is_no_ad() {
-        for bad in
-            [json!({"ClusterId": null}), json!({"JobStatus": 99}), json!({"EnteredCurrentStatus": null})]
-        {
-            assert!(ad(bad.clone()).is_err(), "{bad}");
+        for (bad, attribute) in [
+            (json!({"ClusterId": null}), "ClusterId"),
+            (json!({"ProcId": -1}), "ProcId"),
+            (json!({"JobStatus": 99}), "JobStatus"),
+            (json!({"JobStatus": "/Expr(error)/"}), "JobStatus"),
+        ] {
+            assert_eq!(ad(bad), Err(Unreadable(attribute)));
         }
+    }
+
+    #[test]
+    fn anything_else_that_cannot_be_read_counts_as_absent_and_is_named() {
+        let running = json!({"JobStatus": 2});
+        let good = ad(running.clone()).unwrap();
+        for name in ["EnteredCurrentStatus", "NumShadowStarts", "NumJobStarts", "HTCAck", "VacateReason"] {
+            for odd in [json!({"deep": [[1]]}), json!("/Expr(1 + x)/"), json!(1e300)] {
+                let mut changes = running.clone();
+                changes[name] = odd;
+                let read = ad(changes).unwrap();
+                assert_eq!(read.unread, [name]);
+                assert_eq!((&read.state, read.since, read.job), (&good.state, good.since, good.job));
+            }
+        }
+        let held = json!({"JobStatus": 5, "HoldReason": [], "EnteredCurrentStatus": 1_u64 << 62});
+        let held = ad(held).unwrap();
+        assert_eq!(held.unread, ["HoldReason", "EnteredCurrentStatus"]);
+        assert_eq!(held.since.as_second(), 1_795_237_013, "the time at which its files were there");
+    }
+
+    #[test]
+    fn what_can_be_read_of_a_riddle_says_whose_it_is() {
+        let whole = json!({"ClusterId": 5, "ProcId": 1, "HTCOperatorKey": "u/1/0/0", "JobStatus": {}});
+        let riddle = Riddle::of(&fields(&whole), "JobStatus");
+        assert_eq!((riddle.job, riddle.uid), (Some(JobId { cluster: 5, proc: 1 }), "u".parse().ok()));
+        assert_eq!(riddle.key, "u/1/0/0".parse().ok());
+        let nameless = json!({"HTCOperatorKey": {}, "HTCOperatorUid": "u", "ClusterId": 5});
+        let riddle = Riddle::of(&fields(&nameless), KEY);
+        assert_eq!((riddle.key, riddle.uid, riddle.job), (None, "u".parse().ok(), None));
     }
 }

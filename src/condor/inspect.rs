@@ -10,8 +10,16 @@ use super::pool::Pool;
 use crate::limits::DOCTOR_DEADLINE;
 
 /// Every tool that the operator starts.
-pub const TOOLS: &[&str] =
-    &["condor_submit", "condor_q", "condor_qedit", "condor_rm", "condor_transfer_data", "condor_status"];
+pub const TOOLS: &[&str] = &[
+    "condor_submit",
+    "condor_q",
+    "condor_qedit",
+    "condor_rm",
+    "condor_transfer_data",
+    "condor_status",
+    "condor_ping",
+    "condor_history",
+];
 
 /// A schedd as the collector knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -3,9 +3,11 @@
 
 pub mod act;
 pub mod ad;
+pub mod answer;
 pub mod attributes;
 pub mod cli;
 pub mod expression;
+pub mod history;
 pub mod holds;
 pub mod inspect;
 pub mod options;
@@ -16,3 +18,4 @@ pub mod quote;
 pub mod status;
 pub mod submit;
 pub mod tail;
+pub mod whose;

@@ -1,82 +1,129 @@
 //! One question for all jobs: a projected `condor_q` over our instance.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
+use std::collections::{BTreeSet, HashMap};
 
-use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
-use serde_json::{Map, Value};
 
-use super::ad::{Ad, INSTANCE, KEY, PROJECTION, UID};
+use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION, Riddle};
+use super::answer::{self, Fields, Unreadable};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
-use super::quote;
-use crate::limits::{CLUSTER_RANGES, QUERY_DEADLINE};
+use super::whose::{self, Whose};
+use crate::limits::{CLUSTER_RANGES, FOREIGN_ASKED, QUERY_DEADLINE};
 
 const TOOL: &str = "condor_q";
 
 /// Jobs without a key of ours, which are known by their ids, and the keys that they have here.
 pub type Strangers = HashMap<JobId, JobKey>;
 
-/// All jobs of our instance, and the strangers. Only a complete answer is one: the tool ended well and
-/// what it wrote is whole (nothing at all means that there are none).
-pub async fn all(pool: &Pool, instance: &str, strangers: &Strangers) -> Result<Vec<Ad>, CallError> {
-    let mut constraint = format!("{INSTANCE} == {}", quote::string(instance));
+/// What a complete answer says: the tool ended well and what it wrote is whole (nothing at all means that
+/// there are no jobs). Each ad is judged alone: one that cannot be read spoils no other.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Our jobs, and the strangers.
+    pub ads: Vec<Ad>,
+    /// Ads of ours that cannot be judged.
+    pub riddles: Vec<Riddle>,
+    /// Ads of other owners that bear our instance id.
+    pub foreign: Vec<Foreign>,
+}
+
+/// A job of another owner that bears our instance id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Whose it is, as far as that can be read.
+    pub owner: String,
+    /// The key that it bears.
+    pub key: Option<JobKey>,
+    /// HTCondor's id.
+    pub job: Option<JobId>,
+}
+
+/// Asks for all our jobs, and for the strangers. As long as nothing has confirmed who we are, those of other
+/// owners that bear our instance id are asked for too.
+pub async fn all(
+    pool: &Pool,
+    whose: &Whose,
+    is_confirmed: bool,
+    strangers: &Strangers,
+) -> Result<Answer, CallError> {
+    let mut constraint = if is_confirmed { whose.all() } else { whose::of_instance(&whose.instance) };
     if !strangers.is_empty() {
         let clusters = of_clusters(&strangers.keys().map(|job| job.cluster).collect());
-        constraint.push_str(&format!(" || ({INSTANCE} =?= undefined && ({clusters}))"));
+        constraint = format!("({constraint}) || ({INSTANCE} =?= undefined && ({clusters}))");
     }
-    let arguments = ["-allusers", "-json", "-attributes", &PROJECTION.join(","), "-constraint", &constraint]
+    let answer = ask(pool, &constraint, None).await?;
+    // 10,000 ads take a tenth of a second: callers of ours must not wait for that.
+    let (whose, strangers) = (whose.clone(), strangers.clone());
+    let read = tokio::task::spawn_blocking(move || read(&whose, &strangers, &answer));
+    read.await.unwrap_or_else(|why| Err(why.to_string())).map_err(unreadable)
+}
+
+/// Jobs of others that bear our instance id; of many the first.
+pub async fn foreign(pool: &Pool, whose: &Whose) -> Result<Vec<Foreign>, CallError> {
+    let others = format!("{} && !({})", whose::of_instance(&whose.instance), whose.all());
+    let answer = ask(pool, &others, Some(FOREIGN_ASKED)).await?;
+    read(whose, &Strangers::new(), &answer).map(|answer| answer.foreign).map_err(unreadable)
+}
+
+async fn ask(pool: &Pool, constraint: &str, limit: Option<usize>) -> Result<Vec<u8>, CallError> {
+    let mut arguments = ["-allusers", "-json", "-attributes", &PROJECTION.join(","), "-constraint", constraint]
         .map(str::to_owned)
         .to_vec();
-    let answer = run(Call { tool: TOOL, arguments, pool, deadline: QUERY_DEADLINE }).await?;
-    // 10,000 ads take a tenth of a second: callers of ours must not wait for that.
-    let strangers = strangers.clone();
-    let parsed = tokio::task::spawn_blocking(move || parse(&strangers, &answer)).await;
-    parsed.unwrap_or_else(|why| Err(CallError::Unreadable { tool: TOOL, message: why.to_string() }))
+    arguments.extend(limit.into_iter().flat_map(|limit| ["-limit".to_owned(), limit.to_string()]));
+    run(Call { tool: TOOL, arguments, pool, deadline: QUERY_DEADLINE }).await
 }
 
-fn parse(strangers: &Strangers, answer: &[u8]) -> Result<Vec<Ad>, CallError> {
-    if answer.trim_ascii().is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut reader = serde_json::Deserializer::from_slice(answer);
-    let ads = reader.deserialize_seq(Ours(strangers)).and_then(|ads| reader.end().map(|()| ads));
-    ads.map_err(|e| CallError::Unreadable { tool: TOOL, message: e.to_string() })
+fn unreadable(message: String) -> CallError {
+    CallError::Unreadable { tool: TOOL, message }
 }
 
-/// Reads one ad after the other: 10,000 of them as JSON values would take ten times the memory.
-struct Ours<'a>(&'a Strangers);
+/// Reads an answer. `condor_history` prints the same.
+pub(super) fn read(whose: &Whose, strangers: &Strangers, answer: &[u8]) -> Result<Answer, String> {
+    let mut told = Answer::default();
+    answer::each(answer, PROJECTION, |fields| told.take(whose, strangers, &fields))?;
+    Ok(told)
+}
 
-impl<'de> Visitor<'de> for Ours<'_> {
-    type Value = Vec<Ad>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of job ads")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut answer: A) -> Result<Vec<Ad>, A::Error> {
-        let mut ours = Vec::new();
-        while let Some(ad) = answer.next_element::<Map<String, Value>>()? {
-            // An ad without a key of ours is a stranger with our instance id. One of ours that cannot
-            // be read must not pass for absent: then the whole answer is none.
-            let read = match ad.get(KEY).and_then(Value::as_str) {
-                Some(key) => key.parse().ok().map(|key| Ad::parse(key, &ad)),
-                None => stranger(self.0, &ad),
-            };
-            ours.extend(read.transpose().map_err(A::Error::custom)?);
+impl Answer {
+    fn take(&mut self, whose: &Whose, strangers: &Strangers, fields: &Fields) {
+        match fields.text(INSTANCE) {
+            // It met the constraint by an expression, so whoever may edit ours made it one.
+            Err(Unreadable(_)) | Ok(Some(_)) => self.take_ours(whose, fields),
+            // Whole clusters are asked for, so not every one is meant.
+            Ok(None) => match stranger(strangers, fields) {
+                Some(Ok(ad)) => self.ads.push(ad),
+                Some(Err(riddle)) => self.riddles.push(riddle),
+                None => {}
+            },
         }
-        Ok(ours)
+    }
+
+    fn take_ours(&mut self, whose: &Whose, fields: &Fields) {
+        let owner = ad::text(fields, OWNER);
+        let key = ad::text(fields, KEY).and_then(|key| key.parse::<JobKey>().ok());
+        if owner != Some(&whose.owner) {
+            let (owner, job) = (owner.unwrap_or_default().to_owned(), ad::id(fields).ok());
+            self.foreign.push(Foreign { owner, key, job });
+            return;
+        }
+        match key.ok_or(Unreadable(KEY)).and_then(|key| Ad::parse(key, fields)) {
+            Ok(ad) => self.ads.push(ad),
+            Err(Unreadable(attribute)) => self.riddles.push(Riddle::of(fields, attribute)),
+        }
     }
 }
 
 /// An ad that is known by its id. Whatever it waits for, it was handed over long ago.
-fn stranger(strangers: &Strangers, ad: &Map<String, Value>) -> Option<Result<Ad, String>> {
-    let number = |name: &str| u32::try_from(ad.get(name)?.as_i64()?).ok();
-    let job = JobId { cluster: number("ClusterId")?, proc: number("ProcId")? };
-    let ad = Ad::parse(strangers.get(&job)?.clone(), ad);
-    Some(ad.map(|ad| Ad { staged: true, ..ad }))
+fn stranger(strangers: &Strangers, fields: &Fields) -> Option<Result<Ad, Riddle>> {
+    let job = ad::id(fields).ok()?;
+    let key = strangers.get(&job)?.clone();
+    let ad = Ad::parse(key.clone(), fields).map(|ad| Ad { staged: true, ..ad });
+    Some(ad.map_err(|Unreadable(attribute)| {
+        let uid = Some(key.uid.clone());
+        Riddle { attribute, key: Some(key), uid, job: Some(job) }
+    }))
 }
 
 /// A constraint that all these clusters meet. Others may meet it too, and whole clusters do: who asks knows
@@ -99,48 +146,61 @@ fn of_clusters(clusters: &BTreeSet<u32>) -> String {
     starts.iter().zip(ends).map(range).collect::<Vec<_>>().join(" || ")
 }
 
-/// The constraint for all jobs of some workloads.
-pub fn of_workloads<'a>(uids: impl IntoIterator<Item = &'a Uid>) -> String {
-    format!("member({UID}, {})", quote::list(uids))
-}
-
 /// The constraint for jobs of nobody's instance with these ids, as far as they are not removed.
 pub fn of_strangers(ids: &[JobId]) -> String {
-    let mut clusters: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for JobId { cluster, proc } in ids {
-        clusters.entry(*cluster).or_default().push(proc.to_string());
-    }
-    let one = |(cluster, procs): (&u32, &Vec<String>)| {
-        format!("(ClusterId == {cluster} && member(ProcId, {{{}}}))", procs.join(","))
-    };
-    let any = clusters.iter().map(one).collect::<Vec<_>>().join(" || ");
-    format!("{INSTANCE} =?= undefined && JobStatus != 3 && ({any})")
+    format!("{} && JobStatus != 3", with_ids_of_strangers(ids))
+}
+
+/// The constraint for jobs of nobody's instance with these ids.
+pub(super) fn with_ids_of_strangers<'a>(ids: impl IntoIterator<Item = &'a JobId>) -> String {
+    format!("{INSTANCE} =?= undefined && ({})", whose::with_ids(ids))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_bytes_mean_no_jobs_and_a_cut_answer_means_nothing() {
-        let parse = |answer: &[u8]| parse(&Strangers::new(), answer);
-        assert_eq!(parse(b"").unwrap(), []);
-        assert_eq!(parse(b"\n").unwrap(), []);
-        assert!(parse(b"[\n").is_err());
-        assert!(parse(b"[\n{\"ClusterId\": 1,").is_err());
+    fn whose() -> Whose {
+        Whose { owner: "alice".into(), instance: "i".into() }
+    }
+
+    fn ad(proc: u32, more: &str) -> String {
+        format!(r#"{{"ClusterId": 9, "ProcId": {proc}, "JobStatus": 1, "EnteredCurrentStatus": 5, {more}}}"#)
     }
 
     #[test]
     fn a_stranger_is_known_by_its_id_and_by_nothing_else() {
         let job = JobId { cluster: 9, proc: 1 };
         let strangers = Strangers::from([(job, "u/0/0/0".parse().unwrap())]);
-        let ad = |proc: u32, key: &str| {
-            format!(r#"{{"ClusterId": 9, "ProcId": {proc}, "JobStatus": 1, "EnteredCurrentStatus": 5{key}}}"#)
-        };
-        let answer = format!("[{},{},{}]", ad(0, ""), ad(1, ""), ad(2, r#", "HTCOperatorKey": "v/0/0/0""#));
-        let ads = parse(&strangers, answer.as_bytes()).unwrap();
-        let keys: Vec<_> = ads.iter().map(|ad| (ad.key.to_string(), ad.job.proc, ad.staged)).collect();
+        let theirs = r#""Owner": "bob""#;
+        let ours = r#""Owner": "alice", "HTCOperatorInstance": "i", "HTCOperatorKey": "v/0/0/0""#;
+        let answer = format!("[{},{},{}]", ad(0, theirs), ad(1, theirs), ad(2, ours));
+        let answer = read(&whose(), &strangers, answer.as_bytes()).unwrap();
+        let keys: Vec<_> = answer.ads.iter().map(|ad| (ad.key.to_string(), ad.job.proc, ad.staged)).collect();
         assert_eq!(keys, [("u/0/0/0".to_owned(), 1, true), ("v/0/0/0".to_owned(), 2, false)]);
+        assert!(answer.riddles.is_empty() && answer.foreign.is_empty());
+    }
+
+    #[test]
+    fn an_ad_that_cannot_be_judged_spoils_no_other_and_one_of_another_owner_says_nothing() {
+        let of = |owner: &str, key: &str| {
+            format!(r#""Owner": {owner}, "HTCOperatorInstance": "i", "HTCOperatorUid": "u", "HTCOperatorKey": {key}"#)
+        };
+        let (alice, good) = (r#""alice""#, r#""u/0/0/0""#);
+        let deep = format!(r#"{}, "ChirpHTCReport": {}0{}"#, of(alice, good), "[".repeat(500), "]".repeat(500));
+        let ads = [
+            ad(0, &deep),
+            ad(1, &of(alice, "{}")),
+            ad(2, &of(r#""Alice""#, good)),
+            ad(3, &of("7", good)),
+            ad(4, &format!(r#"{}, "jobstatus": [2]"#, of(alice, good))),
+        ];
+        let Answer { ads, riddles, foreign } =
+            read(&whose(), &Strangers::new(), format!("[{}]", ads.join(",")).as_bytes()).unwrap();
+        let read: Vec<_> = ads.iter().map(|ad| (ad.job.proc, ad.unread.as_slice())).collect();
+        assert_eq!(read, [(0, &["ChirpHTCReport"][..]), (4, &[])], "the first of two values counts");
+        assert_eq!(riddles.iter().map(|riddle| riddle.attribute).collect::<Vec<_>>(), [KEY]);
+        assert_eq!(foreign.iter().map(|ad| ad.owner.as_str()).collect::<Vec<_>>(), ["Alice", ""]);
     }
 
     #[test]
@@ -169,8 +229,9 @@ mod tests {
         let ids = [(9, 0), (7, 3), (9, 2)].map(|(cluster, proc)| JobId { cluster, proc });
         assert_eq!(
             of_strangers(&ids),
-            "HTCOperatorInstance =?= undefined && JobStatus != 3 && \
-             ((ClusterId == 7 && member(ProcId, {3})) || (ClusterId == 9 && member(ProcId, {0,2})))"
+            "HTCOperatorInstance =?= undefined && \
+             ((ClusterId == 7 && member(ProcId, {3})) || (ClusterId == 9 && member(ProcId, {0,2}))) && \
+             JobStatus != 3"
         );
     }
 }

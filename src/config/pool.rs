@@ -23,8 +23,9 @@ pub struct PoolSettings {
     #[arg(long, env = "HTC_POLL_SECONDS", default_value_t = 2.0)]
     pub poll_seconds: f64,
 
-    /// Seconds that a job may be missing in complete answers of the pool before it counts as lost.
-    #[arg(long, env = "HTC_LOST_AFTER_SECONDS", default_value_t = 60.0)]
+    /// Seconds that a job may be missing in the queue, without a word of it in HTCondor's history, before it
+    /// counts as lost. A schedd whose spool is not there, or another schedd, has none of our jobs either.
+    #[arg(long, env = "HTC_LOST_AFTER_SECONDS", visible_alias = "lost-after", default_value_t = 86_400.0)]
     pub lost_after_seconds: f64,
 
     /// Jobs in one call of condor_submit.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::find::find;
-use crate::engine::{Counts, Engine, IndexRow, JobRow, Troubles, WorkloadRow, holds};
+use crate::engine::{Counts, Engine, IndexRow, JobRow, Tracking, Troubles, WorkloadRow, holds};
 use crate::http::error::HttpError;
 
 /// Indices that are read under one lock of the board.
@@ -66,6 +66,15 @@ pub struct TroubleLine {
     pub since: Option<Timestamp>,
     /// Why the last submission failed.
     pub submit: Option<String>,
+    /// How many jobs are missing in HTCondor's queue.
+    #[serde(default)]
+    pub missing: usize,
+    /// Whether those are most of all.
+    #[serde(default)]
+    pub vanished: bool,
+    /// How many ads of jobs in the queue cannot be judged.
+    #[serde(default)]
+    pub unreadable: usize,
 }
 
 /// An object in numbers.
@@ -157,9 +166,17 @@ struct Table {
 
 impl Table {
     fn first(&self) -> Vec<u8> {
-        let Troubles { pool, submit } = self.engine.troubles();
+        let Troubles { pool, submit, missing, vanished, riddles: unreadable } = self.engine.troubles();
         let (pool, since) = pool.map(|trouble| (trouble.why, trouble.since)).unzip();
-        text(&Line::Trouble(TroubleLine { ready: self.engine.is_ready(), pool, since, submit }))
+        text(&Line::Trouble(TroubleLine {
+            ready: self.engine.is_ready(),
+            pool,
+            since,
+            submit,
+            missing,
+            vanished,
+            unreadable,
+        }))
     }
 
     /// The next lines; nothing when there are no more.
@@ -307,6 +324,13 @@ fn state(job: Option<&JobRow>) -> &'static str {
 fn why(job: Option<&JobRow>) -> (Option<String>, Option<String>) {
     let words =
         |reason: String, message: &str| (Some(reason), (!message.is_empty()).then(|| message.to_owned()));
+    match job.map(|job| &job.tracking) {
+        Some(Tracking::Missing) => return words("Missing".to_owned(), "it is not in HTCondor's queue"),
+        Some(Tracking::Unreadable(attribute)) => {
+            return words("AdUnreadable".to_owned(), &format!("{attribute} of its ad cannot be read"));
+        }
+        Some(Tracking::Good | Tracking::Partly(_)) | None => {}
+    }
     match job.map(|job| &job.progress) {
         Some(Progress::Held { code, subcode, reason, .. }) => {
             let (sentence, remedy) = (reason.trim_end_matches('.'), holds::remedy(*code, *subcode));
@@ -339,6 +363,7 @@ mod tests {
             starts: 2,
             folder: "/data/jobs/u/4.0.0".into(),
             home: true,
+            tracking: Tracking::Good,
         });
         index_line(&object(9, Counts::default(), false), &IndexRow { index: 4, job })
     }

@@ -11,7 +11,7 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
-use crate::condor::ad::Exit;
+use crate::condor::ad::{Exit, Riddle};
 use crate::limits::REMOVAL_REPEAT;
 use crate::store::wishes::{Waiting, Want};
 
@@ -24,12 +24,44 @@ pub struct Board {
     pub intents: BTreeMap<i64, Intent>,
     /// Whether one complete answer of this life has been taken in.
     pub merged: bool,
+    /// Who we are to the schedd, once it has said so.
+    pub owner: Option<Owner>,
     /// Why the pool does not answer, if it does not.
     pub trouble: Option<Trouble>,
+    /// Most of the jobs that should be in the queue are missing.
+    pub vanished: Option<Vanished>,
+    /// Ads of ours that cannot be judged: they have been told of.
+    pub riddles: Vec<Riddle>,
+    /// Whether jobs of others that bear our instance id have been told of.
+    pub foreign_told: bool,
     /// Why nothing is submitted, if something is in the way.
     pub obstacle: Option<Obstacle>,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
+}
+
+/// Who we are to the schedd.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The account that owns our jobs.
+    pub name: String,
+    /// As whom the schedd takes us: the account, and where it is from.
+    pub mapping: String,
+    /// Whether an ad whose id our own `condor_submit` printed has shown that it is so.
+    pub confirmed: bool,
+    /// When the schedd was last asked; nothing where it must be asked again.
+    pub asked: Option<Instant>,
+    /// When jobs of others that bear our instance id were last looked for.
+    pub foreign_sought: Instant,
+}
+
+/// So many jobs are missing at once that the queue rather than the jobs may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vanished {
+    /// How many are missing.
+    pub missing: usize,
+    /// How many should be in the queue.
+    pub known: usize,
 }
 
 /// The pool does not answer.
@@ -141,6 +173,14 @@ pub struct Job {
     pub left: bool,
     /// Since when complete answers do not have it though they should.
     pub missing: Option<Instant>,
+    /// When HTCondor's history was last asked for it, while it is missing.
+    pub sought: Option<Instant>,
+    /// We have told the schedd that it may leave the queue.
+    pub released: bool,
+    /// The attribute for want of which its ad cannot be judged.
+    pub riddle: Option<&'static str>,
+    /// Attributes of its ad that cannot be read and count as absent.
+    pub unread: Vec<&'static str>,
 }
 
 /// What an ad in state 4 says.
@@ -201,6 +241,10 @@ impl Job {
             published: false,
             left: false,
             missing: None,
+            sought: None,
+            released: false,
+            riddle: None,
+            unread: Vec::new(),
         }
     }
 
@@ -213,6 +257,16 @@ impl Job {
     pub fn is_leaving(&self) -> bool {
         let removed = self.end().is_some_and(|end| end.outcome == Outcome::Removed);
         removed && self.starts > 0 && !self.left && self.finished.is_none()
+    }
+
+    /// Whether it should be in the queue: it was committed, its end is not known, and we have not let it go.
+    pub fn is_expected(&self) -> bool {
+        self.progress.job().is_some() && self.end().is_none() && !self.released
+    }
+
+    /// Whether it should be in the queue, or its files should, and the last complete answer did not have it.
+    pub fn is_missing(&self) -> bool {
+        self.missing.is_some() && (self.is_expected() || self.wants_files())
     }
 
     /// Whether files of it are still to be fetched. What has left the queue has taken them along.
@@ -302,6 +356,11 @@ impl Board {
         self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| !job.left).count()
     }
 
+    /// Jobs that should be in the queue and are missing there.
+    pub fn missing(&self) -> usize {
+        self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| job.is_missing()).count()
+    }
+
     /// Whether anything is under way that the pool could tell us about.
     pub fn is_busy(&self) -> bool {
         !self.intents.is_empty()
@@ -312,10 +371,9 @@ impl Board {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(waiting: &[Waiting]) -> Entry {
+impl Entry {
+    /// One of which nothing is known.
+    pub fn bare() -> Entry {
         Entry {
             door: "test".into(),
             namespace: String::new(),
@@ -326,7 +384,7 @@ mod tests {
             lingers: None,
             not_before: 0,
             unproven_since: None,
-            waiting: waiting.to_vec(),
+            waiting: Vec::new(),
             intended: 0,
             served: None,
             at_most: None,
@@ -337,6 +395,15 @@ mod tests {
             unstaged: BTreeMap::new(),
             jobs: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(waiting: &[Waiting]) -> Entry {
+        Entry { waiting: waiting.to_vec(), ..Entry::bare() }
     }
 
     #[test]

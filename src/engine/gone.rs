@@ -26,6 +26,12 @@ pub enum Awaited {
         /// Then it is dead at the latest.
         until: Timestamp,
     },
+    /// That so many jobs that have vanished without our leave come back, or that HTCondor's history shows how
+    /// they ended: they may still run.
+    Missing {
+        /// How many.
+        jobs: usize,
+    },
     /// That so many jobs leave the queue; with none, a complete answer that shows it.
     Removal {
         /// How many the last answer had.
@@ -117,7 +123,10 @@ fn awaited(board: &Board, entry: &Entry, now: i64) -> Awaited {
     let earlier_life = (entry.not_before > now).then_some(entry.not_before);
     match alive.chain(coming).chain(earlier_life).max() {
         Some(until) => Awaited::Submission { until: Timestamp::from_second(until).unwrap_or_default() },
-        None => Awaited::Removal { jobs: entry.in_queue },
+        None => match entry.jobs.values().filter(|job| job.is_expected() && job.missing.is_some()).count() {
+            0 => Awaited::Removal { jobs: entry.in_queue },
+            jobs => Awaited::Missing { jobs },
+        },
     }
 }
 
@@ -175,6 +184,15 @@ mod tests {
         board.entries.get_mut(&uid).unwrap().not_before = 2_000;
         assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Submission { until: at(2_000) });
         assert_eq!(awaited(&board, &board.entries[&uid], 2_000), Awaited::Removal { jobs: 3 });
+    }
+
+    #[test]
+    fn a_job_that_has_vanished_is_awaited_until_it_is_known_how_it_ended() {
+        let (mut board, uid) = board(Some((Instant::now(), ToolEnd::Unknown)));
+        let job = board.entries.get_mut(&uid).unwrap().jobs.get_mut(&0).unwrap();
+        job.progress = Progress::Queued { job: "7.0".parse().unwrap() };
+        job.missing = Some(Instant::now());
+        assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Missing { jobs: 1 });
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod janitor;
 pub mod keys;
 pub mod logs;
 mod look;
+mod owner;
 mod polls;
 mod reports;
 mod retriever;
@@ -40,7 +41,7 @@ use crate::store::database::Database;
 pub use crate::store::database::StoreError;
 pub use crate::store::wishes::Want;
 use board::Board;
-pub use board::Obstacle;
+pub use board::{Obstacle, Vanished};
 pub use capacity::Capacity;
 pub use gone::Awaited;
 pub use inherited::{Heir, recorded};
@@ -51,7 +52,7 @@ pub use polls::PollRefusal;
 use polls::Polls;
 pub use reports::Taken;
 pub use table::{Counts, IndexRow, JobRow, Troubles, WorkloadRow};
-pub use view::{JobView, Outputs, View};
+pub use view::{JobView, Outputs, Tracking, View};
 pub use wish::{Settled, Wish, WishError};
 pub use words::shortened;
 
@@ -103,6 +104,8 @@ struct Inner {
     look_bell: Notify,
     /// Rings when outputs wait to be fetched.
     fetch_bell: Notify,
+    /// Rings when a job is missing.
+    missing_bell: Notify,
     /// Logs of running jobs that are being read.
     mirrors: Mirrors,
     /// What the pool has.
@@ -136,6 +139,7 @@ impl Engine {
             submit_bell: Notify::new(),
             look_bell: Notify::new(),
             fetch_bell: Notify::new(),
+            missing_bell: Notify::new(),
             mirrors: Mirrors::default(),
             capacity: capacity::Looks::default(),
             polls,
@@ -162,6 +166,7 @@ impl Engine {
             });
         };
         worker("tracker", Box::pin(look::tracker::work(self.0.clone())));
+        worker("historian", Box::pin(look::history::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
         worker("janitor", Box::pin(janitor::work(self.0.clone())));
         worker("capacity", Box::pin(capacity::work(self.0.clone())));

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use htc_core::workload::names::JobKey;
-use htc_core::workload::progress::{End, Progress};
+use htc_core::workload::progress::{End, JobId, Progress};
 use htc_core::workload::report::{RESULT_FILE, Report};
 use tokio::time::timeout;
 
 use super::Inner;
+use super::board::Job;
 use super::look::judge;
 use super::look::tracker::backoff;
 use crate::condor::ad::KEY;
@@ -45,8 +46,12 @@ impl Inner {
     /// Jobs whose files are due. One that failed before goes alone: a call fails as a whole.
     fn wanted(&self, failures: &Failures) -> Vec<(JobKey, String)> {
         let board = self.board();
-        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
         let mut wanted: Vec<(JobKey, String)> = Vec::new();
+        if board.owner.is_none() {
+            // The first look rings.
+            return wanted;
+        }
+        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
         for job in jobs.filter(|job| job.wants_files()) {
             let item = (job.key.clone(), job.folder.clone());
             match failures.get(&job.key) {
@@ -59,6 +64,17 @@ impl Inner {
             }
         }
         wanted
+    }
+
+    /// The constraint for these jobs: by id, so that no copy is meant, and by key.
+    fn ended_jobs<'a>(&self, keys: impl Iterator<Item = &'a JobKey> + Clone) -> Option<String> {
+        let whose = self.whose()?;
+        let board = self.board();
+        let id = |job: &Job| job.finished.as_ref().map(|finished| finished.job).or(job.progress.job());
+        let ids: Vec<JobId> = keys.clone().filter_map(|key| id(board.job(key)?)).collect();
+        // Removed ones among them had ended before: their files are there too.
+        let (ours, keys) = (whose.with_ids(&ids), quote::list(keys));
+        Some(format!("{ours} && member({KEY}, {keys}) && (JobStatus == 3 || JobStatus == 4)"))
     }
 
     fn forsake(&self, key: &JobKey) {
@@ -116,9 +132,7 @@ async fn fetch(
         // What an interrupted call left is no proof; mostly there is nothing.
         let _ = tokio::fs::remove_file(result_file(folder)).await;
     }
-    let keys = quote::list(wanted.iter().map(|(key, _)| key));
-    // Removed ones among them had ended before: their files are there too.
-    let constraint = format!("member({KEY}, {keys}) && (JobStatus == 3 || JobStatus == 4)");
+    let Some(constraint) = inner.ended_jobs(wanted.iter().map(|(key, _)| key)) else { return Ok(()) };
     let called = act::transfer(&inner.pool, &constraint).await.map_err(|why| why.to_string());
     crash_point!("outputs-fetched");
     let mut home = Vec::new();

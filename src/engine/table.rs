@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::board::{Board, Entry, Job, Trouble};
+use super::view::Tracking;
 use crate::store::wishes::Want;
 
 /// A workload in numbers.
@@ -67,6 +68,8 @@ pub struct JobRow {
     pub folder: String,
     /// Whether they are there.
     pub home: bool,
+    /// How well it can be followed.
+    pub tracking: Tracking,
 }
 
 /// Why what is shown may be old.
@@ -76,6 +79,12 @@ pub struct Troubles {
     pub pool: Option<Trouble>,
     /// Why the last submission failed, if it did.
     pub submit: Option<String>,
+    /// How many jobs are missing in the queue.
+    pub missing: usize,
+    /// Whether those are most of all.
+    pub vanished: bool,
+    /// How many ads of our jobs cannot be judged.
+    pub riddles: usize,
 }
 
 impl Counts {
@@ -109,7 +118,7 @@ impl JobRow {
     fn of(job: &Job) -> JobRow {
         let folder = job.folder.clone();
         let (progress, starts, home) = (job.progress.clone(), job.starts, job.home);
-        JobRow { key: job.key.clone(), progress, starts, folder, home }
+        JobRow { key: job.key.clone(), progress, starts, folder, home, tracking: Tracking::of(job) }
     }
 
     /// HTCondor's id.
@@ -136,6 +145,9 @@ impl Engine {
         Troubles {
             pool: board.trouble.clone(),
             submit: board.obstacle.as_ref().map(|obstacle| obstacle.why.clone()),
+            missing: board.missing(),
+            vanished: board.vanished.is_some(),
+            riddles: board.riddles.len(),
         }
     }
 

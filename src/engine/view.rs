@@ -10,7 +10,7 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job, Obstacle};
+use super::board::{Entry, Job, Obstacle, Vanished};
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.
@@ -35,6 +35,8 @@ pub struct View {
     pub inherited: bool,
     /// What is in the way of what waits, if something is.
     pub trouble: Option<Obstacle>,
+    /// Most of the jobs that should be in the queue are missing, also of others.
+    pub vanished: Option<Vanished>,
     /// Where its outputs are.
     pub outputs: Outputs,
 }
@@ -65,6 +67,32 @@ pub struct JobView {
     pub published: bool,
     /// It had outputs, and they will not come home.
     pub outputs_lost: bool,
+    /// How well it can be followed.
+    pub tracking: Tracking,
+}
+
+/// How well a job can be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tracking {
+    /// HTCondor says all that is asked of it.
+    Good,
+    /// It should be in the queue, and complete answers do not have it.
+    Missing,
+    /// It is in the queue, and nothing else is known of it: this attribute of its ad cannot be read.
+    Unreadable(&'static str),
+    /// These attributes of its ad cannot be read and count as absent.
+    Partly(Vec<&'static str>),
+}
+
+impl Tracking {
+    pub(super) fn of(job: &Job) -> Tracking {
+        match job.riddle {
+            Some(attribute) => Tracking::Unreadable(attribute),
+            None if job.is_missing() => Tracking::Missing,
+            None if job.unread.is_empty() || job.left => Tracking::Good,
+            None => Tracking::Partly(job.unread.clone()),
+        }
+    }
 }
 
 impl Engine {
@@ -79,6 +107,7 @@ impl Engine {
             report: job.report.clone(),
             published: job.published,
             outputs_lost: !entry.inherited && job.has_lost_files(),
+            tracking: Tracking::of(job),
         };
         Some(View {
             door: entry.door.clone(),
@@ -93,6 +122,7 @@ impl Engine {
                 .map(|trouble| Obstacle::pool(trouble.why.clone()))
                 .or_else(|| board.obstacle.clone()),
             inherited: entry.inherited,
+            vanished: board.vanished,
             outputs: self.outputs(uid, entry),
         })
     }

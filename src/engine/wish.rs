@@ -137,7 +137,8 @@ impl Inner {
     /// jobs of others, and a tool of that life may still be at work.
     fn may_have_run(&self, board: &Board, uid: &Uid) -> bool {
         let young = now() < self.earliest();
-        board.strangers.contains(uid) || (young && !board.strangers.is_empty())
+        let others = !board.strangers.is_empty() || board.riddles.iter().any(|riddle| riddle.uid.is_none());
+        board.strangers.contains(uid) || (young && others)
     }
 
     /// When no tool of an earlier life is at work any more, epoch seconds.

@@ -36,7 +36,7 @@ impl<'a> Subject<'a> {
         Subject {
             question: match inherited {
                 true => format!("-allusers {}", clusters(job)),
-                false => format!("-allusers -constraint 'HTCOperatorUid == \"{}\"'", job.uid),
+                false => format!("-allusers -constraint 'HTCOperatorUid =?= \"{}\"'", job.uid),
             },
             namespace: &job.namespace,
             name: &job.name,
@@ -68,13 +68,14 @@ pub fn reason(awaited: &Awaited) -> &'static str {
     match awaited {
         Awaited::Pool { .. } => "PoolUnavailable",
         Awaited::Submission { .. } => "SubmissionUncertain",
+        Awaited::Missing { .. } => "JobsMissing",
         Awaited::Removal { .. } => "RemovingJobs",
     }
 }
 
 /// Whether somebody may have to act.
 pub fn is_warning(awaited: &Awaited) -> bool {
-    matches!(awaited, Awaited::Pool { .. })
+    matches!(awaited, Awaited::Pool { .. } | Awaited::Missing { .. })
 }
 
 fn message(subject: &Subject<'_>, awaited: &Awaited) -> String {
@@ -93,6 +94,12 @@ fn message(subject: &Subject<'_>, awaited: &Awaited) -> String {
              until {} at the latest. It goes by itself after that. To let go before: {let_go}",
             second(*since),
             second(*until)
+        ),
+        Awaited::Missing { jobs } => format!(
+            "its deletion was asked for at {}; {jobs} of its jobs have left HTCondor's queue without the \
+             operator's leave and may still run: condor_q {question}; condor_history. It goes by itself when \
+             they are found. To let go before: {let_go}",
+            second(*since)
         ),
         Awaited::Removal { jobs: 0 } => format!(
             "its deletion was asked for at {}; HTCondor is asked whether its last jobs have left. \
@@ -157,6 +164,7 @@ mod tests {
                 "since 1970-01-01T00:00:30Z",
             ),
             (Awaited::Submission { until: at(150) }, "SubmissionUncertain", "until 1970-01-01T00:02:30Z"),
+            (Awaited::Missing { jobs: 2 }, "JobsMissing", "2 of its jobs have left"),
             (Awaited::Removal { jobs: 2 }, "RemovingJobs", "2 jobs are still"),
             (Awaited::Removal { jobs: 0 }, "RemovingJobs", "whether its last jobs have left"),
         ] {

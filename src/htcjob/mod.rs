@@ -10,6 +10,7 @@ mod reconcile;
 mod state;
 pub mod status;
 mod steps;
+mod tracked;
 pub mod translate;
 pub mod types;
 mod vanished;

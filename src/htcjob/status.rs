@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Map, Value};
 
-use super::holds;
 use super::types::{HTCJobStatus, Hold, Phase};
+use super::{holds, tracked};
 use crate::engine::{JobView, Obstacle, Outputs, View};
 use crate::limits::JOB_IDS_LISTED;
 
@@ -67,6 +67,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let message = with_losses(message, view);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
+    conditions.extend(tracked::condition(view, old));
     conditions.extend(view.inherited.then(|| {
         let message = "its jobs were submitted before this operator came; they are followed as they are";
         (INHERITED, true, "Predecessor".to_owned(), message.to_owned())

@@ -3,7 +3,7 @@
 use htc_core::workload::progress::Outcome;
 
 use super::*;
-use crate::engine::{JobView, Want};
+use crate::engine::{JobView, Tracking, Want};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -42,6 +42,7 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
         report: None,
         published: false,
         outputs_lost: false,
+        tracking: Tracking::Good,
     };
     let jobs = jobs.map(job).collect();
     View {
@@ -53,6 +54,7 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
         jobs,
         inherited: false,
         trouble: None,
+        vanished: None,
         outputs: Outputs::Nowhere,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource};
@@ -13,6 +14,7 @@ use super::holds::{self, HELD, RELEASED};
 use super::object::Seen;
 use super::state::DoorState;
 use super::status;
+use super::tracked::TRACKED;
 use super::types::{HTCJob, HTCJobStatus};
 use crate::crash_point;
 use crate::engine::shortened;
@@ -107,12 +109,18 @@ fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
     let released =
         new.conditions.iter().find(|c| c.type_ == HELD && c.status == "False" && holds_true(old, HELD));
     let released = released.map(|c| event(EventType::Normal, RELEASED, "Follow", c.message.clone()));
-    of_conditions.chain(of_holds).chain(released).collect()
+    // The recorder counts events of the same reason and action as one.
+    let untracked = new.conditions.iter().filter(|c| {
+        let is_it = |old: &&Condition| old.type_ == c.type_ && old.status == c.status && old.reason == c.reason;
+        c.type_ == TRACKED && c.status == "False" && !old.conditions.iter().any(|old| is_it(&old))
+    });
+    let untracked = untracked.map(|c| event(EventType::Warning, &c.reason, &c.reason, c.message.clone()));
+    of_conditions.chain(of_holds).chain(released).chain(untracked).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::super::types::Hold;
     use super::*;
@@ -146,6 +154,15 @@ mod tests {
         assert_eq!(told(&submitted, &failed), [warning]);
         assert_eq!(told(&failed, &failed), []);
         assert_eq!(told(&status(&[], &[]), &status(&[("Submitted", "False")], &[])), []);
+    }
+
+    #[test]
+    fn that_a_job_cannot_be_followed_is_a_warning_once() {
+        let (good, lost) = (status(&[("Tracked", "True")], &[]), status(&[("Tracked", "False")], &[]));
+        let warning = (EventType::Warning, "R".to_owned(), "R".to_owned());
+        assert_eq!(told(&status(&[], &[]), &lost), [warning.clone()]);
+        assert_eq!(told(&good, &lost), [warning]);
+        assert_eq!(told(&lost, &lost), []);
     }
 
     #[test]

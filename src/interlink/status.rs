@@ -22,7 +22,7 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 use super::bodies::Call;
 use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus};
 use super::{DOOR, Door, jid, panicked, ping};
-use crate::engine::{JobView, View, Want};
+use crate::engine::{JobView, Tracking, View, Want};
 use crate::http::error::HttpError;
 use crate::limits::BARE_ANSWERS;
 use crate::pod::status::{Known, Statuses, Subject, statuses};
@@ -111,11 +111,26 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
 /// What the status of a live pod is made from.
 fn live<'a>(view: &'a View, job: Option<&'a JobView>) -> Known<'a> {
     let trouble = view.trouble.as_ref().filter(|_| job.is_none());
+    let lost = job.and_then(|job| untracked(&job.tracking));
     Known {
         progress: job.map(|job| &job.progress),
         report: job.and_then(|job| job.report.as_deref()),
-        waits: trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str())),
+        waits: lost.or(trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str()))),
         now: now(),
+    }
+}
+
+/// Why nobody knows what has become of a job: what is said of its containers that wait.
+fn untracked(tracking: &Tracking) -> Option<(&'static str, &'static str)> {
+    match tracking {
+        Tracking::Missing => Some((
+            "JobMissing",
+            "its job is not in HTCondor's queue, and nothing says how it ended; it may still run",
+        )),
+        Tracking::Unreadable(_) => {
+            Some(("JobUnreadable", "its job is in HTCondor's queue, and its ad cannot be read"))
+        }
+        Tracking::Good | Tracking::Partly(_) => None,
     }
 }
 

@@ -16,6 +16,27 @@ pub const STDERR_KEPT: u64 = 64 << 10;
 /// `condor_q`: gives up by itself after 20 s when the schedd hangs; a large queue takes seconds.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(60);
 
+/// `condor_history`: reads its files from their ends; 60 MB of them take seconds.
+pub const HISTORY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Jobs in one question to `condor_history`.
+pub const HISTORY_BATCH: usize = 100;
+
+/// Between two questions to `condor_history`: each may read all that it has.
+pub const HISTORY_GAP: Duration = Duration::from_secs(2);
+
+/// When `condor_history` does not know a missing job, it is asked again after this time.
+pub const HISTORY_AGAIN: Duration = Duration::from_secs(600);
+
+/// Who we are is asked of the schedd at least this often: a credential may be changed at any time.
+pub const OWNER_ASKED: Duration = Duration::from_secs(600);
+
+/// So many jobs of others that bear our instance id are looked at: the first tell enough.
+pub const FOREIGN_ASKED: usize = 100;
+
+/// Fewer missing jobs are no alarm, however few are known.
+pub const VANISHED_LEAST: usize = 3;
+
 /// Ranges of the predecessor's clusters in a question: each takes 60 bytes at most, and an argument of a
 /// program has room for 128 KiB.
 pub const CLUSTER_RANGES: usize = 1_000;

@@ -130,7 +130,6 @@ async fn one_that_is_removed_by_hand() {
 #[ignore = "needs the test bed: make test"]
 async fn one_that_is_taken_out_of_the_queue_by_force() {
     on_bed(async |bed: &mut Bed| {
-        bed.set("HTC_LOST_AFTER_SECONDS", Some("1"));
         bed.pool_away(HERE);
         bed.start().await;
         let mut job = host("forced", "true");

@@ -10,6 +10,7 @@
 mod client;
 mod harness;
 
+mod ads;
 mod alone;
 mod content;
 mod crash;

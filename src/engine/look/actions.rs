@@ -6,35 +6,57 @@ use std::collections::BTreeMap;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::JobId;
 
-use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
+use crate::condor::ad::{ACK, Ad, KEY, Riddle, SPOOLING_INPUT};
 use crate::condor::cli::CallError;
-use crate::condor::{act, query, quote};
+use crate::condor::whose::Whose;
+use crate::condor::{act, quote};
 use crate::crash_point;
 use crate::engine::board::Board;
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
 use crate::store::wishes::{self, Want};
 
-/// At most so many keys stand in one constraint: longer ones make the schedd slow.
-const KEYS_PER_CALL: usize = 500;
+/// At most so many jobs stand in one constraint: longer ones make the schedd slow.
+const JOBS_PER_CALL: usize = 500;
+
+/// A job in the queue. Its key alone does not say which: a copy of it may have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    key: JobKey,
+    job: JobId,
+}
+
+impl From<&Ad> for Target {
+    fn from(ad: &Ad) -> Target {
+        Target { key: ad.key.clone(), job: ad.job }
+    }
+}
 
 /// What is to be done.
 #[derive(Debug, Default)]
 pub struct Actions {
     /// Ended, and their doors have said so: they may leave.
-    acknowledge: Vec<JobKey>,
+    acknowledge: Vec<Target>,
     /// Over though they are idle or on hold, since they can never start again; their doors have said so.
-    spent: Vec<JobKey>,
+    spent: Vec<Target>,
     /// Started again after their end was published, or second copies.
-    remove: Vec<JobKey>,
+    remove: Vec<Target>,
     /// Committed, but their files never all arrived.
-    unstaged: Vec<JobKey>,
+    unstaged: Vec<Target>,
     /// Workloads that shall be gone and have jobs in the queue.
     workloads: Vec<Uid>,
+    /// The jobs of those that were seen there.
+    leaving: Vec<Target>,
+    /// Jobs of those whose ads cannot be judged.
+    riddles: Vec<JobId>,
     /// Jobs of the predecessor whose workloads shall be gone.
-    inherited: Vec<JobId>,
+    inherited: Vec<Target>,
     /// Workloads of which nothing is left.
     bury: Vec<Uid>,
+    /// Workloads of which it is news what the queue shows and what not.
+    pub news: Vec<Uid>,
+    /// A job has come back, and its files can be fetched.
+    pub fetch: bool,
     /// Something has moved: look again soon.
     pub look_again: bool,
 }
@@ -42,23 +64,23 @@ pub struct Actions {
 impl Actions {
     /// The job may leave the queue.
     pub fn acknowledge(&mut self, ad: &Ad) {
-        self.acknowledge.push(ad.key.clone());
+        self.acknowledge.push(ad.into());
     }
 
     /// The job can never start again, and may leave the queue.
     pub fn spent(&mut self, ad: &Ad) {
-        self.spent.push(ad.key.clone());
+        self.spent.push(ad.into());
     }
 
     /// The job's files did not all arrive.
     pub fn unstaged(&mut self, ad: &Ad) {
-        self.unstaged.push(ad.key.clone());
+        self.unstaged.push(ad.into());
     }
 
     /// The job's end is published, so it must not run again.
     pub fn late(&mut self, ad: &Ad) {
         tracing::warn!(key = %ad.key, job = %ad.job, "removing a job that is alive after its end was published");
-        self.remove.push(ad.key.clone());
+        self.remove.push(ad.into());
     }
 
     /// An ad that is not the current job of its index.
@@ -72,18 +94,25 @@ impl Actions {
             self.unstaged(ad);
         } else {
             tracing::error!(key = %ad.key, job = %ad.job, "removing a second copy of a job");
-            self.remove.push(ad.key.clone());
+            self.remove.push(ad.into());
         }
     }
 
-    /// The workload shall be gone.
-    pub fn remove_workload(&mut self, uid: &Uid) {
+    /// The workload shall be gone: these jobs of it were seen, and these ads that cannot be judged.
+    pub fn remove_workload<'a>(
+        &mut self,
+        uid: &Uid,
+        ads: impl Iterator<Item = &'a Ad>,
+        riddles: impl Iterator<Item = &'a Riddle>,
+    ) {
         self.workloads.push(uid.clone());
+        self.leaving.extend(ads.map(Target::from));
+        self.riddles.extend(riddles.filter_map(|riddle| riddle.job));
     }
 
     /// The workload that these jobs of the predecessor belong to shall be gone.
-    pub fn remove_inherited(&mut self, jobs: impl Iterator<Item = JobId>) {
-        self.inherited.extend(jobs);
+    pub fn remove_inherited(&mut self, jobs: impl Iterator<Item = (JobKey, JobId)>) {
+        self.inherited.extend(jobs.map(|(key, job)| Target { key, job }));
     }
 
     /// Nothing is left of the workload.
@@ -99,7 +128,7 @@ impl Actions {
                 Some(_) if ad.is_leaving() => {}
                 Some(tombstone) => {
                     if tombstone.removal_is_due() {
-                        self.remove_workload(&ad.key.uid);
+                        self.remove_workload(&ad.key.uid, [*ad].into_iter(), [].into_iter());
                     }
                 }
                 None => strangers.entry(ad.key.uid.clone()).or_default().push(ad),
@@ -111,7 +140,7 @@ impl Actions {
                 jobs = ads.len(),
                 first = %ads[0].job,
                 "jobs of our instance that nobody here has wished are left alone; if they are of no use: \
-                 condor_rm -constraint 'HTCOperatorUid == \"{uid}\"'"
+                 condor_rm -constraint 'HTCOperatorUid =?= \"{uid}\"'"
             );
         }
         board.strangers = strangers.into_keys().collect();
@@ -131,31 +160,43 @@ impl Actions {
 impl Inner {
     /// Does the actions, each by itself: one that the schedd refuses holds back no other. What fails
     /// is asked for again by a later look.
-    pub(in crate::engine) async fn act(&self, mut actions: Actions) {
+    pub(in crate::engine) async fn act(&self, whose: &Whose, mut actions: Actions) {
         if actions.is_empty() {
             return;
         }
         actions.workloads.sort();
         actions.workloads.dedup();
-        for uids in actions.workloads.chunks(KEYS_PER_CALL) {
-            self.note("remove workloads", self.remove_workloads(uids).await);
+        for uids in actions.workloads.chunks(JOBS_PER_CALL) {
+            let removed = self.remove_jobs(&whose.of_workloads(uids)).await;
+            if removed.is_ok() {
+                self.have_released(actions.leaving.iter().filter(|target| uids.contains(&target.key.uid)));
+            }
+            self.note("remove workloads", removed);
+        }
+        for ids in actions.riddles.chunks(JOBS_PER_CALL) {
+            self.note("remove jobs that cannot be judged", self.remove_riddles(&whose.with_ids(ids)).await);
         }
         if !actions.inherited.is_empty() {
-            self.note("remove jobs of the predecessor", self.remove_inherited(&actions.inherited).await);
+            let ids: Vec<JobId> = actions.inherited.iter().map(|target| target.job).collect();
+            let removed = self.remove_inherited(&ids).await;
+            if removed.is_ok() {
+                self.have_released(actions.inherited.iter());
+            }
+            self.note("remove jobs of the predecessor", removed);
         }
-        for keys in actions.unstaged.chunks(KEYS_PER_CALL) {
-            self.note("remove jobs without their files", self.remove_unstaged(keys).await);
+        for jobs in actions.unstaged.chunks(JOBS_PER_CALL) {
+            self.note("remove jobs without their files", self.remove_unstaged(whose, jobs).await);
         }
-        for keys in actions.spent.chunks(KEYS_PER_CALL) {
-            self.note("remove jobs that cannot start again", self.remove_spent(keys).await);
+        for jobs in actions.spent.chunks(JOBS_PER_CALL) {
+            self.note("remove jobs that cannot start again", self.remove_spent(whose, jobs).await);
         }
-        for keys in actions.remove.chunks(KEYS_PER_CALL) {
-            self.metrics.copies.inc_by(keys.len() as u64);
-            self.note("remove jobs", act::remove(&self.pool, &of_jobs(keys)).await);
+        for jobs in actions.remove.chunks(JOBS_PER_CALL) {
+            self.metrics.copies.inc_by(jobs.len() as u64);
+            self.note("remove jobs", act::remove(&self.pool, &of_jobs(whose, jobs)).await);
             crash_point!("copies-removed");
         }
-        for keys in actions.acknowledge.chunks(KEYS_PER_CALL) {
-            self.note("release ended jobs", self.release(keys).await);
+        for jobs in actions.acknowledge.chunks(JOBS_PER_CALL) {
+            self.note("release ended jobs", self.release(whose, jobs).await);
         }
         for uid in actions.bury {
             if let Err(why) = self.bury(&uid).await {
@@ -172,38 +213,51 @@ impl Inner {
         }
     }
 
-    async fn remove_workloads(&self, uids: &[Uid]) -> Result<(), CallError> {
+    /// Their absence means no more than that they have done as they were told.
+    fn have_released<'a>(&self, targets: impl Iterator<Item = &'a Target>) {
+        let mut board = self.board();
+        for Target { key, job: id } in targets {
+            let job = board.job_mut(key).filter(|job| job.progress.job().is_none_or(|known| known == *id));
+            job.into_iter().for_each(|job| job.released = true);
+        }
+    }
+
+    async fn remove_jobs(&self, constraint: &str) -> Result<(), CallError> {
         // In this order a removed job leaves within a second.
-        let constraint = query::of_workloads(uids);
-        act::acknowledge(&self.pool, &constraint).await?;
+        act::acknowledge(&self.pool, constraint).await?;
         crash_point!("workload-acknowledged");
-        act::remove(&self.pool, &format!("{constraint} && JobStatus != 3")).await?;
+        act::remove(&self.pool, &format!("{constraint} && JobStatus =!= 3")).await?;
         crash_point!("removed");
         Ok(())
     }
 
-    async fn remove_unstaged(&self, keys: &[JobKey]) -> Result<(), CallError> {
+    async fn remove_riddles(&self, constraint: &str) -> Result<(), CallError> {
+        act::mend_status(&self.pool, constraint).await?;
+        self.remove_jobs(constraint).await
+    }
+
+    async fn remove_unstaged(&self, whose: &Whose, jobs: &[Target]) -> Result<(), CallError> {
         // Decided by the schedd in one step: a job that has just got its files stays, and it is
         // released only a moment after that.
         let waiting =
             format!("JobStatus == 5 && HoldReasonCode == {SPOOLING_INPUT} && StageInFinish =?= undefined");
-        act::remove(&self.pool, &format!("{} && {waiting}", of_jobs(keys))).await?;
-        self.metrics.unstaged.inc_by(keys.len() as u64);
+        act::remove(&self.pool, &format!("{} && {waiting}", of_jobs(whose, jobs))).await?;
+        self.metrics.unstaged.inc_by(jobs.len() as u64);
         crash_point!("unstaged-removed");
         Ok(())
     }
 
-    async fn remove_spent(&self, keys: &[JobKey]) -> Result<(), CallError> {
+    async fn remove_spent(&self, whose: &Whose, jobs: &[Target]) -> Result<(), CallError> {
         // In this order a removed job leaves within a second.
         let constraint =
-            format!("{} && NumJobStarts > 0 && (JobStatus == 1 || JobStatus == 5)", of_jobs(keys));
+            format!("{} && NumJobStarts > 0 && (JobStatus == 1 || JobStatus == 5)", of_jobs(whose, jobs));
         act::acknowledge(&self.pool, &constraint).await?;
         crash_point!("spent-acknowledged");
         act::remove(&self.pool, &constraint).await
     }
 
-    async fn release(&self, keys: &[JobKey]) -> Result<(), CallError> {
-        let constraint = format!("{} && (JobStatus == 3 || JobStatus == 4)", of_jobs(keys));
+    async fn release(&self, whose: &Whose, jobs: &[Target]) -> Result<(), CallError> {
+        let constraint = format!("{} && (JobStatus == 3 || JobStatus == 4)", of_jobs(whose, jobs));
         act::acknowledge(&self.pool, &constraint).await?;
         crash_point!("acknowledged");
         act::remove(&self.pool, &format!("{constraint} && JobStatus == 4 && {ACK} =?= true")).await
@@ -231,6 +285,8 @@ impl Inner {
     }
 }
 
-fn of_jobs(keys: &[JobKey]) -> String {
-    format!("member({KEY}, {})", quote::list(keys))
+/// By id, so that no copy is meant, and by key, so that a schedd that counts anew means no other.
+fn of_jobs(whose: &Whose, jobs: &[Target]) -> String {
+    let keys = quote::list(jobs.iter().map(|target| &target.key));
+    format!("{} && member({KEY}, {keys})", whose.with_ids(jobs.iter().map(|target| &target.job)))
 }

@@ -23,6 +23,7 @@ impl Inner {
                     if let Some(intent) = self.board().intents.get_mut(&id) {
                         intent.dead = Some((Instant::now(), ToolEnd::Unknown));
                     }
+                    self.doubt_owner();
                     self.look_bell.notify_one();
                 }
                 Ok(false) => {}

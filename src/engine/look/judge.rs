@@ -7,6 +7,7 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
 use jiff::Timestamp;
 
+use super::absence;
 use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
 use crate::condor::holds;
 use crate::engine::board::{Finished, Intent, Job, ToolEnd};
@@ -28,7 +29,7 @@ pub enum Verdict {
     NeverRan,
     /// It was committed but its files did not all arrive, and nobody sends them any more.
     Unstaged,
-    /// It should be in the queue and is not: ask once more.
+    /// It should be in the queue and is not, which alone ends nothing.
     Missing,
 }
 
@@ -52,18 +53,22 @@ pub struct Context<'a> {
     pub unstaged: u32,
     /// Whether the pool may start it only once.
     pub once: bool,
+    /// Whether its ad may be there though the answer does not show it.
+    pub hidden: bool,
 }
 
 /// Judges a job whose end is not known by a complete answer.
 pub fn judge(job: &Job, context: Context<'_>, ad: Option<&Ad>, look: Look) -> Verdict {
     match (ad, job.intent) {
+        // An ad that cannot be read may be its ad.
+        (None, _) if context.hidden => Verdict::Nothing,
         (Some(ad), None) if context.once && is_spent(ad) => Verdict::Ended(spent(job, ad)),
         (Some(ad), _) if ad.staged => staged(job, ad),
         (Some(ad), Some(_)) => unstaged(context, ad, look),
         (None, Some(_)) => absent(job, context.intent, look),
         // Settled, so it was seen with all its files: an ad without them is not this job's.
         (Some(_), None) => Verdict::Nothing,
-        (None, None) => missing(job, look),
+        (None, None) => absence::missing(job, look),
     }
 }
 
@@ -148,10 +153,10 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
     if *since >= look.started {
         return Verdict::Nothing;
     }
-    // The tool prints an id after the commit: the job was there, and somebody took it out by force.
+    // The tool prints an id after the commit: the job was there.
     let committed = job.progress.job().is_some();
     if committed || look.epoch - intent.created > INTENT_TRUSTED.as_secs().cast_signed() {
-        return Verdict::Ended(lost(job, look));
+        return absence::missing(job, look);
     }
     match end {
         // In a batch nobody knows which row was meant: they are tried again in halves.
@@ -162,24 +167,6 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
             Verdict::NeverRan
         }
     }
-}
-
-/// It was in the queue and is gone without our leave.
-fn missing(job: &Job, look: Look) -> Verdict {
-    if !is_lost(job, look) {
-        return Verdict::Missing;
-    }
-    match job.final_report() {
-        Some(report) => Verdict::Ended(by_report(report)),
-        None => Verdict::Ended(lost(job, look)),
-    }
-}
-
-/// Whether complete answers have not had it for long: one wrong answer, of a schedd that has just lost
-/// its queue for a moment, ends nothing.
-pub fn is_lost(job: &Job, look: Look) -> bool {
-    let since = job.missing.unwrap_or(look.started);
-    look.started.saturating_duration_since(since) >= look.lost_after
 }
 
 /// The end of a job in state 4: its exit code is the fact, its own words say more.
@@ -211,7 +198,7 @@ pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
 }
 
 /// The end by the job's own last words, when HTCondor has forgotten the job.
-fn by_report(report: &Report) -> End {
+pub(super) fn by_report(report: &Report) -> End {
     let exit = Exit::Code(report.retcode.unwrap_or(255));
     let finished =
         Finished { job: JobId { cluster: 0, proc: 0 }, exit, at: report.now, seen: Instant::now() };
@@ -259,18 +246,9 @@ fn is_start_failure(reason: &str) -> bool {
     matches!(reason, "ContainerCannotRun" | "ErrImagePull")
 }
 
-fn removed(reason: &str, at: Timestamp) -> End {
+pub(super) fn removed(reason: &str, at: Timestamp) -> End {
     let message = if reason.is_empty() { "removed from the queue".to_owned() } else { reason.to_owned() };
     End { outcome: Outcome::Removed, message, at }
-}
-
-fn lost(job: &Job, look: Look) -> End {
-    let id = job.progress.job().map_or("the job".to_owned(), |id| format!("job {id}"));
-    let message = format!(
-        "{id} is no longer in the queue and nothing says how it ended; `condor_history` may know. \
-         It is not submitted again by itself"
-    );
-    End { outcome: Outcome::LostTrack, message, at: at(look) }
 }
 
 fn never_staged(look: Look) -> End {
@@ -281,7 +259,7 @@ fn never_staged(look: Look) -> End {
     End { outcome: Outcome::SubmitRefused, message, at: at(look) }
 }
 
-fn at(look: Look) -> Timestamp {
+pub(super) fn at(look: Look) -> Timestamp {
     Timestamp::from_second(look.epoch).unwrap_or_else(|_| Timestamp::now())
 }
 

@@ -35,6 +35,7 @@ fn ad(state: State) -> Ad {
         removed: false,
         folder,
         chirp: None,
+        unread: vec![],
     }
 }
 
@@ -107,8 +108,27 @@ fn a_printed_id_proves_the_commit_so_absence_is_no_leave_to_submit_again() {
     let (died, look) = look();
     let printed = Job { progress: Progress::Submitting { job: Some(id()) }, ..submitting() };
     let dead = intent(Some((died, ToolEnd::Unknown)));
-    let Verdict::Ended(end) = judge(&printed, of(&dead), None, look) else { panic!() };
+    assert_eq!(judge(&printed, of(&dead), None, look), Verdict::Missing);
+    let long = Job { missing: Some(look.started - Duration::from_secs(60)), ..printed };
+    let Verdict::Ended(end) = judge(&long, of(&dead), None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
+}
+
+#[test]
+fn where_an_ad_cannot_be_read_absence_proves_nothing() {
+    let (died, look) = look();
+    let dead = intent(Some((died, ToolEnd::Unknown)));
+    let hidden = Context { hidden: true, ..of(&dead) };
+    assert_eq!(judge(&submitting(), hidden, None, look), Verdict::Nothing);
+    let long = Job { missing: Some(look.started - Duration::from_secs(600)), ..queued() };
+    assert_eq!(judge(&long, Context { intent: None, ..hidden }, None, look), Verdict::Nothing);
+}
+
+#[test]
+fn a_job_that_we_let_go_is_not_missing() {
+    let (_, look) = look();
+    let released = Job { released: true, ..queued() };
+    assert_eq!(judge(&released, Context::default(), None, look), Verdict::Nothing);
 }
 
 #[test]
@@ -125,8 +145,7 @@ fn a_refusal_ends_a_job_only_when_it_stood_alone() {
 fn absence_of_an_old_intent_is_not_trusted() {
     let (died, look) = look();
     let old = Intent { created: look.epoch - 10 * 86_400, ..intent(Some((died, ToolEnd::Unknown))) };
-    let Verdict::Ended(end) = judge(&submitting(), of(&old), None, look) else { panic!() };
-    assert_eq!(end.outcome, Outcome::LostTrack);
+    assert_eq!(judge(&submitting(), of(&old), None, look), Verdict::Missing);
 }
 
 #[test]
@@ -206,7 +225,7 @@ fn an_answer_that_is_older_than_the_last_report_changes_nothing() {
 }
 
 /// May start only once.
-const ONCE: Context<'_> = Context { intent: None, unstaged: 0, once: true };
+const ONCE: Context<'_> = Context { intent: None, unstaged: 0, once: true, hidden: false };
 
 fn running() -> Job {
     job(Progress::Running { job: id(), start: 1, since: at(1) }, None)

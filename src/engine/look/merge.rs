@@ -1,39 +1,43 @@
 //! Judges every job of the board by one complete answer. What has changed and what must be done in the
 //! pool come out as values.
 
-use std::collections::HashMap;
+use std::path::{Component, Path};
 use std::time::Instant;
 
 use htc_core::workload::names::Uid;
-use htc_core::workload::progress::Progress;
+use htc_core::workload::progress::{Outcome, Progress};
 
+use super::absence;
 use super::actions::Actions;
 use super::change::Change;
 use super::judge::{self, Context, Look, Verdict, judge};
-use crate::condor::ad::Ad;
-use crate::engine::Inner;
+use super::shown::{OfWorkload, Shown};
+use crate::condor::ad::{Ad, State};
+use crate::condor::query::Answer;
 use crate::engine::board::{Board, Entry, Finished, Job};
+use crate::engine::{Inner, Tracking};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
 use crate::store::wishes::Want;
 
 impl Inner {
     /// Judges every job of the board by the answer.
-    pub(super) async fn merge(&self, ads: Vec<Ad>, look: Look) -> (Vec<Change>, Actions) {
+    pub(super) async fn merge(&self, answer: &Answer, look: Look) -> (Vec<Change>, Actions) {
         let mut actions = Actions::default();
         // Doors wait for the lock: what can be is done before, and the rest not in one go.
-        let ads = by_workload(&ads);
+        let mut shown = Shown::of(answer);
         let known: Vec<Uid> = {
             let mut board = self.board();
+            shown.claim(&board);
             let is_wished = |uid: &Uid| board.entries.get(uid).is_some_and(|e| e.want != Want::Tombstone);
-            let orphans = ads.iter().filter(|(uid, _)| !is_wished(uid));
-            let orphans: Vec<&Ad> = orphans.flat_map(|(_, ads)| ads).copied().collect();
+            let orphans: Vec<&Ad> = shown.ads().filter(|ad| !is_wished(&ad.key.uid)).collect();
             self.metrics.orphans.set(orphans.len() as i64);
             actions.orphans(&mut board, &orphans);
             board.entries.keys().cloned().collect()
         };
+        let jobs = self.options.data.join("jobs");
         let mut changes = Vec::new();
         for some in known.chunks(MERGED_AT_ONCE) {
-            changes.extend(decide(&mut self.board(), some, &ads, look, &mut actions));
+            changes.extend(decide(&mut self.board(), some, &shown, &jobs, look, &mut actions));
             tokio::task::yield_now().await;
         }
         actions.look_again |= !changes.is_empty();
@@ -41,59 +45,47 @@ impl Inner {
     }
 }
 
-/// The ads of each workload, in order of their indices.
-type ByWorkload<'a> = HashMap<&'a Uid, Vec<&'a Ad>>;
-
-fn by_workload(ads: &[Ad]) -> ByWorkload<'_> {
-    let mut by_uid = ByWorkload::new();
-    for ad in ads {
-        by_uid.entry(&ad.key.uid).or_default().push(ad);
-    }
-    by_uid.values_mut().for_each(|ads| ads.sort_by_key(|ad| ad.key.index));
-    by_uid
-}
-
-/// The ads of one index.
-fn of_index<'a, 'b>(ads: &'b [&'a Ad], index: u32) -> &'b [&'a Ad] {
-    let first = ads.partition_point(|ad| ad.key.index < index);
-    let count = ads[first..].partition_point(|ad| ad.key.index == index);
-    &ads[first..first + count]
-}
-
 /// Judges the jobs of these workloads.
 fn decide(
     board: &mut Board,
     uids: &[Uid],
-    by_uid: &ByWorkload<'_>,
+    shown: &Shown<'_>,
+    folders: &Path,
     look: Look,
     actions: &mut Actions,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     let Board { entries, intents, .. } = board;
     for uid in uids {
-        let Some(entry) = entries.get_mut(uid) else { continue };
-        let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
         // Ads of a tombstone are orphans.
-        let known = by_uid.get(uid).filter(|_| entry.want != Want::Tombstone);
-        let ads = known.map(Vec::as_slice).unwrap_or_default();
+        let Some(entry) = entries.get_mut(uid).filter(|entry| entry.want != Want::Tombstone) else { continue };
+        let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
+        let shown = shown.of_workload(uid, entry);
+        let mut news = false;
         for job in entry.jobs.values_mut() {
-            let of_index = of_index(ads, job.key.index);
-            let own = of_index.iter().copied().find(|ad| ad.key == job.key);
-            of_index.iter().filter(|ad| ad.key != job.key).for_each(|ad| actions.stray(ad));
+            let own = shown.own(job);
+            shown.copies(job).for_each(|ad| actions.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
             let unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
-            let verdict = look_at(job, Context { intent, unstaged, once }, own, look, actions);
+            let hidden = shown.may_hide(job);
+            let before = Tracking::of(job);
+            shown.note(job);
+            let verdict = look_at(job, Context { intent, unstaged, once, hidden }, own, look, actions);
             if verdict == Verdict::NeverRan && own.is_some() {
                 entry.unstaged.insert(job.key.index, unstaged + 1);
             }
-            changes.extend(follow(job, verdict, own, entry.want, actions));
+            changes.extend(follow(job, verdict, own, entry.want, look, actions));
+            news |= before != Tracking::of(job);
         }
+        actions.news.extend(news.then(|| uid.clone()));
         if entry.want == Want::Gone {
-            leave(uid, entry, ads.len(), look, actions);
+            leave(uid, entry, &shown, look, actions);
         }
-        let others = ads.chunk_by(|one, next| one.key.index == next.key.index);
-        let others = others.filter(|ads| !entry.jobs.contains_key(&ads[0].key.index));
-        changes.extend(others.filter_map(|ads| adopt(entry, ads.to_vec(), actions)));
+        // An index that waits may be in the queue already, as a job that does not say which it is.
+        if !entry.waiting.is_empty() && shown.has_unknown(entry) {
+            entry.unproven_since = Some(Instant::now());
+        }
+        changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, folders, actions)));
     }
     changes
 }
@@ -108,23 +100,14 @@ fn look_at(
 ) -> Verdict {
     if job.end().is_some() {
         let Some(ad) = ad else {
-            // One wrong answer takes no files from a job.
-            job.left = !job.wants_files() || judge::is_lost(job, look);
-            job.missing.get_or_insert(look.started);
+            if !context.hidden {
+                // One wrong answer takes no files from a job.
+                job.left = !job.wants_files() || absence::is_lost(job, look);
+                job.missing.get_or_insert(look.started);
+            }
             return Verdict::Nothing;
         };
-        (job.left, job.missing) = (false, None);
-        let leaves = job.published && !job.wants_files();
-        if context.once && judge::is_spent(ad) {
-            // Idle or on hold it holds nobody back, and tells the same again should our store be lost.
-            if leaves {
-                actions.spent(ad);
-            }
-        } else if !ad.is_over() {
-            actions.late(ad);
-        } else if leaves && !ad.is_leaving() {
-            actions.acknowledge(ad);
-        }
+        ended(job, context, ad, actions);
         return Verdict::Nothing;
     }
     if let Some(finished) = &job.finished {
@@ -138,9 +121,36 @@ fn look_at(
     let verdict = judge(job, context, ad, look);
     if let Some(ad) = ad {
         job.starts = job.starts.max(ad.starts);
-        job.missing = None;
     }
     verdict
+}
+
+/// A job whose end is known is in the queue still.
+fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
+    job.left = false;
+    // It was given up as lost and is back. What may start only once has been replaced by its controller;
+    // of anything else the outputs still come home.
+    let is_back = job.end().is_some_and(|end| end.outcome == Outcome::LostTrack) && !context.once;
+    if is_back && job.finished.is_none() {
+        if let State::Completed(exit) = ad.state {
+            job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now() });
+            job.forsaken = false;
+            actions.fetch = true;
+        }
+    }
+    let leaves = job.published && !job.wants_files();
+    if context.once && judge::is_spent(ad) {
+        // Idle or on hold it holds nobody back, and tells the same again should our store be lost.
+        if leaves {
+            actions.spent(ad);
+        }
+    } else if !ad.is_over() {
+        if !is_back {
+            actions.late(ad);
+        }
+    } else if leaves && !ad.is_leaving() {
+        actions.acknowledge(ad);
+    }
 }
 
 /// The change that a verdict asks for.
@@ -149,13 +159,14 @@ fn follow(
     verdict: Verdict,
     ad: Option<&Ad>,
     want: Want,
+    look: Look,
     actions: &mut Actions,
 ) -> Option<Change> {
     let key = || job.key.clone();
     match verdict {
         Verdict::Nothing => None,
         Verdict::Missing => {
-            job.missing.get_or_insert_with(Instant::now);
+            job.missing.get_or_insert(look.started);
             None
         }
         Verdict::Living(progress) => {
@@ -187,19 +198,22 @@ fn follow(
 }
 
 /// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
-/// none can come any more, nothing is left of it.
-fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, actions: &mut Actions) {
+/// none can come any more, nothing is left of it. Jobs that have vanished without our leave may be running.
+fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, actions: &mut Actions) {
     let unsettled = entry.intended > 0 || entry.jobs.values().any(|job| job.intent.is_some());
+    let missing = entry.jobs.values().any(|job| job.is_expected() && job.missing.is_some());
     let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
-    entry.in_queue = in_queue;
-    if in_queue > 0 {
+    entry.in_queue = shown.count();
+    if entry.in_queue > 0 {
         if entry.removal_is_due() {
+            let with_id = |job: &Job| Some((job.key.clone(), job.progress.job()?));
             match entry.inherited {
-                true => actions.remove_inherited(entry.jobs.values().filter_map(|job| job.progress.job())),
-                false => actions.remove_workload(uid),
+                true => actions.remove_inherited(entry.jobs.values().filter_map(|job| with_id(job))),
+                false => actions.remove_workload(uid, shown.ads(), shown.riddles()),
             }
         }
     } else if !unsettled
+        && !missing
         && asked_after
         && look.epoch >= entry.not_before
         && entry.lingers.is_none_or(|until| until <= Instant::now())
@@ -210,18 +224,28 @@ fn leave(uid: &Uid, entry: &mut Entry, in_queue: usize, look: Look, actions: &mu
 
 /// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
 /// copies the one that has started stays, else the older. Keys of those that never ran are used up.
-fn adopt(entry: &Entry, mut ads: Vec<&Ad>, actions: &mut Actions) -> Option<Change> {
+fn adopt(entry: &Entry, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> Option<Change> {
     if entry.want != Want::Run {
         return None;
     }
+    let mut ads = ads.to_vec();
     ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
     let ad = ads.first().copied().filter(|ad| ad.staged).cloned();
     ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| actions.stray(ad));
     let Some(ad) = ad else { return used(entry, &ads) };
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
     let progress = Progress::Queued { job: ad.job };
-    let job = Box::new(Job::new(ad.key, ad.folder, progress, None));
+    // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there.
+    let forsaken = !is_below(Path::new(&ad.folder), folders);
+    if forsaken {
+        tracing::warn!(key = %ad.key, folder = ad.folder, "its outputs stay where they are: that is no folder of ours");
+    }
+    let job = Box::new(Job { forsaken, ..Job::new(ad.key, ad.folder, progress, None) });
     Some(Change::Adopt { name: entry.name.clone(), job })
+}
+
+fn is_below(path: &Path, folder: &Path) -> bool {
+    path.starts_with(folder) && path.components().all(|part| part != Component::ParentDir)
 }
 
 /// Two jobs with one key could not be told apart: not in an answer, and not in a constraint.

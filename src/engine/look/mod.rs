@@ -2,9 +2,13 @@
 //! has changed is made durable and then believed, and what must be done in the pool is done. Only the two
 //! ends start tools.
 
+mod absence;
 mod actions;
 mod change;
+pub mod history;
 mod intents;
 pub mod judge;
 mod merge;
+mod oddities;
+mod shown;
 pub mod tracker;

@@ -9,8 +9,8 @@ use htc_core::workload::progress::Progress;
 use tokio::time::{sleep, timeout};
 
 use super::judge::Look;
-use crate::condor::ad::Ad;
-use crate::condor::cli::CallError;
+use crate::condor::query::Answer;
+use crate::condor::whose::Whose;
 use crate::condor::{holds, query};
 use crate::crash_point;
 use crate::engine::Inner;
@@ -31,7 +31,7 @@ pub async fn work(inner: Arc<Inner>) {
         // However loud the bell, queries take only their share of the time.
         let rest = (began.elapsed() * QUERY_REST_FACTOR).clamp(QUERY_GAP, QUERY_REST_MAX);
         match answer {
-            Ok(ads) => match take_in(&inner, ads, began).await {
+            Ok(heard) => match take_in(&inner, heard, began).await {
                 Ok(()) => failures = 0,
                 Err(StoreError::Closed) => return,
                 Err(why) => {
@@ -41,7 +41,7 @@ pub async fn work(inner: Arc<Inner>) {
             },
             Err(why) => {
                 failures += 1;
-                inner.trouble(why.to_string());
+                inner.trouble(why);
             }
         }
         sleep(rest).await;
@@ -51,31 +51,51 @@ pub async fn work(inner: Arc<Inner>) {
     }
 }
 
-async fn ask(inner: &Inner, began: Instant) -> Result<Vec<Ad>, CallError> {
-    let inherited = inner.board().inherited();
-    let ads = query::all(&inner.pool, &inner.options.instance, &inherited).await;
-    inner.metrics.look(began.elapsed(), ads.as_ref().err().map(|e| e.kind()));
-    ads
+/// A complete answer, and whose jobs it is about.
+struct Heard {
+    whose: Whose,
+    is_confirmed: bool,
+    answer: Answer,
 }
 
-async fn take_in(inner: &Inner, ads: Vec<Ad>, began: Instant) -> Result<(), StoreError> {
+/// Asks; an error is a sentence.
+async fn ask(inner: &Inner, began: Instant) -> Result<Heard, String> {
+    let (whose, is_confirmed) = inner.ask_owner().await?;
+    let inherited = inner.board().inherited();
+    let answer = query::all(&inner.pool, &whose, is_confirmed, &inherited).await;
+    inner.metrics.look(began.elapsed(), answer.as_ref().err().map(|e| e.kind()));
+    answer.map(|answer| Heard { whose, is_confirmed, answer }).map_err(|why| why.to_string())
+}
+
+async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), StoreError> {
+    let Heard { whose, is_confirmed, answer } = heard;
+    inner.no_trouble();
+    if inner.confirm_owner(&answer) {
+        inner.look_bell.notify_one();
+        return Ok(());
+    }
+    inner.look_for_foreign(&whose, &answer, is_confirmed).await;
     let asked = i64::try_from(began.elapsed().as_secs()).unwrap_or(0);
     let look = Look { started: began, epoch: now() - asked, lost_after: inner.options.lost_after };
-    inner.no_trouble();
-    inner.hear(&ads).await?;
-    let (changes, actions) = inner.merge(ads, look).await;
+    inner.hear(&answer.ads).await?;
+    let (changes, mut actions) = inner.merge(&answer, look).await;
     crash_point!("settle-before-durable");
     let changed = inner.apply(changes).await?;
     crash_point!("settle-durable");
     inner.count_held();
+    inner.note_oddities(&answer);
     inner.allow_submissions(look);
     inner.ring(changed);
+    inner.ring(std::mem::take(&mut actions.news));
     inner.find_dead_tools();
     inner.close_intents().await?;
+    if actions.fetch {
+        inner.fetch_bell.notify_one();
+    }
     if actions.look_again {
         inner.look_bell.notify_one();
     }
-    inner.act(actions).await;
+    inner.act(&whose, actions).await;
     Ok(())
 }
 
@@ -108,6 +128,7 @@ impl Inner {
         drop(board);
         self.submit_bell.notify_one();
         if first {
+            self.fetch_bell.notify_one();
             // Doors have held back what they could not know yet.
             self.ring_all();
         }
@@ -142,6 +163,7 @@ impl Inner {
 
     /// The pool does not answer: nothing is known, and nothing follows from that.
     fn trouble(&self, why: String) {
+        self.doubt_owner();
         let news = {
             let mut board = self.board();
             let news = board.trouble.is_none();

@@ -49,6 +49,9 @@ impl Inner {
     /// The tool is dead. After a refusal its workloads are tried in halves, until a job is refused
     /// alone; what is taken lets them grow again.
     fn note_end(&self, id: i64, picked: &[Picked], end: ToolEnd) {
+        if end != ToolEnd::Well {
+            self.doubt_owner();
+        }
         let mut board = self.board();
         for uid in workloads(picked) {
             let Some(entry) = board.entries.get_mut(&uid) else { continue };

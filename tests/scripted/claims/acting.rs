@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use htc_operator::condor::{act, ad::State, query};
+use htc_operator::condor::{act, ad::State};
 
-use super::{see, submit};
+use super::{see, submit, whose};
 use crate::pool::{Event, Fault, Outage, Planned, Scripted};
 
 super::claims![
@@ -21,7 +21,7 @@ super::claims![
 async fn one(scripted: &Scripted) -> String {
     submit(scripted, &["u/0/0/0"]).await.1.unwrap();
     let uid = "u".parse().unwrap();
-    query::of_workloads([&uid])
+    whose().of_workloads([&uid])
 }
 
 async fn a_removed_job_stays_until_it_is_acknowledged() {

@@ -1,11 +1,9 @@
 //! Every fault does what it says.
 
-use htc_operator::condor::ad::Ad;
 use htc_operator::condor::cli::CallError;
-use htc_operator::condor::{query, submit::is_outage};
+use htc_operator::condor::submit::is_outage;
 
-use super::{row, see, start, start_rows, submit};
-use crate::life::INSTANCE;
+use super::{ask, row, see, start, start_rows, submit};
 use crate::pool::{Event, Fault, Outage, Planned, Scripted};
 
 super::claims![
@@ -59,8 +57,7 @@ async fn a_tool_that_hangs_dies_at_its_deadline_and_did_nothing() {
     let scripted = Scripted::new();
     let pool = scripted.pool();
     scripted.fault("condor_q", Fault::Hang);
-    let none = query::Strangers::new();
-    let question = query::all(&pool, INSTANCE, &none);
+    let question = ask(&pool);
     let end = async {
         scripted.eventually("a tool hangs", |state| !state.hanging.is_empty()).await;
         scripted.pass_deadlines()
@@ -121,7 +118,7 @@ async fn an_outage_hits_every_tool_until_it_is_over() {
     for outage in [Outage::Pool, Outage::ScheddOff, Outage::ScheddKilled] {
         let scripted = Scripted::new();
         scripted.plan(Planned::everywhere(Fault::Outage(outage)));
-        query::all(&scripted.pool(), INSTANCE, &query::Strangers::new()).await.unwrap_err();
+        ask(&scripted.pool()).await.unwrap_err();
         let (first, ended) = submit(&scripted, &["u/0/0/0"]).await;
         assert_eq!(first, None);
         assert!(is_outage(&ended.unwrap_err()), "{outage:?}");
@@ -135,7 +132,7 @@ async fn half_an_answer_is_no_answer() {
     submit(&scripted, &["u/0/0/0"]).await.1.unwrap();
     for code in [0, 1] {
         scripted.fault("condor_q", Fault::HalfOutput { code });
-        let error = query::all(&scripted.pool(), INSTANCE, &query::Strangers::new()).await.unwrap_err();
+        let error = ask(&scripted.pool()).await.unwrap_err();
         assert_eq!(matches!(error, CallError::Unreadable { .. }), code == 0, "{error}");
     }
     assert_eq!(see(&scripted.pool()).await.len(), 1);
@@ -149,8 +146,7 @@ async fn a_query_that_lags_does_not_see_what_came_after_its_start() {
         scripted.eventually("a query has begun", |state| !state.calls.is_empty()).await;
         submit(&scripted, &["u/0/0/0"]).await.1
     };
-    let none = query::Strangers::new();
-    let (answer, submitted) = tokio::join!(query::all(&pool, INSTANCE, &none), submission);
+    let (answer, submitted) = tokio::join!(ask(&pool), submission);
     submitted.unwrap();
     assert_eq!(answer.unwrap(), []);
     assert_eq!(see(&pool).await.len(), 1);
@@ -194,8 +190,7 @@ async fn faults_are_counted_by_calls() {
     scripted.plan(Planned::next("condor_q", no()).after(4).always());
     let mut answers: Vec<bool> = Vec::new();
     for _ in 0..6 {
-        let answer: Result<Vec<Ad>, CallError> = query::all(&pool, INSTANCE, &query::Strangers::new()).await;
-        answers.push(answer.is_ok());
+        answers.push(ask(&pool).await.is_ok());
     }
     assert_eq!(answers, [true, false, false, true, false, false]);
 }

@@ -135,7 +135,10 @@ async fn many_jobs_cost_as_many_calls_as_one() {
         scripted.empties().await;
         life.end().await;
         let questions = scripted.calls("condor_q");
-        assert!(questions.iter().all(|call| call.arguments == questions[0].arguments));
+        // Until it is known who we are, all jobs with our instance id are asked for.
+        let mut asked: Vec<_> = questions.iter().map(|call| &call.arguments).collect();
+        asked.dedup();
+        assert!(asked.len() <= 2, "{asked:#?}");
         let calls = |tool| scripted.calls(tool).len();
         costs.push(["condor_submit", "condor_transfer_data", "condor_qedit", "condor_rm"].map(calls));
         assert_eq!(scripted.journal().iter().filter(|e| e.event == Event::Left).count(), indices as usize);

@@ -1,6 +1,8 @@
 //! What we claim, as tests; each file has those of one subject.
 
+mod absence;
 mod acting;
+mod ads;
 mod callers;
 mod calling;
 mod capacity;
@@ -31,7 +33,7 @@ use std::path::Path;
 use htc_operator::condor::ad::Ad;
 use htc_operator::condor::cli::CallError;
 use htc_operator::condor::submit::{Row, Submission, Terms, description};
-use htc_operator::condor::{pool::Pool, query};
+use htc_operator::condor::{pool::Pool, query, whose::Whose};
 use libtest_mimic::Trial;
 
 use crate::life::INSTANCE;
@@ -62,7 +64,9 @@ pub fn all() -> Vec<Trial> {
         outliving::all(),
         crashes::all(),
         ending::all(),
+        absence::all(),
         acting::all(),
+        ads::all(),
         callers::all(),
         calling::all(),
         capacity::all(),
@@ -130,7 +134,17 @@ async fn submit(scripted: &Scripted, keys: &[&str]) -> (Option<String>, Result<(
     (first, submission.finish().await)
 }
 
+/// Us, as the pool of all these tests knows us.
+pub fn whose() -> Whose {
+    Whose { owner: "alice".to_owned(), instance: INSTANCE.to_owned() }
+}
+
+/// Asks for all jobs with our real code.
+async fn ask(pool: &Pool) -> Result<Vec<Ad>, CallError> {
+    query::all(pool, &whose(), true, &query::Strangers::new()).await.map(|answer| answer.ads)
+}
+
 /// What our real code sees of all jobs.
 async fn see(pool: &Pool) -> Vec<Ad> {
-    query::all(pool, INSTANCE, &query::Strangers::new()).await.unwrap()
+    ask(pool).await.unwrap()
 }

@@ -21,7 +21,15 @@ pub enum Fault {
         print: bool,
     },
     /// `condor_rm`, `condor_qedit`, `condor_transfer_data`: says that all went well but did nothing.
+    /// `condor_q`: the queue is empty, as that of a schedd without its spool.
     NothingDone,
+    /// `condor_q`: this text of the answer is another one, in which 0x1A stands for the byte 0xFF.
+    Garble {
+        /// In the answer.
+        from: String,
+        /// What stands there instead.
+        to: String,
+    },
     /// `condor_submit`: every description with this text in the value of a command is refused with
     /// that text. Stays, and is no call's fault.
     Refuse {

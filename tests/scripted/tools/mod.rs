@@ -30,6 +30,7 @@ pub const NAMES: &[&str] = &[
     "condor_transfer_data",
     "condor_tail",
     "condor_status",
+    "condor_ping",
 ];
 
 /// The variable that names the state file.
@@ -107,6 +108,7 @@ fn call(tool: &str, arguments: &[String]) -> Outcome {
         "condor_q" => query::queue(call, &options),
         "condor_history" => query::history(call, &options),
         "condor_status" => query::status(call, &options),
+        "condor_ping" => query::ping(call, &options),
         "condor_rm" => act::remove(call, &options),
         "condor_qedit" => act::edit(call, &options),
         "condor_transfer_data" => transfer::run(call, &options),
@@ -130,9 +132,13 @@ fn unscripted(what: &str) -> Failure {
 
 /// Writes to stdout at once.
 fn say(text: &str) {
+    say_bytes(text.as_bytes());
+}
+
+fn say_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout();
     // A caller that has gone away does not stop a tool.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// Never comes back: the tool must be killed.

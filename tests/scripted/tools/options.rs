@@ -38,7 +38,7 @@ impl Options {
             let mut value =
                 || arguments.next().cloned().ok_or_else(|| unscripted(&format!("a bare {argument}")));
             match argument.as_str() {
-                "-name" | "-pool" => drop(value()?),
+                "-name" | "-pool" | "-type" => drop(value()?),
                 "-constraint" => options.constraint = Some(value()?),
                 "-attributes" => {
                     options.attributes =
@@ -52,7 +52,7 @@ impl Options {
                 "-spool" => options.spool = true,
                 "-allusers" => options.all_users = true,
                 "-schedd" => options.schedd = true,
-                "-nobatch" | "-no-stdout" => {}
+                "-nobatch" | "-no-stdout" | "-verbose" => {}
                 plain if !plain.starts_with('-') => options.plain.push(plain.to_owned()),
                 other => return Err(unscripted(other)),
             }

@@ -1,5 +1,5 @@
-//! `condor_q`, `condor_history` and `condor_status`: what they say of jobs, byte for byte where it
-//! matters.
+//! `condor_q`, `condor_history`, `condor_status` and `condor_ping`: what they say of jobs and of us, byte for
+//! byte where it matters.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::constraint::Expression;
 use super::faults::Fault;
 use super::options::Options;
 use super::state::{Ad, State};
-use super::{Call, Failure, Outcome, say, unscripted, wait_until};
+use super::{Call, Failure, Outcome, say, say_bytes, unscripted, wait_until};
 
 pub(super) fn queue(call: Call, options: &Options) -> Outcome {
     if !options.json || !options.all_users {
@@ -33,7 +33,17 @@ pub(super) fn queue(call: Call, options: &Options) -> Outcome {
     };
     let ads = places.iter().take(options.limit.unwrap_or(usize::MAX)).map(|place| &state.queue[*place]);
     let text = list(ads.map(|ad| project(ad, options, Some(&state))))?;
+    let text = match &fault {
+        Some(Fault::Garble { from, to }) => text.replace(from.as_str(), to),
+        _ => text,
+    };
     match fault {
+        Some(Fault::NothingDone) => Ok(()),
+        Some(Fault::Garble { .. }) => {
+            // Bytes that are no text cannot be kept in the plan.
+            say_bytes(&text.bytes().map(|byte| if byte == 0x1a { 0xff } else { byte }).collect::<Vec<_>>());
+            Ok(())
+        }
         Some(Fault::HalfOutput { code }) => {
             let middle = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             say(&text[..middle]);
@@ -64,6 +74,28 @@ pub(super) fn history(call: Call, options: &Options) -> Outcome {
     let ads = ads.take(options.limit.unwrap_or(usize::MAX)).map(|ad| project(ad, options, None));
     let text = list(ads)?;
     say(if text.is_empty() { "[\n]\n" } else { &text });
+    Ok(())
+}
+
+pub(super) fn ping(call: Call, options: &Options) -> Outcome {
+    let ["WRITE"] = options.plain.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+        return Err(unscripted("condor_ping of anything but WRITE"));
+    };
+    let mapping = call.before.mapping.unwrap_or_else(|| "alice@pool".to_owned());
+    say(&format!(
+        "Destination:                 schedd test@pool\n\
+         Remote Version:              $CondorVersion: 23.9.6 $\n\
+         Local  Version:              $CondorVersion: 23.9.6 $\n\
+         Session ID:                  ap:1:2:3\n\
+         Instruction:                 WRITE\n\
+         Command:                     60021\n\
+         Encryption:                  none\n\
+         Integrity:                   AES\n\
+         Authenticated using:         FS\n\
+         All authentication methods:  FS,IDTOKENS\n\
+         Remote Mapping:              {mapping}\n\
+         Authorized:                  TRUE\n\n"
+    ));
     Ok(())
 }
 

@@ -50,6 +50,8 @@ pub struct State {
     pub ahead: i64,
     /// With an exit code, every `condor_q` first moves each job one step towards that end.
     pub auto_run: Option<i32>,
+    /// As whom the schedd takes us, if not as alice of this pool.
+    pub mapping: Option<String>,
     /// The folder with the jobs' files.
     #[serde(skip)]
     pub spool: PathBuf,
