@@ -5,7 +5,7 @@ HTC_BED ?= /var/cache/htc-operator
 export CARGO_TARGET_DIR ?= $(HTC_BED)/target
 export HTC_BED
 
-.PHONY: demo up down test check lint bench crds undeploy image
+.PHONY: demo up down test soak check lint bench crds undeploy image
 
 # One HTCJob from nothing to its log.
 demo:
@@ -19,9 +19,13 @@ up:
 down:
 	@testbed/testbed down
 
-# Every test there is: brings the bed up for those that need it.
+# Every test but the slow ones: brings the bed up for those that need it.
 test:
 	@testbed/test.sh
+
+# The tests of the bed on the newer HTCondor of Debian sid, in a bed beside the first one, and the slow tests.
+soak:
+	@testbed/soak.sh
 
 # The tests that need no bed.
 check:

@@ -82,8 +82,8 @@ wrappers() { # commands for a shell outside: each enters the root as the submitt
   local tools=$BED/tools tool
   rm -rf "$tools.new"
   mkdir -p "$tools.new"
-  printf '#!/bin/sh\nHTC_BED=%q HTC_DATA_DIR=${HTC_DATA_DIR:-%q} exec %q as %q "${0##*/}" "$@"\n' \
-    "$BED" "$DATA" "$HERE/testbed" "$USER_IN" >"$tools.new/.enter"
+  printf '#!/bin/sh\nHTC_BED=%q HTC_BED_SUITE=%q HTC_DATA_DIR=${HTC_DATA_DIR:-%q} exec %q as %q "${0##*/}" "$@"\n' \
+    "$BEDS" "$SUITE" "$DATA" "$HERE/testbed" "$USER_IN" >"$tools.new/.enter"
   chmod +x "$tools.new/.enter"
   for tool in "$ROOT"/usr/bin/condor_* "$ROOT"/usr/sbin/condor_{on,off,reconfig,restart} apptainer htc-operator; do
     ln -s .enter "$tools.new/${tool##*/}"

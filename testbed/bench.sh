@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 . "$HERE/stages.sh"
 cd "$REPO"
-export CARGO_TARGET_DIR=$BED/target
+export CARGO_TARGET_DIR=$TARGET
 "$HERE/testbed" up
 "$HERE/operator.sh" stop
 stage build "$HERE/build.sh"

@@ -14,7 +14,7 @@ at_least Rust 1.95 "$(cd "$REPO" && rustc --version 2>/dev/null | cut -d' ' -f2)
 host=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$BED/bin"
 cd "$REPO"
-export CARGO_TARGET_DIR=$BED/target
+export CARGO_TARGET_DIR=$TARGET
 # The sender is static: with musl where Rust has that target, else with glibc, which makes it larger. Only with
 # an explicit target do the flags spare build scripts and procedural macros.
 musl=${host/-gnu/-musl}
@@ -29,9 +29,9 @@ fi
 # It aborts instead of unwinding: what unwinding needs can go.
 flags="$flags -C force-unwind-tables=no -C link-arg=-Wl,--build-id=none,-z,noseparate-code,--no-eh-frame-hdr"
 CARGO_ENCODED_RUSTFLAGS="${flags// /$'\x1f'}" cargo build --locked --profile sender -p htc-sender --target "$target"
-install_changed "$BED/target/$target/sender/htc-sender"
+install_changed "$TARGET/$target/sender/htc-sender"
 [ "${1:-}" != sender ] || exit 0
 cargo build --locked --release -p htc-operator --bin htc-operator
-install_changed "$BED/target/release/htc-operator"
+install_changed "$TARGET/release/htc-operator"
 exit
 }

@@ -8,12 +8,20 @@ set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 REPO=$(dirname "$HERE")
 
-# Everything the bed makes lies here, outside the repository, and may be deleted while the bed is down.
-BED=${HTC_BED:-/var/cache/htc-operator}
-[ "${HTC_USE_MINE:-}" != 1 ] || BED=${HTC_BED:-${XDG_CACHE_HOME:-$HOME/.cache}/htc-operator}
-BED=${BED%/}
+# Everything the beds make lies here, outside the repository, and may be deleted while they are down.
+BEDS=${HTC_BED:-/var/cache/htc-operator}
+[ "${HTC_USE_MINE:-}" != 1 ] || BEDS=${HTC_BED:-${XDG_CACHE_HOME:-$HOME/.cache}/htc-operator}
+BEDS=${BEDS%/}
+KUBE=$BEDS/kube     # sources, caches and binaries of the control plane
+TARGET=$BEDS/target # cargo's
+# The Debian suite of the pool's root, which decides HTCondor's version. The bed of sid stands beside the first one.
+SUITE=${HTC_BED_SUITE:-trixie}
+case $SUITE in
+  trixie) BED=$BEDS PORTS=0 ;;
+  sid) BED=$BEDS/sid PORTS=10000 ;;
+  *) printf 'HTC_BED_SUITE is trixie or sid, not "%s".\n' "$SUITE" >&2 && exit 1 ;;
+esac
 ROOT=$BED/root   # the Debian root of the pool
-KUBE=$BED/kube   # sources, caches and binaries of the control plane
 STATE=$BED/state # etcd, spool, operator data and keys: one state, kept (down) or lost (wipe) together
 DATA=$STATE/operator
 RUN=$BED/run     # pid files
@@ -23,14 +31,14 @@ HOMES=$BED/home
 IMAGES=$BED/worker-images # of the jobs of all users
 
 KUBE_VERSION=${HTC_BED_KUBE_VERSION:-1.34.4}
-KUBE_PORT=${HTC_BED_KUBE_PORT:-6443}
-ETCD_PORT=${HTC_BED_ETCD_PORT:-2379}
-ETCD_PEER_PORT=${HTC_BED_ETCD_PEER_PORT:-2380}
-CONDOR_PORT=${HTC_BED_CONDOR_PORT:-9618}
-REGISTRY_PORT=${HTC_BED_REGISTRY_PORT:-5000}
-EVENTS_PORT=${HTC_BED_EVENTS_PORT:-8080}
-HEALTH_PORT=${HTC_BED_HEALTH_PORT:-8081}
-INTERLINK_PORT=${HTC_BED_INTERLINK_PORT:-3000}
+KUBE_PORT=${HTC_BED_KUBE_PORT:-$((PORTS + 6443))}
+ETCD_PORT=${HTC_BED_ETCD_PORT:-$((PORTS + 2379))}
+ETCD_PEER_PORT=${HTC_BED_ETCD_PEER_PORT:-$((PORTS + 2380))}
+CONDOR_PORT=${HTC_BED_CONDOR_PORT:-$((PORTS + 9618))}
+REGISTRY_PORT=${HTC_BED_REGISTRY_PORT:-$((PORTS + 5000))}
+EVENTS_PORT=${HTC_BED_EVENTS_PORT:-$((PORTS + 8080))}
+HEALTH_PORT=${HTC_BED_HEALTH_PORT:-$((PORTS + 8081))}
+INTERLINK_PORT=${HTC_BED_INTERLINK_PORT:-$((PORTS + 3000))}
 INTERLINK=127.0.0.2:$INTERLINK_PORT # some released callers refuse 127.0.0.1
 
 PATH_IN=$BED/bin:$KUBE/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -39,7 +47,7 @@ OWN=("PATH=$PATH_IN" HOME=/root LANG=C.UTF-8) # all that daemons and the bed's o
 say() { printf '%s\n' "$@" >&2; }
 die() { say "$*"; exit 1; }
 
-[[ $BED == /?*/?* ]] || die "HTC_BED must be an absolute path of a folder of the bed's own, not \"$BED\"." # it is removed with rm -rf
+[[ $BEDS == /?*/?* ]] || die "HTC_BED must be an absolute path of a folder of the bed's own, not \"$BEDS\"." # it is removed with rm -rf
 
 # --- processes: a pid file holds "pid start-time boot-id", so that a number used again by another process is never taken for ours
 
@@ -141,12 +149,13 @@ environment() { # the variables that come along, and those that must be right in
   local name
   for name in $(compgen -e); do
     case $name in
-      HTC_BED_STAGE) ;;
+      HTC_BED | HTC_BED_SUITE | HTC_BED_STAGE) ;;
       HTC_* | KUBECONFIG | RUST_* | CARGO_* | PROPTEST_* | INSTA_* | NEXTEST | NEXTEST_* | LLVM_PROFILE_FILE | _CONDOR_* | \
         TERM | LANG | LC_* | TZ | CI | NO_COLOR) printf '%s=%s\0' "$name" "${!name}" ;;
     esac
   done
   [ -n "${KUBECONFIG:-}" ] && [ -e "/proc/$(init)/root$KUBECONFIG" ] || printf 'KUBECONFIG=%s\0' "$STATE/kube/admin.conf"
+  printf 'HTC_BED=%s\0' "$BED" # inside there is only this one
   printf 'USER=%s\0LOGNAME=%s\0HOME=%s\0SHELL=/bin/bash\0' "$1" "$1" "$2"
   printf 'PATH=%s\0' "$PATH_IN"
 }

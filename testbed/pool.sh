@@ -5,7 +5,6 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 VERSION=1 # raise it when the list of packages or the build below changes: the root is then built anew
-SUITE=trixie # HTCondor 23.9; Apptainer is in sid only
 PACKAGES="minicondor apptainer squashfuse fuse2fs docker-registry skopeo umoci busybox-static etcd-server
   python3-minimal openssh-server openssh-client openssl procps iproute2 curl jq ca-certificates"
 
@@ -36,8 +35,10 @@ build() {
     debootstrap --variant=minbase --include=ca-certificates "$SUITE" "$new" "$site"
   cp /etc/resolv.conf "$new/etc/resolv.conf"
   apt-config dump | grep -E '^Acquire::(https?|Check)[-:]' >"$new/etc/apt/apt.conf.d/90machine" || true
-  echo "deb $site sid main contrib" >"$new/etc/apt/sources.list.d/sid.list"
-  printf 'Package: *\nPin: release n=sid\nPin-Priority: 100\n' >"$new/etc/apt/preferences.d/sid"
+  [ "$SUITE" = sid ] || { # Apptainer is there only
+    echo "deb $site sid main contrib" >"$new/etc/apt/sources.list.d/sid.list"
+    printf 'Package: *\nPin: release n=sid\nPin-Priority: 100\n' >"$new/etc/apt/preferences.d/sid"
+  }
   printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d" # no daemon starts by being installed
   chmod +x "$new/usr/sbin/policy-rc.d"
   chmod 711 "$new/root" # the repository may lie under /root
@@ -61,7 +62,7 @@ configure() {
   profile=${HTC_BED_PROFILE:-$(cat "$BED/profile" 2>/dev/null || echo quick)}
   [ -f "$HERE/condor/$profile.conf" ] || die "HTC_BED_PROFILE is quick or production, not \"$profile\"."
   echo "$profile" >"$BED/profile"
-  sed "s/@PORT@/$CONDOR_PORT/" "$HERE/condor/pool.conf" >"$ROOT/etc/condor/config.d/50-bed"
+  sed "s/@PORT@/$CONDOR_PORT/g" "$HERE/condor/pool.conf" >"$ROOT/etc/condor/config.d/50-bed"
   cp "$HERE/condor/$profile.conf" "$ROOT/etc/condor/config.d/60-profile"
   # The machine's own name comes first, or every tool waits for DNS and the daemons call themselves localhost.
   echo "127.0.0.1 $(hostname) localhost" >"$ROOT/etc/hosts"
@@ -74,12 +75,12 @@ namespaces() {
   local d
   install -d -o 1000 -g 1000 "$HOMES/$USER_IN"
   install -d -o 1000 -g 1000 -m 700 "$DATA"
-  mkdir -p "$STATE/spool" "$LOG/condor" "$BED/bin" "$BED/target" "$IMAGES"
+  mkdir -p "$STATE/spool" "$LOG/condor" "$BED/bin" "$TARGET" "$IMAGES"
   chmod 1777 "$IMAGES"
-  for d in "$BED" "$REPO" ${HTC_BED_BIND:-}; do mkdir -p "$ROOT$d"; done
+  for d in "$BEDS" "$REPO" ${HTC_BED_BIND:-}; do mkdir -p "$ROOT$d"; done
   # shellcheck disable=SC2086
   spawn init unshare --mount --pid --fork --kill-child bash "$HERE/namespaces.sh" "$ROOT" "$STATE/spool" "$LOG/condor" \
-    "$BED" "$REPO" ${HTC_BED_BIND:-}
+    "$BEDS" "$REPO" ${HTC_BED_BIND:-}
   d=$(child_of $!) || die "The namespaces could not be made; see $LOG/init.log"
   wait_for 10 test -e "/proc/$d/root/run/bed-ready" || die "The namespaces could not be made; see $LOG/init.log"
   record init "$d"

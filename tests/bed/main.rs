@@ -12,6 +12,7 @@ mod harness;
 
 mod ads;
 mod alone;
+mod attacks;
 mod content;
 mod crash;
 mod deletion;

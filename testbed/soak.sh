@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# soak.sh: the tests of the bed on the newer HTCondor, and the slow ones: too long for every change.
+set -euo pipefail
+export HTC_BED_SUITE=${HTC_BED_SUITE:-sid}
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+. "$HERE/stages.sh"
+. "$HERE/suite.sh"
+cd "$REPO"
+
+bed_for_tests
+tests_of_bed
+shown "slow tests" on_bed --test-threads 1 soak::
+shown "bed down" "$HERE/testbed" down
+table
