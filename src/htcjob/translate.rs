@@ -6,7 +6,7 @@ use htc_core::workload::spec::{File, HostKind, Volume, VolumeSource};
 use thiserror::Error;
 
 use super::types::{HTCJobSpec, Script};
-use crate::engine::parse_submit_options;
+use crate::engine::{SiteAttributes, parse_submit_options};
 use crate::limits::QUEUE_MAX;
 use crate::pod::image;
 
@@ -32,8 +32,8 @@ pub struct Refusal {
 pub struct Site {
     /// The registry of images that are plain names.
     pub image_registry: Option<String>,
-    /// Patterns of attributes that `htcopts` may not set, besides those that nobody may.
-    pub denied_attributes: Vec<String>,
+    /// Which attributes `htcopts` may set.
+    pub attributes: SiteAttributes,
 }
 
 /// The work that an HTCJob describes.
@@ -56,7 +56,7 @@ pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
         pull: Pull::IfNotPresent,
         termination_message: None,
     };
-    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""), &site.denied_attributes);
+    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""), &site.attributes);
     Ok(Workload {
         name: name.clone(),
         indices: indices(*queue, *script_queue)?,

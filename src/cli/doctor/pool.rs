@@ -123,19 +123,17 @@ async fn schedd(pool: &Pool) -> Finding {
         Err(why) => return refused("collector", &collector, &why),
     };
     let names: Vec<&str> = known.iter().map(|schedd| schedd.name.as_str()).collect();
-    // A name without a domain is one of this domain.
-    let is = |name: &str, wanted: &str| name == wanted || name.split('.').next() == Some(wanted);
-    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| is(&schedd.name, wanted)));
+    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| schedd.is(wanted)));
     match found {
         Some(None) => Finding::failed(
             check,
             format!("{collector} knows no {}", pool.schedd.as_deref().unwrap_or_default()),
             format!("set --schedd-name to one that it knows: {}", names.join(", ")),
         ),
-        Some(Some(schedd)) => Finding::ok(
-            check,
-            format!("{collector} knows {} ({})", schedd.name, number(&schedd.condor_version)),
-        ),
+        Some(Some(schedd)) => {
+            let version = schedd.number().unwrap_or("of unknown version");
+            Finding::ok(check, format!("{collector} knows {} ({version})", schedd.name))
+        }
         None if known.is_empty() => Finding::failed(
             check,
             format!("{collector} knows no schedd"),
@@ -143,11 +141,6 @@ async fn schedd(pool: &Pool) -> Finding {
         ),
         None => Finding::ok(check, format!("the one of this host; {collector} knows {}", names.join(", "))),
     }
-}
-
-/// `$CondorVersion: 23.9.6 …` → `23.9.6`.
-fn number(version: &str) -> &str {
-    version.split_whitespace().nth(1).unwrap_or("of unknown version")
 }
 
 async fn identity(pool: &Pool) -> Finding {
