@@ -45,8 +45,9 @@ const NEVER: &[(&str, &str)] = &[
 ];
 
 /// Names that HTCondor makes of parts, or adds to with its releases: known, although not in the list.
-const FAMILIES: &str = "*JobRouter CommonInput* DelayCluster* DelayJob* DelayUser* IsOCU* MATCH_* OCU* Renice Routed* \
-                        SUBMIT_* Transfer* Transform* WantOCU*";
+const FAMILIES: &str = "*JobRouter CommonInput* DelayCluster* DelayJob* DelayUser* IsOCU* MATCH_* OCU* PostArg* \
+                        PostCmd* PostEnv* PreArg* PreCmd* PreEnv* Renice Routed* SUBMIT_* Singularity* Transfer* \
+                        Transform* WantOCU*";
 
 /// What names that HTCondor knows are about, for the refusal.
 const ABOUT: &[(&str, &str)] = &[

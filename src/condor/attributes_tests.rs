@@ -28,7 +28,7 @@ fn what_acts_on_other_jobs_is_refused_with_a_reason() {
                   WantParallelScheduling WantParallelSchedulingGroups ClaimStartd SkipIfDataflow CommonInputFiles \
                   TransformOnEvict TransformBody_x transformbody_1 OCUWanted OCUName OCUx IsOCUHolder WantOCU \
                   PrimaryUnixGroup CommonInputCatalogs RequireCommonFilesTransfer JobCoreFileName DelayJob \
-                  DelayJobUntil DelayUser DelayUserUntil DelayCluster Rematch LocalFiles JobStarterDebug \
+                  DelayJobUntil DelayUser DelayUserUntil DelayCluster LocalFiles JobStarterDebug \
                   MachineAttrX0 ConcurrencyLimits JobPrio NiceUser JobSetName Nonessential JobLeaseDuration \
                   DAGManJobId CronMinute DeferralTime StackSize SubmitterTag CloudLabelX WantFTOnCheckpoint \
                   EncryptExecuteDirectory ManifestDesired Renice JobMaterializeLimit NumJobStarts LimitDirectoryAccess \

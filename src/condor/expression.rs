@@ -76,7 +76,9 @@ fn string_end(text: &str) -> Result<usize, String> {
             '\\' => match chars.next() {
                 Some((_, '"' | '\\')) => {}
                 _ => {
-                    return Err(r#"has a \ in a string before neither " nor \; write \\ for one \"#.to_owned());
+                    return Err(
+                        r#"has a \ in a string before neither " nor \; write \\ for one \"#.to_owned()
+                    );
                 }
             },
             _ => {}

@@ -93,7 +93,8 @@ async fn what_is_in_the_queue_with_such_an_attribute_goes_on() {
 
 async fn what_was_not_committed_is_refused_once_that_is_proven() {
     let scripted = Scripted::new();
-    (0..100).for_each(|_| scripted.fault("condor_submit", Fault::Fail("ERROR: Can't find address".to_owned())));
+    (0..100)
+        .for_each(|_| scripted.fault("condor_submit", Fault::Fail("ERROR: Can't find address".to_owned())));
     let life = begin(&scripted, 100).await;
     life.try_wish(old("a", 2, OLD)).await.unwrap();
     scripted.calls_more("condor_submit", 1).await;
