@@ -10,6 +10,7 @@ use super::door::{self, Listener};
 use super::operator::{self, Operator, pool, take_folder};
 use super::token_review;
 use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, Settings};
+use crate::engine::SiteAttributes;
 use crate::engine::keys::MasterKeys;
 use crate::htcjob::{self, DoorState, Site};
 
@@ -35,8 +36,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let pool = pool(&common.pool);
     let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool).await?;
 
-    let door =
-        DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site(&settings));
+    let site = site(&settings);
+    operator.engine.judge_again(htcjob::DOOR, &site.attributes);
+    let door = DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site);
     operator.receive_reports(&common.events, common.events.events_listen.unwrap_or(EVENTS_LISTEN)).await?;
     let listed = door.clone();
     let ready: operator::Ready =
@@ -57,7 +59,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn site(settings: &Settings) -> Site {
     Site {
         image_registry: settings.operator.images.image_registry.clone(),
-        denied_attributes: settings.kubernetes.deny_attributes.clone(),
+        attributes: SiteAttributes {
+            denied: settings.kubernetes.deny_attributes.clone(),
+            allowed: settings.kubernetes.allow_attributes.clone(),
+        },
     }
 }
 

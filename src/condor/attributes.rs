@@ -1,45 +1,76 @@
-//! Attributes of a job's ad that users set by `+Name` or `MY.Name`: any, but for those on which
-//! HTCondor or we ourselves act.
+//! Attributes of a job's ad that users set by `+Name` or `MY.Name`: those of sites. What HTCondor knows is
+//! refused, but for a short list: by it a job could act on others, and all jobs are of one account.
 //!
-//! What HTCondor knows: <https://htcondor.readthedocs.io/en/latest/classad-attributes/job-classad-attributes.html>
+//! What they mean: <https://htcondor.readthedocs.io/en/latest/classad-attributes/job-classad-attributes.html>
 
-/// Reasons, and names that are refused for them. A `*` at an end stands for anything; case does not
-/// count. A prefix takes some names of sites along, but what a later HTCondor adds to it as well.
-const DENIED: &[(&str, &str)] = &[
-    ("belongs to the operator", "HTC* Chirp* JobBatchName WantDelayedUpdates"),
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// What a site says about attributes: names, perhaps with `*` at an end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SiteAttributes {
+    /// They may not be set, whatever else is said of them.
+    pub denied: Vec<String>,
+    /// They may be set though HTCondor knows them.
+    pub allowed: Vec<String>,
+}
+
+/// The names that HTCondor knows. The first line says up to which release.
+const KNOWN: &str = include_str!("known_attributes.txt");
+
+/// Names that may be set though HTCondor knows them, and why that is fine. All are texts, as the
+/// commands of the same meaning.
+pub const ALLOWED: &[(&str, &str)] = &[
+    ("AccountingGroup", "who pays; the same as accounting_group and accounting_group_user"),
+    ("AcctGroup", "who pays; a part of AccountingGroup"),
+    ("AcctGroupUser", "who pays; a part of AccountingGroup"),
+    ("JobDescription", "only shown by condor_q"),
+    ("ProjectName", "who pays where projects do"),
+];
+
+/// Names that nobody may set, whatever the site allows.
+const NEVER: &[(&str, &str)] = &[
     (
-        "is HTCondor's own book-keeping",
-        "_* Absent AutoCluster* Block* Bytes* ClusterId Committed* Completion* Condor* Cumulative* Current* \
-         DAG* Disk* EnteredCurrent* Executable* Exit* GlobalJobId ImageSize* JobAction* JobCurrent* \
-         JobFinished* JobLast* JobMaterialize* JobRun* JobStart* JobStatus* JobSubmit* JobTransferring* \
-         JobUniverse Last* MachineAttr* Managed* Match_* Matched* MaxHosts MemoryUsage* MinHosts MyAddress \
-         MyType Nonessential Num* Orig* PostExit* ProcId ProportionalSetSize* QDate Remote* \
-         ResidentSetSize* Routed* Server* Shadow* Stage* Startd* Starter* SubProcId Submit* Suspend* \
-         TargetType Terminat* ToE Total* Vacate* Waitpid* WallClock* *JobRouter*",
-    ),
-    ("says whose the job is", "FileSystemDomain NTDomain OsUser Owner User UidDomain"),
-    (
-        "decides whether the job stays, is held or leaves, which the operator does",
-        "*NoopJob* *Remove* Cron* Deferral* Hold* Interactive* JobLease* JobMaxRetries JobMaxVacate* \
-         JobSuccess* Kill* Leave* OnExit* Periodic* Release* Rematch Success* WantGracefulRemoval \
-         WantCheckpoint*",
-    ),
-    (
-        "decides what the job runs, which spec.script does",
-        "*JobHook* Args Arguments Cmd* Container* Docker* Env* Hook* PostArg* PostCmd* PostEnv* PreArg* \
-         PreCmd* PreEnv* RootDir RunAsOwner Singularity* ToolDaemon* UseParrot WantContainer* WantDocker* \
-         WantSandboxImage* WantSIF*",
-    ),
-    (
-        "decides which files travel, which the operator does",
-        "*Iwd *Log *Remaps AppendFiles Buffer* Checkpoint* CompressFiles DontEncrypt* DropJobAd* Email* \
-         Encrypt* Err ErrSize FetchFiles FileRemaps In JobNotification LocalFiles Manifest* MaxTransfer* \
-         NotifyUser Out OutSize Output* Preserve* PublicInput* ShouldTransfer* Spool* Stream* Transfer* \
-         UserLog* WantFTOn* WantIOProxy WantRemote* WhenToTransfer*",
+        "belongs to the operator",
+        "HTC* Chirp* Args Arguments Cmd Env Environment Err In Iwd JobBatchName JobMaxVacateTime JobNotification \
+         JobUniverse LeaveJobInQueue MaxTransferOutputMB OnExitRemove Out Owner ShouldTransferFiles StreamErr \
+         StreamOut TransferExecutable TransferInput TransferOutput User WantDelayedUpdates WantGracefulRemoval \
+         WhenToTransferOutput",
     ),
     (
         "is about credentials, which stay with the operator",
         "*Cred* *Keytab* *OAuth* *Password* *Proxy* *Secret* *Token* Krb* x509*",
+    ),
+    ("is HTCondor's own book-keeping", "_*"),
+];
+
+/// Names that HTCondor makes of parts, or adds to with its releases: known, although not in the list.
+const FAMILIES: &str = "*JobRouter CommonInput* DelayCluster* DelayJob* DelayUser* IsOCU* MATCH_* OCU* PostArg* \
+                        PostCmd* PostEnv* PreArg* PreCmd* PreEnv* Renice Routed* SUBMIT_* Singularity* Transfer* \
+                        Transform* WantOCU*";
+
+/// What names that HTCondor knows are about, for the refusal.
+const ABOUT: &[(&str, &str)] = &[
+    ("says whose the job is", "FileSystemDomain NTDomain OsUser PrimaryUnixGroup UidDomain"),
+    (
+        "decides whether the job stays, is held or leaves, which the operator does",
+        "*NoopJob* *Remove* *Transform* Cron* Deferral* Hold* Interactive* JobLease* JobMaxRetries JobSuccess* \
+         Kill* OnExit* Periodic* Release* Rematch Success* WantCheckpoint*",
+    ),
+    (
+        "decides what the job runs, which spec.script does",
+        "*JobHook* Container* Docker* Hook* PostArg* PostCmd* PostEnv* PreArg* PreCmd* PreEnv* RootDir RunAsOwner \
+         Singularity* SkipIf* ToolDaemon* UseParrot WantContainer* WantDocker* WantSandboxImage* WantSIF*",
+    ),
+    (
+        "decides which files travel, which the operator does",
+        "*Catalog* *Common* *CoreFile* *Iwd *Log *Remaps AppendFiles Buffer* Checkpoint* CompressFiles \
+         DontEncrypt* DropJobAd* Encrypt* ErrSize FetchFiles FileRemaps LocalFiles Manifest* MaxTransfer* \
+         OutSize Output* Preserve* PublicInput* Spool* Stream* Transfer* UserLog* WantFTOn* WantIOProxy WantRemote*",
+    ),
+    (
+        "decides when and where jobs start, for those of others too",
+        "*JobPrio* *OCU* Claim* Delay* Flock* KeepClaim* NextJobStart* Nice* Prefer* Renice Want*",
     ),
 ];
 
@@ -47,31 +78,58 @@ const DENIED: &[(&str, &str)] = &[
 const RESERVED: &[&str] =
     &["error", "false", "is", "isnt", "my", "other", "parent", "target", "true", "undefined"];
 
-/// Attributes whose value is a text. Without quotes it would be the name of another attribute, which
-/// is not there.
-const TEXTS: &[&str] = &["AccountingGroup", "AcctGroup", "AcctGroupUser", "JobFlavour", "ProjectName"];
+/// A longer name than this is none.
+const NAME_MAX: usize = 256;
 
-/// Why a user may not set the attribute, as the end of a sentence. `denied` is what the site adds.
-pub fn check_name(name: &str, denied: &[String]) -> Result<(), String> {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let known = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(word) {
-        return Err(format!("{name:?} is no name of an attribute"));
-    }
-    if known(RESERVED) {
-        return Err(format!("{name} is a word of the ClassAd language"));
-    }
-    if denied.iter().any(|pattern| matches(pattern, name)) {
-        return Err(format!("the attribute {name} may not be set at this site"));
-    }
-    let why =
-        DENIED.iter().find(|(_, patterns)| patterns.split_whitespace().any(|pattern| matches(pattern, name)));
-    why.map_or(Ok(()), |(why, _)| Err(format!("the attribute {name} may not be set: it {why}")))
+/// What HTCondor knows, in lower case, and the patterns among it.
+static NAMES: LazyLock<(HashSet<String>, Vec<&str>)> = LazyLock::new(|| {
+    let (patterns, names): (Vec<&str>, Vec<&str>) =
+        KNOWN.lines().skip(1).partition(|name| name.contains('*'));
+    let names = names.into_iter().map(str::to_ascii_lowercase).collect();
+    (names, patterns.into_iter().chain(FAMILIES.split_whitespace()).collect())
+});
+
+/// The newest release of HTCondor whose attributes are known: `25.14.1`.
+pub fn release() -> &'static str {
+    let word = KNOWN.lines().next().and_then(|line| line.split_whitespace().nth(2));
+    word.unwrap_or_default().trim_end_matches(':')
 }
 
-/// Whether this attribute must have a text as its value.
+/// Why a user may not set the attribute, as the end of a sentence.
+pub fn check_name(name: &str, site: &SiteAttributes) -> Result<(), String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(word);
+    if name.is_empty() || name.len() > NAME_MAX || !is_name {
+        return Err(format!("{name:?} is no name of an attribute"));
+    }
+    if RESERVED.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Err(format!("{name} is a word of the ClassAd language"));
+    }
+    if let Some(why) = about(name, NEVER) {
+        return Err(format!("the attribute {name} may not be set: it {why}"));
+    }
+    if is_among(&site.denied, name) {
+        return Err(format!("the attribute {name} may not be set at this site"));
+    }
+    if is_allowed(name) || is_among(&site.allowed, name) || !is_known(name) {
+        return Ok(());
+    }
+    let why = about(name, ABOUT).unwrap_or("is one of HTCondor's own");
+    Err(format!(
+        "the attribute {name} may not be set: it {why}; where it is harmless, the operator's administrator can \
+         allow it by HTC_ALLOW_ATTRIBUTES"
+    ))
+}
+
+/// Whether this attribute must have a text as its value. Without quotes that would be the name of another
+/// attribute, which is not there.
 pub fn is_text(name: &str) -> bool {
-    TEXTS.iter().any(|known| known.eq_ignore_ascii_case(name))
+    is_allowed(name) || name.eq_ignore_ascii_case("JobFlavour")
+}
+
+/// Whether a site names this attribute.
+pub fn is_among(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern, name))
 }
 
 /// Whether a name is meant by a pattern with `*` at its ends.
@@ -85,35 +143,21 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_of_sites_are_free() {
-        for name in
-            ["JobFlavour", "MaxRuntime", "AccountingGroup", "WantOS", "DESIRED_Sites", "MyTag", "JobCategory"]
-        {
-            assert_eq!(check_name(name, &[]), Ok(()), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_ours_or_htcondors_is_not() {
-        let ours = "HTCOperatorUid htcack ChirpHTCReport Owner USER Cmd Args Env Environment Iwd SUBMIT_Iwd \
-                    LeaveJobInQueue JobStatus x509userproxy WantIOProxy TransferInput TransferOutputRemaps \
-                    OnExitRemove PeriodicRemove OtherJobRemoveRequirements IsNoopJob PreCmd SingularityImage \
-                    WantJobRouter RoutedToJobId NumJobStarts ExitCode StageInFinish UserLog \
-                    OAuthServicesNeeded _condor_x true TARGET";
-        for name in ours.split_whitespace().chain(["", "1x", "a.b", "a b"]) {
-            assert!(check_name(name, &[]).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_site_can_deny_more() {
-        let site = ["Want*".to_owned()];
-        assert!(check_name("WantOS", &site).unwrap_err().contains("at this site"));
-        assert_eq!(check_name("MaxRuntime", &site), Ok(()));
-    }
+fn is_allowed(name: &str) -> bool {
+    ALLOWED.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
+
+fn is_known(name: &str) -> bool {
+    let (names, patterns) = &*NAMES;
+    names.contains(&name.to_ascii_lowercase()) || patterns.iter().any(|pattern| matches(pattern, name))
+}
+
+/// What the table says of a name.
+fn about(name: &str, table: &[(&'static str, &str)]) -> Option<&'static str> {
+    let is_meant = |patterns: &str| patterns.split_whitespace().any(|pattern| matches(pattern, name));
+    table.iter().find(|(_, patterns)| is_meant(patterns)).map(|(why, _)| *why)
+}
+
+#[cfg(test)]
+#[path = "attributes_tests.rs"]
+mod tests;

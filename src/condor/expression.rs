@@ -4,6 +4,9 @@
 /// Operators and separators of the language.
 const SIGNS: &str = "+-*/%<>=!&|^~?:.,;";
 
+/// Brackets in each other: tools and daemons of HTCondor read them by recursion.
+const DEPTH_MAX: usize = 64;
+
 /// More digits than this do not fit in 64 bits: HTCondor reads another number, in silence.
 const DIGITS_MAX: usize = 18;
 
@@ -17,6 +20,9 @@ pub fn check(text: &str) -> Result<(), String> {
         let is_value = c == '"' || (is_word(c) && !matches!(token, "is" | "isnt"));
         if is_value && after_value {
             return Err("has two values with nothing between them".to_owned());
+        }
+        if open.len() == DEPTH_MAX && matches!(c, '(' | '[' | '{') {
+            return Err(format!("has more than {DEPTH_MAX} brackets in each other"));
         }
         match c {
             '(' => open.push(')'),
@@ -66,7 +72,15 @@ fn string_end(text: &str) -> Result<usize, String> {
             '\\' if text[at..].starts_with(r#"\\""#) => {
                 return Err("has a string that ends with a backslash".to_owned());
             }
-            '\\' => drop(chars.next()),
+            // HTCondor makes other characters of other escapes, such as a separator of `\036`.
+            '\\' => match chars.next() {
+                Some((_, '"' | '\\')) => {}
+                _ => {
+                    return Err(
+                        r#"has a \ in a string before neither " nor \; write \\ for one \"#.to_owned()
+                    );
+                }
+            },
             _ => {}
         }
     }
@@ -82,7 +96,7 @@ mod tests {
         for good in [
             "5",
             "\"a, b # c // d 'e' é\"",
-            "(OpSys == \"LINUX\") && regexp(\"^a\\.b\", Machine)",
+            "(OpSys == \"LINUX\") && regexp(\"^a\\\\.b\", Machine)",
             "x.y[2] =?= undefined ? {1, 2} : [a = 1; b = \"]\"]",
             "\"a \\\" b\"",
             "~5 | 3 & -2 ^ 1 << 2",
@@ -118,5 +132,24 @@ mod tests {
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_escape_is_a_quote_or_a_backslash_and_no_other_character() {
+        assert_eq!(check(r#""a \" b \\. c""#), Ok(()));
+        for bad in [r#""\036""#, r#""\n""#, r#""\x1f""#, r#""^a\.b""#, r#""\'""#, r#""\""#] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+        assert!(check(r#""\036""#).unwrap_err().contains(r"write \\ for one \"));
+    }
+
+    #[test]
+    fn brackets_stand_in_each_other_only_so_deep() {
+        let nested = |open: &str, close: &str, n| format!("{}1{}", open.repeat(n), close.repeat(n));
+        for (open, close) in [("(", ")"), ("{", "}"), ("[a=", "]")] {
+            assert_eq!(check(&nested(open, close, DEPTH_MAX)), Ok(()));
+            assert!(check(&nested(open, close, DEPTH_MAX + 1)).unwrap_err().contains("more than 64"));
+        }
+        assert_eq!(check(&"(1)+".repeat(1_000).trim_end_matches('+')), Ok(()), "side by side is not deep");
     }
 }

@@ -32,6 +32,18 @@ pub struct Schedd {
     pub condor_version: String,
 }
 
+impl Schedd {
+    /// Whether it has this name. One without a domain is of this domain.
+    pub fn is(&self, wanted: &str) -> bool {
+        self.name == wanted || self.name.split('.').next() == Some(wanted)
+    }
+
+    /// Its version: `23.9.6`.
+    pub fn number(&self) -> Option<&str> {
+        self.condor_version.split_whitespace().nth(1)
+    }
+}
+
 /// Why the pool does not answer as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -101,6 +113,14 @@ pub async fn schedds(pool: &Pool) -> Result<Vec<Schedd>, CallError> {
     }
     serde_json::from_str(&text)
         .map_err(|why| CallError::Unreadable { tool: "condor_status", message: why.to_string() })
+}
+
+/// The version of the schedd that is asked for; none where the collector does not know it.
+pub async fn schedd_version(pool: &Pool) -> Option<String> {
+    let wanted = pool.schedd.as_deref()?;
+    let known = schedds(pool).await.ok()?;
+    let schedd = known.iter().find(|schedd| schedd.is(wanted))?;
+    schedd.number().map(str::to_owned)
 }
 
 /// As whom the schedd takes our submissions, and by which method: `alice@site`, `IDTOKENS`.

@@ -1,7 +1,10 @@
 //! `htcopts`: the submit commands that a user may set, one row each. Text of the user is read as
 //! `name = value` lines and never becomes submit language.
 
-use super::{attributes, expression, quote};
+use std::collections::HashSet;
+
+use super::attributes::{self, SiteAttributes};
+use super::{expression, quote};
 
 /// What a command's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,8 +13,8 @@ enum Kind {
     Amount,
     /// A number, perhaps with a unit (`2 GB`), or an expression that gives one.
     Size,
-    /// A whole number, perhaps negative.
-    Integer,
+    /// A whole number; above 0 only where the site allows it, since jobs of all share one account.
+    Priority,
     /// `true` or `false`.
     Boolean,
     /// A name: letters, digits, `_`, `-`, `.`, `@`.
@@ -22,37 +25,36 @@ enum Kind {
     Expression,
 }
 
-/// Every command that may be set. To support another one, add a row. Any `request_<resource>` is an
-/// [`Kind::Amount`] besides.
-const ALLOWED: &[(&str, Kind)] = &[
-    ("accounting_group", Kind::Name),
-    ("accounting_group_user", Kind::Name),
-    ("allowed_execute_duration", Kind::Amount),
-    ("allowed_job_duration", Kind::Amount),
-    ("concurrency_limits", Kind::Names),
-    ("concurrency_limits_expr", Kind::Expression),
-    ("gpus_maximum_capability", Kind::Amount),
-    ("gpus_minimum_capability", Kind::Amount),
-    ("gpus_minimum_memory", Kind::Size),
-    ("gpus_minimum_runtime", Kind::Amount),
-    ("max_job_retirement_time", Kind::Expression),
-    ("nice_user", Kind::Boolean),
-    ("priority", Kind::Integer),
-    ("rank", Kind::Expression),
-    ("request_cpus", Kind::Amount),
-    ("request_disk", Kind::Size),
-    ("request_gpus", Kind::Amount),
-    ("request_memory", Kind::Size),
-    ("require_gpus", Kind::Expression),
-    ("requirements", Kind::Expression),
+/// Every command that may be set, and the attributes that it sets: who denies one of them denies the command.
+/// To support another one, add a row. Any `request_<resource>` is an [`Kind::Amount`] besides.
+const ALLOWED: &[(&str, Kind, &str)] = &[
+    ("accounting_group", Kind::Name, "AccountingGroup AcctGroup AcctGroupUser"),
+    ("accounting_group_user", Kind::Name, "AccountingGroup AcctGroupUser"),
+    ("allowed_execute_duration", Kind::Amount, "AllowedExecuteDuration"),
+    ("allowed_job_duration", Kind::Amount, "AllowedJobDuration"),
+    ("concurrency_limits", Kind::Names, "ConcurrencyLimits"),
+    ("concurrency_limits_expr", Kind::Expression, "ConcurrencyLimits"),
+    ("gpus_maximum_capability", Kind::Amount, "GPUsMaxCapability RequireGPUs"),
+    ("gpus_minimum_capability", Kind::Amount, "GPUsMinCapability RequireGPUs"),
+    ("gpus_minimum_memory", Kind::Size, "GPUsMinMemory RequireGPUs"),
+    ("gpus_minimum_runtime", Kind::Amount, "GPUsMinRuntime RequireGPUs"),
+    ("max_job_retirement_time", Kind::Expression, "MaxJobRetirementTime"),
+    ("nice_user", Kind::Boolean, "NiceUser AccountingGroup AcctGroup AcctGroupUser MaxJobRetirementTime"),
+    ("priority", Kind::Priority, JOB_PRIO),
+    ("rank", Kind::Expression, "Rank"),
+    ("request_cpus", Kind::Amount, "RequestCpus"),
+    ("request_disk", Kind::Size, "RequestDisk"),
+    ("request_gpus", Kind::Amount, "RequestGPUs"),
+    ("request_memory", Kind::Size, "RequestMemory"),
+    ("require_gpus", Kind::Expression, "RequireGPUs"),
+    ("requirements", Kind::Expression, "Requirements"),
 ];
+
+/// The attribute by which the jobs of one account go before each other.
+const JOB_PRIO: &str = "JobPrio";
 
 /// Other names of HTCondor's for the same, besides the attribute's name.
 const SYNONYMS: &[(&str, &str)] = &[("job_prio", "priority"), ("prio", "priority")];
-
-/// Attributes that a command sets besides the one with its own name.
-const ATTRIBUTES: &[(&str, &str)] =
-    &[("accounting_group", "AcctGroup"), ("accounting_group_user", "AcctGroupUser"), ("priority", "JobPrio")];
 
 /// Commands of which HTCondor ignores one, or takes none of both.
 const CONFLICTS: &[(&str, &str)] =
@@ -92,6 +94,12 @@ const INSTEAD: &[(&str, &[&str])] = &[
     ("nothing of the submit host is read or run", &["include*", "use*"]),
 ];
 
+/// Bytes of a text, and of one value, and how many options it has. What is larger is no list of options, and
+/// each job's ad would have a copy in the schedd's memory.
+const TEXT_MAX: usize = 16 << 10;
+const VALUE_MAX: usize = 4 << 10;
+const OPTIONS_MAX: usize = 64;
+
 /// Bad lines that a refusal lists; it must fit in a condition.
 const LINES_LISTED: usize = 5;
 
@@ -99,44 +107,69 @@ const LINES_LISTED: usize = 5;
 const LINE_SHOWN: usize = 60;
 const REASON_SHOWN: usize = 500;
 
-/// Reads `htcopts`. An error names each bad line and the reason. `denied` are patterns of attributes
-/// that this site does not want set.
-pub fn parse(text: &str, denied: &[String]) -> Result<Vec<(String, String)>, String> {
-    let mut options: Vec<(String, String)> = Vec::new();
+/// Reads `htcopts`. An error names each bad line and the reason.
+pub fn parse(text: &str, site: &SiteAttributes) -> Result<Vec<(String, String)>, String> {
+    if text.len() > TEXT_MAX {
+        return Err(format!("has {} bytes; write at most {TEXT_MAX}", text.len()));
+    }
+    let is_option = |line: &str| !line.is_empty() && !line.starts_with('#');
+    let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.trim()));
+    read(lines.filter(|(_, line)| is_option(line)), site)
+}
+
+/// Judges options that were taken before, by another version or at other settings of the site.
+pub fn check_again(options: &[(String, String)], site: &SiteAttributes) -> Result<(), String> {
+    let lines: Vec<String> = options.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    read(lines.iter().enumerate().map(|(n, line)| (n + 1, line.as_str())), site).map(drop)
+}
+
+fn read<'a>(
+    lines: impl Iterator<Item = (usize, &'a str)> + Clone,
+    site: &SiteAttributes,
+) -> Result<Vec<(String, String)>, String> {
+    let count = lines.clone().count();
+    if count > OPTIONS_MAX {
+        return Err(format!("has {count} options; write at most {OPTIONS_MAX}"));
+    }
+    let mut read = Read { site, options: Vec::new(), targets: HashSet::new() };
     let mut bad = Vec::new();
-    for (n, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line.trim())) {
-        if !line.is_empty()
-            && !line.starts_with('#')
-            && let Err(why) = add(line, denied, &mut options)
-        {
+    for (n, line) in lines {
+        if let Err(why) = read.add(line) {
             bad.push(format!("line {n} ({:?}): {}", cut(line, LINE_SHOWN), cut(&why, REASON_SHOWN)));
         }
     }
     let more = bad.len().saturating_sub(LINES_LISTED);
     bad.truncate(LINES_LISTED);
     match more {
-        0 if bad.is_empty() => complete(options),
+        0 if bad.is_empty() => complete(read.options),
         0 => Err(bad.join("; ")),
         _ => Err(format!("{}; and {more} more", bad.join("; "))),
     }
 }
 
-fn add(line: &str, denied: &[String], options: &mut Vec<(String, String)>) -> Result<(), String> {
-    let Some((name, value)) = option(line, denied)? else { return Ok(()) };
-    // `+AccountingGroup` and `accounting_group` end up in one attribute.
-    let target = |name: &str| {
-        let name = name.trim_start_matches("MY.");
-        row(name).map_or(name.to_owned(), |(known, _)| known).to_ascii_lowercase()
-    };
-    if options.iter().any(|(known, _)| target(known) == target(&name)) {
-        return Err(format!("{name} is set twice"));
+/// What has been read so far.
+struct Read<'a> {
+    site: &'a SiteAttributes,
+    options: Vec<(String, String)>,
+    /// What is set: `+AccountingGroup` and `accounting_group` end up in one attribute.
+    targets: HashSet<String>,
+}
+
+impl Read<'_> {
+    fn add(&mut self, line: &str) -> Result<(), String> {
+        let Some((name, value)) = option(line, self.site)? else { return Ok(()) };
+        let plain_name = name.trim_start_matches("MY.");
+        let target = row(plain_name).map_or_else(|| plain_name.to_owned(), |row| row.command);
+        if !self.targets.insert(target.to_ascii_lowercase()) {
+            return Err(format!("{name} is set twice"));
+        }
+        let mut others = CONFLICTS.iter().flat_map(|&(a, b)| [(a, b), (b, a)]);
+        if let Some((_, other)) = others.find(|(known, other)| *known == name && has(&self.options, other)) {
+            return Err(format!("{name} cannot be set together with {other}"));
+        }
+        self.options.push((name, value));
+        Ok(())
     }
-    let mut others = CONFLICTS.iter().flat_map(|&(a, b)| [(a, b), (b, a)]);
-    if let Some((_, other)) = others.find(|(known, other)| *known == name && has(options, other)) {
-        return Err(format!("{name} cannot be set together with {other}"));
-    }
-    options.push((name, value));
-    Ok(())
 }
 
 fn complete(options: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
@@ -151,12 +184,15 @@ fn has(options: &[(String, String)], pattern: &str) -> bool {
 }
 
 /// The option of a line; none where the line says what is so anyway.
-fn option(line: &str, denied: &[String]) -> Result<Option<(String, String)>, String> {
+fn option(line: &str, site: &SiteAttributes) -> Result<Option<(String, String)>, String> {
     let (name, value) = line.split_once('=').ok_or_else(|| {
         let word = line.split(|c: char| c.is_whitespace() || c == ':').next().unwrap_or(line);
         instead(word).map_or("is not `name = value`".to_owned(), |why| format!("is not taken: {why}"))
     })?;
     let (name, value) = (name.trim(), value.trim());
+    if value.len() > VALUE_MAX {
+        return Err(format!("has a value of {} bytes; write at most {VALUE_MAX}", value.len()));
+    }
     if let Some(why) = quote::unfit_for_submit(line) {
         return Err(why.to_owned());
     }
@@ -165,66 +201,85 @@ fn option(line: &str, denied: &[String]) -> Result<Option<(String, String)>, Str
     }
     let prefix = name.get(..3).filter(|prefix| prefix.eq_ignore_ascii_case("MY."));
     match name.strip_prefix('+').or_else(|| prefix.map(|_| &name[3..])) {
-        Some(name) => attribute(name, value, denied).map(Some),
-        None => command(name, value, denied),
+        Some(name) => attribute(name, value, site).map(Some),
+        None => command(name, value, site),
     }
 }
 
-fn attribute(name: &str, value: &str, denied: &[String]) -> Result<(String, String), String> {
-    attributes::check_name(name, denied)?;
-    if let Some((command, _)) = row(name) {
-        check_site(&command, denied)?;
-    }
-    if attributes::is_text(name) {
-        if !value.starts_with('"') {
-            return Err(format!("{name} is a text: write +{name} = \"{}\"", value.replace('"', "")));
+fn attribute(name: &str, value: &str, site: &SiteAttributes) -> Result<(String, String), String> {
+    let is_text = attributes::is_text(name);
+    match row(name) {
+        Some(row) if !is_text => {
+            check_site(&row, site)?;
+            return Err(format!("write {} = … instead", row.command));
         }
-    } else if let Some((known, _)) = row(name) {
-        return Err(format!("write {known} = … instead"));
+        Some(row) => check_site(&row, site)?,
+        None => {}
+    }
+    attributes::check_name(name, site)?;
+    if is_text && !value.starts_with('"') {
+        return Err(format!("{name} is a text: write +{name} = \"{}\"", value.replace('"', "")));
     }
     expression::check(value)?;
     Ok((format!("MY.{name}"), value.to_owned()))
 }
 
-fn command(name: &str, value: &str, denied: &[String]) -> Result<Option<(String, String)>, String> {
+fn command(name: &str, value: &str, site: &SiteAttributes) -> Result<Option<(String, String)>, String> {
     let lower = name.to_ascii_lowercase();
     if SO_ANYWAY.iter().any(|(known, so)| *known == lower && so.eq_ignore_ascii_case(value)) {
         return Ok(None);
     }
-    let Some((name, kind)) = row(name) else {
-        let allowed: Vec<&str> = ALLOWED.iter().map(|(allowed, _)| *allowed).collect();
+    let Some(row) = row(name) else {
+        let allowed: Vec<&str> = ALLOWED.iter().map(|(allowed, ..)| *allowed).collect();
         return Err(match instead(&lower) {
             Some(why) => format!("{name} may not be set: {why}"),
             None => format!("{name} may not be set; allowed are {} and +Attribute", allowed.join(", ")),
         });
     };
-    check_site(&name, denied)?;
-    check(kind, value)?;
-    Ok(Some((name, value.to_owned())))
+    check_site(&row, site)?;
+    check(row.kind, value, site)?;
+    Ok(Some((row.command, value.to_owned())))
 }
 
-/// What a site denies as an attribute cannot be set as a command either, nor by another name of it.
-fn check_site(command: &str, denied: &[String]) -> Result<(), String> {
-    let others = ATTRIBUTES.iter().filter(|(known, _)| *known == command).map(|(_, attribute)| *attribute);
-    let own = plain(command);
-    let is_denied = |attribute: &str| denied.iter().any(|pattern| attributes::matches(pattern, attribute));
-    match std::iter::once(own.as_str()).chain(others).any(is_denied) {
-        true => Err(format!("{command} may not be set at this site")),
-        false => Ok(()),
+/// What a site denies as an attribute cannot be set by a command either, by whatever name.
+fn check_site(row: &Row, site: &SiteAttributes) -> Result<(), String> {
+    let own = plain(&row.command);
+    match row
+        .sets
+        .iter()
+        .map(String::as_str)
+        .chain([own.as_str()])
+        .find(|a| attributes::is_among(&site.denied, a))
+    {
+        Some(_) => Err(format!("{} may not be set at this site", row.command)),
+        None => Ok(()),
     }
 }
 
+/// A command that may be set.
+struct Row {
+    command: String,
+    kind: Kind,
+    /// The attributes that it sets.
+    sets: Vec<String>,
+}
+
 /// The row of a command. HTCondor takes the name of the attribute too: `RequestCpus`.
-fn row(name: &str) -> Option<(String, Kind)> {
+fn row(name: &str) -> Option<Row> {
     let same = |known: &str| plain(known) == plain(name);
     let canonical = SYNONYMS.iter().find(|(other, _)| same(other)).map_or(name, |(_, name)| name);
-    if let Some((known, kind)) = ALLOWED.iter().find(|(known, _)| plain(known) == plain(canonical)) {
-        return Some(((*known).to_owned(), *kind));
+    if let Some((known, kind, sets)) = ALLOWED.iter().find(|(known, ..)| plain(known) == plain(canonical)) {
+        let sets = sets.split_whitespace().map(str::to_owned).collect();
+        return Some(Row { command: (*known).to_owned(), kind: *kind, sets });
     }
     let resource =
         name.get(..8).filter(|prefix| prefix.eq_ignore_ascii_case("request_")).map(|_| &name[8..])?;
     let good = !resource.is_empty() && resource.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    good.then(|| (format!("request_{resource}"), Kind::Amount))
+    good.then(|| Row {
+        command: format!("request_{resource}"),
+        kind: Kind::Amount,
+        sets: vec![format!("Request{resource}")],
+    })
 }
 
 fn plain(name: &str) -> String {
@@ -236,7 +291,7 @@ fn instead(name: &str) -> Option<&'static str> {
     INSTEAD.iter().find(|(_, patterns)| meant(patterns)).map(|(why, _)| *why)
 }
 
-fn check(kind: Kind, value: &str) -> Result<(), String> {
+fn check(kind: Kind, value: &str, site: &SiteAttributes) -> Result<(), String> {
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
     let wrong = |example: &str| Err(format!("{value:?} is no value for it; write {example}"));
     let good = |is_good: bool, example: &str| if is_good { Ok(()) } else { wrong(example) };
@@ -246,7 +301,13 @@ fn check(kind: Kind, value: &str) -> Result<(), String> {
         Kind::Size if is_word(value) => wrong("an amount such as 4096 or 4 GB, without quotes"),
         Kind::Amount if is_word(value) => wrong("a number, without quotes"),
         Kind::Size | Kind::Amount | Kind::Expression => expression::check(value),
-        Kind::Integer => good(value.parse::<i32>().is_ok(), "a whole number"),
+        Kind::Priority => match value.parse::<i32>() {
+            Ok(n) if n > 0 && !attributes::is_among(&site.allowed, JOB_PRIO) => Err(format!(
+                "{n} would go before the jobs of others, which are of the same account in the pool; write 0 or \
+                 less, or ask the operator's administrator for HTC_ALLOW_ATTRIBUTES={JOB_PRIO}"
+            )),
+            result => good(result.is_ok(), "a whole number"),
+        },
         Kind::Boolean => {
             good(["true", "false"].contains(&value.to_ascii_lowercase().as_str()), "true or false")
         }

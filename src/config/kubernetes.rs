@@ -13,4 +13,10 @@ pub struct KubernetesSettings {
     /// by commas; a `*` at an end stands for anything.
     #[arg(long, env = "HTC_DENY_ATTRIBUTES", value_delimiter = ',')]
     pub deny_attributes: Vec<String>,
+
+    /// Attributes of jobs that users may set although HTCondor knows them, such as KeepClaimIdle, separated by
+    /// commas; a `*` at an end stands for anything. What is the operator's own or about credentials stays
+    /// denied, and what is denied above as well. `JobPrio` allows priorities above 0.
+    #[arg(long, env = "HTC_ALLOW_ATTRIBUTES", value_delimiter = ',')]
+    pub allow_attributes: Vec<String>,
 }

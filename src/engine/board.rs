@@ -139,6 +139,8 @@ pub struct Entry {
     pub collected: Option<Timestamp>,
     /// How many submissions of an index were committed and never got their files, in this life of ours.
     pub unstaged: BTreeMap<u32, u32>,
+    /// Why nothing of it may be submitted any more, if so.
+    pub refused: Option<String>,
     /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
     /// workloads have one.
     pub jobs: BTreeMap<u32, Box<Job>>,
@@ -393,6 +395,7 @@ impl Entry {
             inherited: false,
             collected: None,
             unstaged: BTreeMap::new(),
+            refused: None,
             jobs: BTreeMap::new(),
         }
     }

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What doors may know of the floors below.
+pub use crate::condor::attributes::SiteAttributes;
 pub use crate::condor::holds;
 pub use crate::condor::options::parse as parse_submit_options;
 use crate::condor::pool::Pool;

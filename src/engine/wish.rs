@@ -214,6 +214,7 @@ impl Entry {
             inherited: *inherited,
             collected: collected.and_then(|at| Timestamp::from_second(at).ok()),
             unstaged: BTreeMap::new(),
+            refused: None,
             jobs: BTreeMap::new(),
         }
     }

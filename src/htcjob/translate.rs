@@ -6,8 +6,8 @@ use htc_core::workload::spec::{File, HostKind, Volume, VolumeSource};
 use thiserror::Error;
 
 use super::types::{HTCJobSpec, Script};
-use crate::engine::parse_submit_options;
-use crate::limits::QUEUE_MAX;
+use crate::engine::{SiteAttributes, parse_submit_options};
+use crate::limits::{COMMAND_MAX, QUEUE_MAX};
 use crate::pod::image;
 
 /// The working folder in the container; it comes home to `TEMP_DIR/work`.
@@ -32,8 +32,8 @@ pub struct Refusal {
 pub struct Site {
     /// The registry of images that are plain names.
     pub image_registry: Option<String>,
-    /// Patterns of attributes that `htcopts` may not set, besides those that nobody may.
-    pub denied_attributes: Vec<String>,
+    /// Which attributes `htcopts` may set.
+    pub attributes: SiteAttributes,
 }
 
 /// The work that an HTCJob describes.
@@ -56,7 +56,7 @@ pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
         pull: Pull::IfNotPresent,
         termination_message: None,
     };
-    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""), &site.denied_attributes);
+    let submit = parse_submit_options(htcopts.as_deref().unwrap_or(""), &site.attributes);
     Ok(Workload {
         name: name.clone(),
         indices: indices(*queue, *script_queue)?,
@@ -89,13 +89,19 @@ fn indices(queue: Option<i64>, script_queue: Option<i64>) -> Result<u32, Refusal
 }
 
 /// The words of `command`, then the script's path and the index.
-fn argv(command: &str) -> Result<Vec<Arg>, &'static str> {
+fn argv(command: &str) -> Result<Vec<Arg>, String> {
+    if command.len() > COMMAND_MAX {
+        return Err(format!(
+            "has {} bytes; write at most {COMMAND_MAX}, and the rest into the script",
+            command.len()
+        ));
+    }
     let words = shlex::split(command).ok_or("has a quote that does not end")?;
     if words.is_empty() {
-        return Err("must not be empty");
+        return Err("must not be empty".to_owned());
     }
     if command.contains('\0') {
-        return Err("must not hold a NUL character");
+        return Err("must not hold a NUL character".to_owned());
     }
     let words = words.into_iter().map(Arg::Text);
     Ok(words.chain([Arg::Mount(SCRIPT.to_owned()), Arg::Index]).collect())
@@ -171,6 +177,11 @@ mod tests {
         assert!(refused(|s| { (s.queue, s.script.queue) = (Some(1), Some(1)) }).contains("only one"));
         assert!(refused(|s| s.script.command = "bash 'x".into()).starts_with("spec.script.command: "));
         assert!(refused(|s| s.script.command = " ".into()).starts_with("spec.script.command: "));
+        let long = refused(|s| s.script.command = "a ".repeat(COMMAND_MAX / 2 + 1));
+        assert_eq!(
+            long,
+            "spec.script.command: has 65538 bytes; write at most 65536, and the rest into the script"
+        );
         assert!(refused(|s| s.htcopts = Some("queue 5".into())).starts_with("spec.htcopts: line 1 "));
     }
 

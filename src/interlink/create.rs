@@ -52,6 +52,9 @@ pub(super) async fn create(
     Ok(Json(CreateStruct { pod_jid: jid(uid.as_str()), pod_uid: uid.into() }))
 }
 
+/// Lines in the log about one pod: it may have any number of annotations and settings that have no effect.
+const NOTES_LOGGED: usize = 20;
+
 /// A pod that has what nothing can be done without.
 struct Named {
     uid: Uid,
@@ -95,8 +98,12 @@ async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, 
             HttpError::Internal
         }
     })?;
-    for note in notes {
+    for note in notes.iter().take(NOTES_LOGGED) {
         tracing::info!(%uid, namespace, name, note, "of this pod something is left out");
+    }
+    let more = notes.len().saturating_sub(NOTES_LOGGED);
+    if more > 0 {
+        tracing::info!(%uid, namespace, name, more, "of this pod more is left out");
     }
     match refusal {
         None => {

@@ -226,6 +226,10 @@ pub const RECONCILE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Dur
 /// Jobs whose ids a status lists one by one; beyond that ranges.
 pub const JOB_IDS_LISTED: usize = 1_000;
 
+/// Bytes of a command: each of its words takes ten times its room until the job has ended, and text belongs into
+/// the script.
+pub const COMMAND_MAX: usize = 64 << 10;
+
 /// Copies that one HTCJob may ask for.
 pub const QUEUE_MAX: u32 = 20_000;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use htc_operator::condor::attributes::SiteAttributes;
 use htc_operator::condor::options::parse;
 use htc_operator::condor::submit::{Row, Terms, description};
 use proptest::collection::{btree_map, vec};
@@ -57,7 +58,7 @@ fn every_option_of_every_job_of_a_batch_comes_back_as_it_was_meant() {
 fn whatever_text_is_accepted_only_the_named_attributes_change() {
     let plain = dry_run(&[row(0, terms(""))]).unwrap().remove(0);
     check(&vec(nasty_line(), 1..4), |lines| {
-        let Ok(options) = parse(&lines.join("\n"), &[]) else { return Ok(()) };
+        let Ok(options) = parse(&lines.join("\n"), &SiteAttributes::default()) else { return Ok(()) };
         let row = row(0, Terms { options: options.clone(), ..terms("") });
         // The tool may still refuse a value, and then submits nothing.
         let Ok(ads) = dry_run(std::slice::from_ref(&row)) else { return Ok(()) };
@@ -80,7 +81,7 @@ fn whatever_text_is_accepted_only_the_named_attributes_change() {
 fn text_that_would_do_harm_is_refused_whatever_stands_around_it() {
     check(&(vec(good_line(), 0..3), harmful_line(), vec(good_line(), 0..3)), |(before, bad, after)| {
         let text = [before.clone(), vec![bad.clone()], after].concat().join("\n");
-        let refusal = parse(&text, &[]);
+        let refusal = parse(&text, &SiteAttributes::default());
         let line = format!("line {} ", before.len() + 1);
         prop_assert!(refusal.as_ref().is_err_and(|why| why.contains(&line)), "{:?}: {:?}", bad, refusal);
         Ok(())
@@ -98,7 +99,8 @@ fn terms(htcopts: &str) -> Terms {
         containers: vec!["main".to_owned()],
         grace_seconds: 30,
         restart_after_eviction: false,
-        options: parse(htcopts, &[]).unwrap_or_else(|why| panic!("{htcopts:?}: {why}")),
+        options: parse(htcopts, &SiteAttributes::default())
+            .unwrap_or_else(|why| panic!("{htcopts:?}: {why}")),
     }
 }
 
@@ -250,7 +252,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     let commands = (
         proptest::option::of(1..64u32),
         proptest::option::of(size),
-        proptest::option::of(-20..20i32),
+        proptest::option::of(-20..=0i32),
         proptest::option::of(expression()),
         proptest::option::of(expression()),
         proptest::option::of("[a-z]{1,8}(_[a-z.]{1,4}[a-z])?"),

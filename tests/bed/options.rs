@@ -13,11 +13,11 @@ async fn commands_and_attributes_reach_the_ad() {
     with_operator(async |bed| {
         let mut job = host("terms", "true");
         job.spec.htcopts =
-            Some("request_memory = 123\npriority = 7\n+JobFlavour = \"a, b # c\"\nrequirements = MY.Never =?= true\n".into());
+            Some("request_memory = 123\npriority = -7\n+JobFlavour = \"a, b # c\"\nrequirements = MY.Never =?= true\n".into());
         let job = bed.apply(job).await;
         bed.until_queued(&job, 1, 1).await;
         let ad = bed.queued(&job).await.remove(0);
-        assert_eq!((&ad["RequestMemory"], &ad["JobPrio"]), (&json!(123), &json!(7)));
+        assert_eq!((&ad["RequestMemory"], &ad["JobPrio"]), (&json!(123), &json!(-7)));
         assert_eq!(ad["JobFlavour"], "a, b # c");
         assert_eq!(ad["JobBatchName"], json!(format!("{}/terms", bed.namespace)));
         let requirements = ad["Requirements"].as_str().unwrap();
@@ -89,11 +89,94 @@ async fn what_people_wrote_for_the_predecessor_runs_or_says_what_to_do() {
     .await;
 }
 
+/// As people have them in submit files: KIT's, FNAL's and CMS' words among HTCondor's.
+const OF_SITES: &str = "\
+# from an old submit file
+request_cpus = 1
+RequestMemory = 500
+request_disk = 200000
+accounting_group = cms.higgs
+Requirements = (TARGET.ProvidesIO =!= False) && (TARGET.CloudSite =!= \"nowhere\")
++RemoteJob = True
++JOB_EXPECTED_MAX_LIFETIME = 3600
++Jobsub_Group = \"lab\"
++Drain = False
++GeneratedBy = \"trial 1\"
++DESIRED_Sites = \"T2_XX_One,T2_XX_Two\"
+";
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn attributes_of_sites_reach_the_ad_however_they_begin() {
+    with_operator(async |bed| {
+        let mut job = host("lines", "sleep 5");
+        job.spec.htcopts = Some(OF_SITES.into());
+        let job = bed.apply(job).await;
+        bed.until_queued(&job, 1, 1).await;
+        let ad = bed.queued(&job).await.remove(0);
+        for (name, value) in [
+            ("RemoteJob", json!(true)),
+            ("JOB_EXPECTED_MAX_LIFETIME", json!(3600)),
+            ("Jobsub_Group", json!("lab")),
+            ("Drain", json!(false)),
+            ("GeneratedBy", json!("trial 1")),
+            ("DESIRED_Sites", json!("T2_XX_One,T2_XX_Two")),
+            ("RequestMemory", json!(500)),
+            ("AcctGroup", json!("cms.higgs")),
+        ] {
+            assert_eq!(ad[name], value, "{name}");
+        }
+        bed.until_phase(&job, Phase::Succeeded).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn an_attribute_by_which_a_job_acts_on_others_is_refused_with_its_line() {
+    with_operator(async |bed| {
+        for (n, (line, words)) in [
+            ("+NextJobStartDelay = 30", "when and where jobs start"),
+            ("+CommonInputFiles = \"/etc/hostname\"", "which files travel"),
+            ("+TransformOnEvict = \"x\"\n+TransformBody_x = \"SET A 1\"", "leaves"),
+            ("+X = \"a\\036b\"", "before neither"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut job = host(&format!("acts-{n}"), "true");
+            job.spec.htcopts = Some(format!("request_cpus = 1\n{line}\n"));
+            let job = bed.apply(job).await;
+            let message = refused(bed, &job).await;
+            assert!(message.starts_with("spec.htcopts: line 2 ") && message.contains(words), "{message}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_site_can_allow_attributes_that_htcondor_knows_and_never_the_operators() {
+    on_bed(async |bed: &mut Bed| {
+        bed.set("HTC_ALLOW_ATTRIBUTES", Some("KeepClaimIdle,JobPrio,HTC*"));
+        bed.start().await;
+        let mut job = host("allowed", "true");
+        job.spec.htcopts = Some("+KeepClaimIdle = 1\npriority = 7\n".into());
+        let job = bed.apply(job).await;
+        bed.until_phase(&job, Phase::Succeeded).await;
+        let mut ours = host("ours", "true");
+        ours.spec.htcopts = Some("+HTCAck = true\n".into());
+        let ours = bed.apply(ours).await;
+        assert!(refused(bed, &ours).await.contains("belongs to the operator"));
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
 async fn a_site_can_deny_attributes() {
     on_bed(async |bed: &mut Bed| {
-        bed.set("HTC_DENY_ATTRIBUTES", Some("JobFlavour,Want*"));
+        bed.set("HTC_DENY_ATTRIBUTES", Some("JobFlavour,Want*,AccountingGroup"));
         bed.start().await;
         let mut job = host("denied", "true");
         job.spec.htcopts = Some("+MaxRuntime = 60\n+WantOS = \"el9\"\n".into());
@@ -103,6 +186,11 @@ async fn a_site_can_deny_attributes() {
             message.contains("line 2 ") && message.contains("WantOS may not be set at this site"),
             "{message}"
         );
+        let mut charges = host("charges", "true");
+        charges.spec.htcopts = Some("accounting_group_user = bob\n".into());
+        let charges = bed.apply(charges).await;
+        let message = refused(bed, &charges).await;
+        assert!(message.contains("accounting_group_user may not be set at this site"), "{message}");
     })
     .await;
 }

@@ -12,7 +12,7 @@ use htc_core::workload::spec::ImageSettings;
 use htc_operator::condor::pool::Pool;
 use htc_operator::engine::files::make_folder;
 use htc_operator::engine::keys::MasterKeys;
-use htc_operator::engine::{Engine, Options, View, Want, Wish, WishError};
+use htc_operator::engine::{Engine, Options, SiteAttributes, View, Want, Wish, WishError};
 use htc_operator::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,12 +111,18 @@ impl Life {
 
     /// Opens the store and starts the workers.
     pub async fn begin(options: Options, pool: Pool) -> Life {
+        Life::judged(options, pool, &SiteAttributes::default()).await
+    }
+
+    /// The same, where a site says more about attributes.
+    pub async fn judged(options: Options, pool: Pool, site: &SiteAttributes) -> Life {
         make_folder(&options.data).unwrap_or_else(|why| panic!("{why}"));
         let keys = MasterKeys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         let keys = keys.unwrap_or_else(|why| panic!("{why}"));
         let metrics = Arc::new(Metrics::default());
         let engine = Engine::open(options, pool, keys, metrics.clone()).await;
         let engine = engine.unwrap_or_else(|why| panic!("{why}"));
+        engine.judge_again(DOOR, site);
         let tasks = TaskTracker::new();
         let (stop, broken) = (CancellationToken::new(), CancellationToken::new());
         engine.start(&tasks, &stop, &broken);

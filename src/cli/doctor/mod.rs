@@ -1,6 +1,7 @@
 //! `htc-operator doctor`: checks in one go what goes wrong at first, and says what to do about it.
 //! Whether an operator runs or not makes no difference. `interlink --doctor` is the same without Kubernetes.
 
+mod attributes;
 mod callers;
 mod cluster;
 mod data;
@@ -60,6 +61,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.add(cluster::check(&settings.kubernetes.watch_namespace).await)?;
     report.add(pool::check(&pool, uid).await)?;
     report.add(queue::check(&settings.data.data_dir).await)?;
+    report.add(attributes::check(&pool).await.into_iter().collect())?;
     let callers = &settings.operator.callers;
     report.add(callers::check(callers, uid))?;
     let around = Around { running: data::is_in_use(&settings.data.data_dir), made: &[] };

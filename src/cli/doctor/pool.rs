@@ -130,9 +130,7 @@ async fn schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
         Err(why) => return Err(refused("collector", &collector, &why)),
     };
     let names: Vec<&str> = known.iter().map(|schedd| schedd.name.as_str()).collect();
-    // A name without a domain is one of this domain.
-    let is = |name: &str, wanted: &str| name == wanted || name.split('.').next() == Some(wanted);
-    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| is(&schedd.name, wanted)));
+    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| schedd.is(wanted)));
     match found {
         Some(None) => Err(Finding::failed(
             check,
@@ -140,7 +138,7 @@ async fn schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
             format!("set --schedd-name to one that it knows: {}", names.join(", ")),
         )),
         Some(Some(schedd)) => {
-            let version = number(&schedd.condor_version);
+            let version = schedd.number().unwrap_or("of unknown version");
             let found = format!("{collector} knows {} ({version})", schedd.name);
             Ok((Finding::ok(check, found), version.to_owned()))
         }
@@ -156,11 +154,6 @@ async fn schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
             Ok((Finding::ok(check, found), version))
         }
     }
-}
-
-/// `$CondorVersion: 23.9.6 …` → `23.9.6`.
-fn number(version: &str) -> &str {
-    version.split_whitespace().nth(1).unwrap_or("of unknown version")
 }
 
 /// Whether a job's ad can name files of the access point that go to its machine, as from 25.2 on.

@@ -34,7 +34,7 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
     let mut waiting: Vec<(&Uid, &Entry, &Arc<Workload>)> = board
         .entries
         .iter()
-        .filter(|(_, e)| may_be_submitted(e, now))
+        .filter(|(_, e)| may_be_submitted(e, now) && e.refused.is_none())
         .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
         .collect();
     waiting.sort_by_key(|(uid, entry, _)| (entry.served, entry.not_before, *uid));
@@ -60,7 +60,8 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
     picked
 }
 
-fn may_be_submitted(entry: &Entry, now: i64) -> bool {
+/// Whether its time has come, and nothing of it may be in the queue unseen.
+pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
     let due = entry.not_before <= now && entry.unproven_since.is_none();
     entry.want == Want::Run && !entry.waiting.is_empty() && due
 }

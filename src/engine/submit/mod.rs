@@ -2,6 +2,7 @@
 
 mod batch;
 mod intent;
+mod refused;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
     let mut full_since = None;
     while !stop.is_cancelled() {
         inner.gather(last).await;
+        if let Err(why) = inner.end_refused().await {
+            tracing::error!(%why, "failed to end what may not be submitted any more");
+        }
         let began = Instant::now();
         let picked = inner.pick(at_once);
         if picked.is_empty() {

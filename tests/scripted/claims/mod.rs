@@ -26,6 +26,7 @@ mod reporting;
 mod standalone;
 mod submitting;
 mod transferring;
+mod upgrading;
 mod window;
 
 use std::path::Path;
@@ -86,6 +87,7 @@ pub fn all() -> Vec<Trial> {
         standalone::all(),
         submitting::all(),
         transferring::all(),
+        upgrading::all(),
         window::all(),
     ];
     let named = files.into_iter().flatten().map(|claim| {
