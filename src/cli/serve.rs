@@ -9,9 +9,10 @@ use kube::{Api, Client};
 use super::door::{self, Listener};
 use super::operator::{self, Operator, pool, take_folder};
 use super::token_review;
-use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, Settings};
+use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, KubernetesSettings, Settings};
 use crate::engine::keys::MasterKeys;
 use crate::htcjob::{self, DoorState, Site};
+use crate::pod::Allowed;
 
 /// The settings of the operator.
 #[derive(Args, Debug)]
@@ -54,10 +55,21 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// What the site says of all HTCJobs.
-fn site(settings: &Settings) -> Site {
+pub(super) fn site(settings: &Settings) -> Site {
+    let KubernetesSettings {
+        watch_namespace: _,
+        deny_attributes,
+        host_image_namespaces,
+        image_paths,
+        site_folders,
+        inherit_from_status,
+    } = &settings.kubernetes;
     Site {
         image_registry: settings.operator.images.image_registry.clone(),
-        denied_attributes: settings.kubernetes.deny_attributes.clone(),
+        denied_attributes: deny_attributes.clone(),
+        images: Allowed::of(host_image_namespaces, image_paths),
+        folders: site_folders.iter().filter(|path| !path.is_empty()).cloned().collect(),
+        inherits_from_status: *inherit_from_status,
     }
 }
 

@@ -155,6 +155,7 @@ fn wish(heir: &Heir, jobs: usize) -> StoredWish {
         deadline_seconds: None,
         hostname: None,
         registries: Vec::new(),
+        image_paths: Vec::new(),
         submit: Vec::new(),
     };
     StoredWish {
