@@ -47,7 +47,7 @@ use board::Board;
 pub use board::Obstacle;
 pub use capacity::Capacity;
 pub use gone::Awaited;
-pub use inherited::{Heir, recorded};
+pub use inherited::{Heir, Inheritance, recorded};
 use keys::MasterKeys;
 use logs::mirror::Mirrors;
 pub use logs::{LogError, LogOptions, Piece, Wanted};

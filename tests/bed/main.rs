@@ -39,6 +39,7 @@ mod requests;
 mod restart;
 mod rights;
 mod schema;
+mod tenancy;
 mod thousand;
 mod tool;
 mod unwritten;

@@ -1,7 +1,7 @@
 //! Chooses what goes into one submission: fair between namespaces, then between their workloads, of one
 //! shape.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     /// What must be equal for two workloads to share a submission: how far they are doubted, and the shape.
-    fn kind(&self) -> impl PartialEq + use<> {
+    fn kind(&self) -> (Option<usize>, BTreeMap<String, Option<String>>) {
         (self.entry.at_most, Terms::from(&**self.workload).shape())
     }
 }
