@@ -15,7 +15,7 @@ use super::Inner;
 use super::board::{Job, Obstacle, ToolEnd};
 use super::tracker::backoff;
 use batch::Room;
-use namespaces::{Usage, note_full};
+use namespaces::{Limits, Usage, note_full};
 
 use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
 use crate::store::database::now;
@@ -73,12 +73,16 @@ impl Inner {
             return Vec::new();
         }
         let usage = Usage::of(&board);
+        let limits = Limits {
+            jobs: self.options.max_jobs_per_namespace,
+            output_mb: self.options.max_output_mb_per_namespace,
+        };
         let room = Room {
             jobs: self.options.max_jobs_in_queue.saturating_sub(usage.live).min(at_once),
-            of: &|namespace| usage.room(namespace, &self.options).unwrap_or(0),
+            of: &|namespace| usage.room(namespace, limits).unwrap_or(0),
         };
         let picked = if room.jobs == 0 { Vec::new() } else { batch::choose(&board, now(), &room) };
-        let full = usage.full(&self.options);
+        let full = usage.full(limits);
         self.metrics.namespaces_full.set(i64::try_from(full.len()).unwrap_or(i64::MAX));
         let news = note_full(&mut board, full);
         drop(board);
