@@ -146,7 +146,8 @@ mod tests {
         board.entries.get_mut(&"a2".parse::<Uid>().unwrap()).unwrap().jobs.get_mut(&0).unwrap().left = true;
         let usage = Usage::of(&board);
         assert_eq!(usage.live, 3);
-        let room = |namespace, jobs| usage.room(namespace, limits(Some(jobs), None)).map_err(|why| why.reason);
+        let room =
+            |namespace, jobs| usage.room(namespace, limits(Some(jobs), None)).map_err(|why| why.reason);
         assert_eq!(room("a", 5), Ok(3));
         assert_eq!((room("a", 2), room("b", 2), room("new", 2)), (Err("NamespaceLimit"), Ok(1), Ok(2)));
         assert_eq!(usage.room("a", limits(None, None)), Ok(usize::MAX));
@@ -159,7 +160,8 @@ mod tests {
     fn outputs_that_were_removed_take_no_room() {
         let mut board = Board::default();
         add(&mut board, "a", "a1", 3, 1_000_000);
-        let room = |board: &Board, megabytes| Usage::of(board).room("a", limits(None, Some(megabytes))).is_ok();
+        let room =
+            |board: &Board, megabytes| Usage::of(board).room("a", limits(None, Some(megabytes))).is_ok();
         assert!(room(&board, 4) && !room(&board, 3));
         for entry in board.entries.values_mut() {
             entry.collected = Some(jiff::Timestamp::UNIX_EPOCH);
