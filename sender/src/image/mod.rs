@@ -33,7 +33,8 @@ use htc_core::workload::spec::{JobSpec, RegistryLogin};
 
 pub use config::Config;
 use pull::Pulling;
-use store::{Kept, Store};
+pub use store::Kept;
+use store::Store;
 
 use crate::apptainer;
 use crate::event::Event;
@@ -166,6 +167,14 @@ impl Images {
     pub fn locked(&mut self, number: usize, lock: io::Result<File>) {
         if let Some(pulling) = self.under_way.iter_mut().find(|pulling| pulling.number == number) {
             pulling.locked(lock, &self.means);
+        }
+        self.settle();
+    }
+
+    /// An image that was pulled has its place, or none.
+    pub fn kept(&mut self, number: usize, kept: io::Result<Kept>) {
+        if let Some(pulling) = self.under_way.iter_mut().find(|pulling| pulling.number == number) {
+            pulling.kept(kept, &self.means);
         }
         self.settle();
     }
