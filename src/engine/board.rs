@@ -32,6 +32,8 @@ pub struct Board {
     pub served: HashMap<String, Instant>,
     /// Namespaces of which something waits, and that have no room for it.
     pub full: HashMap<String, Full>,
+    /// Whether it is known what outputs of earlier lives take.
+    pub weighed: bool,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
 }

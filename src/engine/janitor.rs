@@ -92,6 +92,8 @@ impl Inner {
             jobs.map(|job| job.key.clone()).collect()
         };
         self.weigh(keys).await;
+        self.board().weighed = true;
+        self.submit_bell.notify_one();
     }
 
     /// Notes what the outputs of these jobs take on our disk, where a limit hangs on it.

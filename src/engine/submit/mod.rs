@@ -73,6 +73,9 @@ impl Inner {
             return Vec::new();
         }
         let usage = Usage::of(&board);
+        if self.options.max_output_mb_per_namespace.is_some() && !board.weighed {
+            return Vec::new();
+        }
         let limits = Limits {
             jobs: self.options.max_jobs_per_namespace,
             output_mb: self.options.max_output_mb_per_namespace,
