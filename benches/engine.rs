@@ -36,6 +36,9 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
     let data = corner.folder.join(round);
     make_folder(&data).map_err(|e| e.to_string())?;
     let options = Options {
+        max_jobs_per_namespace: None,
+        max_output_mb_per_namespace: None,
+        image_cache_shared: false,
         instance: corner.queue.instance.clone(),
         data: data.clone(),
         sender: sender.to_owned(),

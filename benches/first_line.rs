@@ -53,7 +53,7 @@ fn ours(folder: &Path, cache: &Path, image: &str) -> Result<Duration, String> {
     let mut job: JobSpec = sender::job(SCRIPT);
     job.containers[0].image = Image::Apptainer(format!("docker://{image}"));
     job.containers[0].program = Program::Words(["sh", "-c", SCRIPT].map(Into::into).into());
-    job.images.cache = Some(ImageCache { path: cache.display().to_string(), bytes: 1 << 30 });
+    job.images.cache = Some(ImageCache { path: cache.display().to_string(), folder: None, bytes: 1 << 30 });
     fs::write(scratch.path().join(FILE), serde_json::to_vec(&job).unwrap()).map_err(|e| e.to_string())?;
     let mut command = Command::new(bed_folder().join("bin/htc-sender"));
     command.arg("run").current_dir(scratch.path()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -60,6 +60,6 @@ fn row(corner: &Corner, round: &str, n: usize) -> Row {
         &ImageSettings::default(),
     );
     write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job).unwrap()).unwrap();
-    let batch_name = format!("{}/{name}", corner.queue.instance);
-    Row { key, folder, batch_name, terms: Terms::from(&workload) }
+    let (namespace, name) = (corner.queue.instance.clone(), name);
+    Row { key, folder, namespace, name, terms: Terms::from(&workload) }
 }

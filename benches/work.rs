@@ -25,7 +25,9 @@ pub fn htcjob(name: &str) -> HTCJob {
 
 /// The same in our own words.
 pub fn workload(name: &str) -> Workload {
-    translate(&htcjob(name).spec, &Site::default()).unwrap()
+    let mut site = Site::default();
+    site.images.host = vec!["default".to_owned()];
+    translate(&htcjob(name).spec, "default", &site).unwrap()
 }
 
 /// The key of the n-th job of a round.

@@ -75,6 +75,8 @@ pub struct Metrics {
     pub collected: Counter,
     /// Bytes that are free where the data folder is.
     pub data_free: Gauge,
+    /// Namespaces that have no room for what waits.
+    pub namespaces_full: Gauge,
     /// Status writes to the API server, by result.
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
@@ -120,6 +122,11 @@ impl Default for Metrics {
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),
+            namespaces_full: add(
+                r,
+                "namespaces_full",
+                "Namespaces whose limits leave no room for what waits",
+            ),
             ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
             held: add(r, "jobs_held", "Jobs on hold now, by HTCondor's hold code"),
             reports: add(r, "reports", "Reports of jobs, by what became of them"),

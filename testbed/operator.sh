@@ -41,7 +41,8 @@ start() {
       printf '%s\0' "KUBECONFIG=$STATE/kube/operator.conf" "HTC_DATA_DIR=$DATA" "HTC_MASTER_KEY_FILE=$KEY" \
         "HTC_EVENTS_LISTEN=127.0.0.1:$EVENTS_PORT" "HTC_EVENTS_URL=http://127.0.0.1:$EVENTS_PORT" \
         "HTC_HEALTH_LISTEN=127.0.0.1:$HEALTH_PORT" "HTC_SENDER=$BED/bin/htc-sender" \
-        "HTC_INTERLINK_LISTEN=$INTERLINK" "HTC_INTERLINK_TOKEN_FILE=$TOKEN" "HTC_IMAGE_CACHE=$IMAGES"
+        "HTC_INTERLINK_LISTEN=$INTERLINK" "HTC_INTERLINK_TOKEN_FILE=$TOKEN" "HTC_IMAGE_CACHE=$IMAGES" \
+        "HTC_HOST_IMAGE_NAMESPACES=*"
     )
     echo "$version" >"$RUN/operator.version"
     spawn_in operator env -i "${env[@]}" setpriv --reuid "$USER_IN" --regid "$USER_IN" --init-groups -- "$BINARY" serve

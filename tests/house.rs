@@ -43,7 +43,16 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("std::env::", &["src/config/", "sender/src/"]),
     ("Command::new", &["src/condor/cli.rs", "sender/src/process.rs"]),
     ("rusqlite", &["src/store/"]),
-    ("kube::", &["src/htcjob/", "src/cli/serve.rs", "src/cli/token_review.rs", "src/cli/doctor/cluster.rs"]),
+    (
+        "kube::",
+        &[
+            "src/htcjob/",
+            "src/cli/serve.rs",
+            "src/cli/token_review.rs",
+            "src/cli/doctor/cluster.rs",
+            "src/cli/doctor/objects.rs",
+        ],
+    ),
     (
         "k8s_openapi",
         &[

@@ -6,6 +6,7 @@ use std::io;
 use htc_core::workload::report::Cut;
 
 use crate::handshake::Answer;
+use crate::image::Kept;
 
 /// What the loop waits for.
 #[derive(Debug)]
@@ -22,4 +23,6 @@ pub enum Event {
     Answered(usize, Answer),
     /// The wait for the right to pull an image is over.
     ImageLocked(usize, io::Result<File>),
+    /// An image that was pulled is whole and has its place, or why not.
+    ImageKept(usize, io::Result<Kept>),
 }

@@ -79,8 +79,9 @@ pub fn parse(bytes: &[u8]) -> Result<JobSpec, Error> {
     }
 }
 
-fn is_file_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['/', '\0'])
+/// Whether this names something in a folder, and nothing else.
+pub fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
 #[cfg(test)]

@@ -254,6 +254,7 @@ impl<'a> Runtime<'a> {
                 }
             }
             Event::ImageLocked(number, lock) => self.images.locked(number, lock),
+            Event::ImageKept(number, kept) => self.images.kept(number, kept),
             Event::Answered(number, answer) => {
                 let Some(alive) = self.alive.iter_mut().find(|a| a.number == number) else { return };
                 alive.answered(answer);

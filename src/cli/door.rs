@@ -74,8 +74,16 @@ fn tool_credential() -> Option<PathBuf> {
 }
 
 fn pods(settings: &OperatorSettings) -> anyhow::Result<pod::Settings> {
-    let PodSettings { pod_cpus, pod_memory_mib, pod_disk_mib, pod_host_paths, pod_claims, site_scripts } =
-        &settings.pods;
+    let PodSettings {
+        pod_cpus,
+        pod_memory_mib,
+        pod_disk_mib,
+        pod_host_paths,
+        pod_claims,
+        pod_host_image_namespaces,
+        pod_image_paths,
+        site_scripts,
+    } = &settings.pods;
     let read = |(site, file): &(String, PathBuf)| {
         let script = std::fs::read(file);
         let script =
@@ -84,6 +92,7 @@ fn pods(settings: &OperatorSettings) -> anyhow::Result<pod::Settings> {
     };
     Ok(pod::Settings {
         image_registry: settings.images.image_registry.clone(),
+        images: pod::Allowed::of(pod_host_image_namespaces, pod_image_paths),
         default_cpus: *pod_cpus,
         default_memory_mib: *pod_memory_mib,
         default_disk_mib: *pod_disk_mib,

@@ -175,7 +175,7 @@ fn options(
         "the data folder {} has a character that submit files cannot carry; choose another",
         data.display()
     );
-    let OutputSettings { max_output_mb, keep_outputs_days } = settings.outputs;
+    let OutputSettings { max_output_mb, max_output_mb_per_namespace, keep_outputs_days } = settings.outputs;
     Ok(Options {
         instance,
         data,
@@ -187,6 +187,11 @@ fn options(
         lost_after: Duration::from_secs_f64(settings.pool.lost_after_seconds.max(0.0)),
         max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
         max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
+        max_jobs_per_namespace: (settings.pool.max_jobs_per_namespace > 0)
+            .then_some(settings.pool.max_jobs_per_namespace as usize),
+        max_output_mb_per_namespace: (max_output_mb_per_namespace > 0)
+            .then_some(max_output_mb_per_namespace.into()),
+        image_cache_shared: settings.images.image_cache_shared,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
         keep_outputs: (keep_outputs_days > 0).then(|| DAY * keep_outputs_days),
     })
@@ -234,11 +239,16 @@ pub(super) fn route(settings: &EventsSettings) -> anyhow::Result<Option<Route>> 
 
 /// What jobs know of getting images.
 fn image_settings(settings: &config::ImageSettings) -> ImageSettings {
-    let config::ImageSettings { image_registry: _, insecure_registries, image_cache, image_cache_gib } =
-        settings;
+    let config::ImageSettings {
+        image_registry: _,
+        insecure_registries,
+        image_cache,
+        image_cache_shared: _,
+        image_cache_gib,
+    } = settings;
     let bytes = (image_cache_gib.max(0.0) * f64::from(1 << 30)) as u64;
-    let cache = image_cache.clone().map(|path| ImageCache { path, bytes });
-    ImageSettings { insecure_registries: insecure_registries.clone(), cache }
+    let cache = image_cache.clone().map(|path| ImageCache { path, bytes, folder: None });
+    ImageSettings { insecure_registries: insecure_registries.clone(), paths: Vec::new(), cache }
 }
 
 fn health(engine: Engine, ready: Ready, metrics: Arc<Metrics>) -> Router {

@@ -9,10 +9,11 @@ use kube::{Api, Client};
 use super::door::{self, Listener};
 use super::operator::{self, Operator, pool, take_folder};
 use super::token_review;
-use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, Settings};
+use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, KubernetesSettings, Settings};
 use crate::engine::SiteAttributes;
 use crate::engine::keys::MasterKeys;
 use crate::htcjob::{self, DoorState, Site};
+use crate::pod::Allowed;
 
 /// The settings of the operator.
 #[derive(Args, Debug)]
@@ -56,13 +57,22 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// What the site says of all HTCJobs.
-fn site(settings: &Settings) -> Site {
+pub(super) fn site(settings: &Settings) -> Site {
+    let KubernetesSettings {
+        watch_namespace: _,
+        deny_attributes,
+        allow_attributes,
+        host_image_namespaces,
+        image_paths,
+        site_folders,
+        inherit_from_status,
+    } = &settings.kubernetes;
     Site {
         image_registry: settings.operator.images.image_registry.clone(),
-        attributes: SiteAttributes {
-            denied: settings.kubernetes.deny_attributes.clone(),
-            allowed: settings.kubernetes.allow_attributes.clone(),
-        },
+        attributes: SiteAttributes { denied: deny_attributes.clone(), allowed: allow_attributes.clone() },
+        images: Allowed::of(host_image_namespaces, image_paths),
+        folders: site_folders.iter().filter(|path| !path.is_empty()).cloned().collect(),
+        inherits_from_status: *inherit_from_status,
     }
 }
 

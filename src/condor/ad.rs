@@ -17,6 +17,10 @@ pub const UID: &str = "HTCOperatorUid";
 pub const KEY: &str = "HTCOperatorKey";
 /// The attribute that says that the job may leave the queue.
 pub const ACK: &str = "HTCAck";
+/// The namespace of the object that a job is for.
+pub const NAMESPACE: &str = "HTCNamespace";
+/// The name of that object.
+pub const NAME: &str = "HTCName";
 
 /// The account whose job it is, which nobody but the schedd writes.
 pub const OWNER: &str = "Owner";

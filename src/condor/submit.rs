@@ -10,11 +10,14 @@ use htc_core::workload::progress::JobId;
 use htc_core::workload::report::RESULT_FILE;
 use htc_core::workload::spec;
 
-use super::ad::{ACK, INSTANCE, KEY, UID};
+use super::ad::{ACK, INSTANCE, KEY, NAME, NAMESPACE, UID};
 use super::cli::{Call, CallError, Running};
 use super::pool::Pool;
 use super::quote;
 use crate::limits::{GRACE_MARGIN_SECONDS, KEPT_IN_QUEUE_SECONDS, SUBMIT_DEADLINE};
+
+/// Stands for a name that is none.
+const NO_WORD: &str = "-";
 
 /// One job of a batch.
 #[derive(Clone, Debug)]
@@ -23,8 +26,10 @@ pub struct Row {
     pub key: JobKey,
     /// Its folder, with `job.json` in it.
     pub folder: String,
-    /// What people see in `condor_q`.
-    pub batch_name: String,
+    /// The outside object's namespace; empty where there is none.
+    pub namespace: String,
+    /// The outside object's name.
+    pub name: String,
     /// How it is to be treated.
     pub terms: Terms,
 }
@@ -136,6 +141,9 @@ pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, ro
     command("batch_name", "$(batch)");
     command(&format!("MY.{UID}"), &quote::string("$(uid)"));
     command(&format!("MY.{KEY}"), &quote::string("$(key)"));
+    // For the policies of the pool: who is behind a job.
+    command(&format!("MY.{NAMESPACE}"), &quote::string("$(ns)"));
+    command(&format!("MY.{NAME}"), &quote::string("$(object)"));
     let shape = rows.first().map(|row| row.terms.shape()).unwrap_or_default();
     let mut columns = vec![];
     for (n, (name, value)) in shape.iter().enumerate() {
@@ -147,12 +155,15 @@ pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, ro
             }
         }
     }
-    let names: Vec<&str> =
-        ["dir", "batch", "uid", "key"].into_iter().chain(columns.iter().map(|(c, _)| c.as_str())).collect();
+    let names: Vec<&str> = ["dir", "batch", "ns", "object", "uid", "key"]
+        .into_iter()
+        .chain(columns.iter().map(|(c, _)| c.as_str()))
+        .collect();
     text.push_str(&format!("queue {} from (\n", names.join(", ")));
-    for Row { key, folder, batch_name, terms } in rows {
+    for Row { key, folder, namespace, name, terms } in rows {
         let commands = terms.commands();
-        text.push_str(&format!("{folder} {batch_name} {} {key}", key.uid));
+        let (name, batch) = (word(name), batch_name(namespace, name));
+        text.push_str(&format!("{folder} {batch} {} {name} {} {key}", word(namespace), key.uid));
         for (_, name) in &columns {
             text.push_str(&format!(" {}", commands[*name]));
         }
@@ -160,6 +171,17 @@ pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, ro
     }
     text.push_str(")\n");
     text
+}
+
+/// What people see in `condor_q`.
+pub fn batch_name(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { word(name).to_owned() } else { format!("{}/{}", word(namespace), word(name)) }
+}
+
+/// A name of Kubernetes as a column; another text, or none, becomes what no object can be called.
+fn word(text: &str) -> &str {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if !text.is_empty() && text.chars().all(plain) { text } else { NO_WORD }
 }
 
 /// A `condor_submit` at work.
@@ -248,19 +270,30 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_none_cannot_become_another_column_or_another_string() {
+        for text in ["", "a b", "a,b", "a\"b", "a\\b", "a\nb", "$(key)", "#a", "a/b", "é"] {
+            assert_eq!(word(text), "-", "{text:?}");
+        }
+        assert_eq!(word("a-1.b_C"), "a-1.b_C");
+        assert_eq!([batch_name("", "a"), batch_name("n", "a"), batch_name("n", "a b")], ["a", "n/a", "n/-"]);
+    }
+
+    #[test]
     fn a_row_of_the_description_is_a_proc() {
         let row = |n: u32| Row {
             key: format!("u/{n}/0/0").parse().unwrap(),
             folder: format!("/d/{n}"),
-            batch_name: "ns/x".into(),
+            namespace: "ns".into(),
+            name: "x".into(),
             terms: terms(&[("request_cpus", &n.to_string()), ("rank", "a + b")]),
         };
         let text = description("i\"1", Path::new("/bin/htc-sender"), Some(7), &[row(0), row(1)]);
         assert!(text.contains("MY.HTCOperatorInstance = \"i\\\"1\"\n"), "{text}");
         assert!(text.contains("rank = a + b\n"), "{text}");
         assert!(text.contains("max_transfer_output_mb = 7\n"), "{text}");
-        let end = "queue dir, batch, uid, key, c0, c2 from (\n\
-                   /d/0 ns/x u u/0/0/0 40 0\n/d/1 ns/x u u/1/0/0 40 1\n)\n";
+        assert!(text.contains("MY.HTCNamespace = \"$(ns)\"\nMY.HTCName = \"$(object)\"\n"), "{text}");
+        let end = "queue dir, batch, ns, object, uid, key, c0, c2 from (\n\
+                   /d/0 ns/x ns x u u/0/0/0 40 0\n/d/1 ns/x ns x u u/1/0/0 40 1\n)\n";
         assert!(text.ends_with(end), "{text}");
     }
 }

@@ -10,6 +10,11 @@ pub struct OutputSettings {
     #[arg(long, env = "HTC_MAX_OUTPUT_MB", default_value_t = 1024)]
     pub max_output_mb: u32,
 
+    /// Megabytes that the outputs of one namespace may take in the data folder, 0 for any amount. While they
+    /// take more, nothing more of it is submitted; what is in the queue goes on and comes home.
+    #[arg(long, env = "HTC_MAX_OUTPUT_MB_PER_NAMESPACE", default_value_t = 0)]
+    pub max_output_mb_per_namespace: u32,
+
     /// Days that outputs and logs are kept after the end of their HTCJob, 0 for as long as the HTCJob
     /// is there. They always go with the HTCJob.
     #[arg(long, env = "HTC_KEEP_OUTPUTS_DAYS", default_value_t = 30)]
@@ -32,6 +37,11 @@ pub struct ImageSettings {
     /// where it cannot be used pulls images for each job, as all do by default.
     #[arg(long, env = "HTC_IMAGE_CACHE", value_parser = absolute)]
     pub image_cache: Option<String>,
+
+    /// Let jobs of all namespaces share the images of that folder. By default each namespace has its own: all
+    /// jobs of a user can change that user's images.
+    #[arg(long, env = "HTC_IMAGE_CACHE_SHARED")]
+    pub image_cache_shared: bool,
 
     /// GiB that the images of one user may take in that folder of a worker; those used longest ago go.
     #[arg(long, env = "HTC_IMAGE_CACHE_GIB", default_value_t = 20.0)]

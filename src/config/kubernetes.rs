@@ -2,6 +2,13 @@
 
 use clap::Args;
 
+use super::path;
+
+/// Paths of the workers for images of HTCJobs where nobody says otherwise.
+pub const IMAGE_PATHS: &str = "/cvmfs";
+/// Folders of the workers that containers see where nobody says otherwise.
+pub const SITE_FOLDERS: &str = "/cvmfs,/afs,/eos";
+
 /// Kubernetes, which is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the pod's account.
 #[derive(Args, Clone, Debug)]
 pub struct KubernetesSettings {
@@ -19,4 +26,26 @@ pub struct KubernetesSettings {
     /// denied, and what is denied above as well. `JobPrio` allows priorities above 0.
     #[arg(long, env = "HTC_ALLOW_ATTRIBUTES", value_delimiter = ',')]
     pub allow_attributes: Vec<String>,
+
+    /// Namespaces whose HTCJobs may use the image `host`, which runs on the worker without a container,
+    /// separated by commas; `*` for all, by default none.
+    #[arg(long, env = "HTC_HOST_IMAGE_NAMESPACES", value_delimiter = ',')]
+    pub host_image_namespaces: Vec<String>,
+
+    /// Paths of the workers that an HTCJob's image may be or lie below, links followed, separated by commas;
+    /// `/` for any path.
+    #[arg(long, env = "HTC_IMAGE_PATHS", value_delimiter = ',', default_value = IMAGE_PATHS,
+          value_parser = path)]
+    pub image_paths: Vec<String>,
+
+    /// Folders that every container of an HTCJob sees, and may write as far as the job's account may, where
+    /// the worker has them, separated by commas.
+    #[arg(long, env = "HTC_SITE_FOLDERS", value_delimiter = ',', default_value = SITE_FOLDERS,
+          value_parser = path)]
+    pub site_folders: Vec<String>,
+
+    /// Follow jobs of the predecessor that only the status of an HTCJob names, and no row of its database.
+    /// Who may write `htcjobs/status` could then have any job of our account removed.
+    #[arg(long, env = "HTC_INHERIT_FROM_STATUS")]
+    pub inherit_from_status: bool,
 }

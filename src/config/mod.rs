@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 pub use callers::CallerSettings;
 pub use environment::{beside_us, state_folder, tool_environment, variables};
 pub use jobs::{ImageSettings, OutputSettings};
-pub use kubernetes::KubernetesSettings;
+pub use kubernetes::{IMAGE_PATHS, KubernetesSettings, SITE_FOLDERS};
 pub use pods::PodSettings;
 pub use pool::PoolSettings;
 pub use reports::{EVENTS_LISTEN, EventsSettings};
@@ -89,6 +89,18 @@ pub struct DataSettings {
     /// The data folder: database, job folders, control socket. On a local disk, for us alone.
     #[arg(long, env = "HTC_DATA_DIR")]
     pub data_dir: PathBuf,
+}
+
+/// A path of a setting: absolute, plain, and without a slash at its end unless it is the root. Nothing is
+/// taken as it is: so a list can be made empty.
+fn path(text: &str) -> Result<String, &'static str> {
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+    match text.is_empty() || (text.starts_with('/') && !parts.iter().any(|part| matches!(*part, "." | "..")))
+    {
+        true if text.is_empty() => Ok(String::new()),
+        true => Ok(format!("/{}", parts.join("/"))),
+        false => Err("it must be an absolute path without `.` and `..`"),
+    }
 }
 
 /// How log lines look.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::path;
+
 /// What a site decides about pods.
 #[derive(Args, Clone, Debug)]
 pub struct PodSettings {
@@ -29,6 +31,16 @@ pub struct PodSettings {
     /// Claims and the paths under which workers see them, `namespace/name=/path`, separated by commas.
     #[arg(long, env = "HTC_POD_CLAIMS", value_delimiter = ',', value_parser = claim)]
     pub pod_claims: Vec<(String, String)>,
+
+    /// Namespaces whose pods may use the image `host`, which runs on the worker without a container, separated
+    /// by commas; `*` for all.
+    #[arg(long, env = "HTC_POD_HOST_IMAGE_NAMESPACES", value_delimiter = ',', default_value = "*")]
+    pub pod_host_image_namespaces: Vec<String>,
+
+    /// Paths of the workers that a pod's image may be or lie below, links followed, separated by commas; `/`
+    /// for any path.
+    #[arg(long, env = "HTC_POD_IMAGE_PATHS", value_delimiter = ',', default_value = "/", value_parser = path)]
+    pub pod_image_paths: Vec<String>,
 
     /// The scripts that the images `host:<site>` run on the worker, `site=/file`, separated by commas.
     #[arg(long, env = "HTC_SITE_SCRIPTS", value_delimiter = ',', value_parser = site_script)]

@@ -37,4 +37,8 @@ pub struct PoolSettings {
     #[arg(long, env = "HTC_MAX_JOBS_IN_QUEUE", default_value_t = 5_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_jobs_in_queue: u32,
+
+    /// Jobs of one namespace in the queue at the same time, 0 for any number; the rest waits here.
+    #[arg(long, env = "HTC_MAX_JOBS_PER_NAMESPACE", default_value_t = 0)]
+    pub max_jobs_per_namespace: u32,
 }

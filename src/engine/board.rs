@@ -36,6 +36,12 @@ pub struct Board {
     pub foreign_told: bool,
     /// Why nothing is submitted, if something is in the way.
     pub obstacle: Option<Obstacle>,
+    /// When something of a namespace was last submitted, as far as that matters for turns.
+    pub served: HashMap<String, Instant>,
+    /// Namespaces of which something waits, and that have no room for it.
+    pub full: HashMap<String, Full>,
+    /// Whether it is known what outputs of earlier lives take.
+    pub weighed: bool,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
 }
@@ -76,7 +82,7 @@ pub struct Trouble {
 /// Something in the way of submissions, which are tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `SubmitFailed`.
+    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`.
     pub reason: &'static str,
     /// A sentence.
     pub why: String,
@@ -93,10 +99,24 @@ impl Obstacle {
         Obstacle { reason: "QueueFull", why }
     }
 
+    /// The namespace has all that it may have.
+    pub fn namespace(why: String) -> Obstacle {
+        Obstacle { reason: "NamespaceLimit", why }
+    }
+
     /// Something failed on our side.
     pub fn ours(why: String) -> Obstacle {
         Obstacle { reason: "SubmitFailed", why }
     }
+}
+
+/// A namespace that has no room for what waits.
+#[derive(Clone, Debug)]
+pub struct Full {
+    /// Since when.
+    pub since: Instant,
+    /// What its workloads are told, once that has lasted.
+    pub told: Option<Obstacle>,
 }
 
 /// A workload.
@@ -124,8 +144,8 @@ pub struct Entry {
     pub waiting: Vec<Waiting>,
     /// How many indices wait no more but have no job yet: their intent is being made durable.
     pub intended: u64,
-    /// When something of it was last submitted: the others come first then.
-    pub served: Option<Instant>,
+    /// Since when it waits for its turn: since it came, or since something of it was last submitted.
+    pub waits_since: Instant,
     /// A submission with jobs of it was refused, and nobody knows which was meant: so many go
     /// together at most, and with none that is beyond doubt.
     pub at_most: Option<usize>,
@@ -167,6 +187,8 @@ pub struct Job {
     pub finished: Option<Finished>,
     /// Its files are home.
     pub home: bool,
+    /// What they take on our disk, where that is counted.
+    pub bytes: u64,
     /// Its files do not come home, however often they are fetched.
     pub forsaken: bool,
     /// Its door has made its end known.
@@ -239,6 +261,7 @@ impl Job {
             heard: None,
             finished: None,
             home: false,
+            bytes: 0,
             forsaken: false,
             published: false,
             left: false,
@@ -388,7 +411,7 @@ impl Entry {
             unproven_since: None,
             waiting: Vec::new(),
             intended: 0,
-            served: None,
+            waits_since: Instant::now(),
             at_most: None,
             removal_asked: None,
             in_queue: 0,

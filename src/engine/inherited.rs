@@ -42,6 +42,19 @@ pub struct Heir {
     pub jobs: Vec<JobId>,
     /// Ends that the object tells.
     pub ended: Vec<(JobId, End)>,
+    /// Whether jobs count that only the object names, and no row of the predecessor.
+    pub is_trusted: bool,
+}
+
+/// What the predecessor has left of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inheritance {
+    /// Nothing: it may be submitted.
+    None,
+    /// Jobs, which are followed.
+    Jobs,
+    /// The object names jobs of which no row tells: whoever may write its status could have put any there.
+    Unconfirmed,
 }
 
 /// A job that was found for an heir.
@@ -53,19 +66,25 @@ struct Found {
 }
 
 impl Engine {
-    /// Follows the jobs that the predecessor submitted for an object; false when there are none, so
-    /// that it may be submitted.
-    pub async fn inherit(&self, heir: Heir) -> Result<bool, StoreError> {
+    /// What the predecessor has left of an object; changes nothing.
+    pub async fn inheritance(&self, heir: &Heir) -> Result<Inheritance, StoreError> {
+        let (heir, born) = (heir.clone(), self.0.born);
+        self.0.store.call(move |t| Ok(judge(&find(&predecessor::load(t)?, &heir, born), &heir))).await
+    }
+
+    /// Follows the jobs that the predecessor submitted for an object, if they are known to be its own.
+    pub async fn inherit(&self, heir: Heir) -> Result<Inheritance, StoreError> {
         let inner = &self.0;
         let uid = heir.uid.clone();
         if inner.board().entries.contains_key(&uid) {
-            return Ok(true);
+            return Ok(Inheritance::Jobs);
         }
         let born = inner.born;
         let kept = inner.store.call(move |t| {
             let found = find(&predecessor::load(t)?, &heir, born);
-            if found.is_empty() {
-                return Ok(None);
+            let inheritance = judge(&found, &heir);
+            if inheritance != Inheritance::Jobs {
+                return Ok(Err(inheritance));
             }
             let wish = wish(&heir, found.len());
             let mut entry = Entry::of(&wish, Vec::new());
@@ -75,16 +94,19 @@ impl Engine {
                 predecessor::give(t, &found.rows, &stored_job(&heir.name, &job))?;
                 entry.jobs.insert(index, Box::new(job));
             }
-            Ok(Some(entry))
+            Ok(Ok(entry))
         });
-        let Some(entry) = kept.await? else { return Ok(false) };
+        let entry = match kept.await? {
+            Ok(entry) => entry,
+            Err(inheritance) => return Ok(inheritance),
+        };
         crash_point!("inherited-durable");
         let (namespace, name, jobs) = (&entry.namespace, &entry.name, entry.jobs.len());
         tracing::info!(%uid, namespace, name, jobs, "following jobs that the predecessor has submitted");
         inner.board().entries.entry(uid.clone()).or_insert(entry);
         inner.look_bell.notify_one();
         inner.ring([uid]);
-        Ok(true)
+        Ok(Inheritance::Jobs)
     }
 }
 
@@ -118,11 +140,13 @@ impl Inner {
 
 /// The jobs of an heir, in order: by the predecessor's own id of the object, else by name and job;
 /// what no row tells is in the object itself. Where the object tells nothing, its status may have
-/// been lost on the way: then jobs of its name that were active count, but only for an object that is
-/// older than our store. A younger one never was the predecessor's.
+/// been lost on the way: then jobs of its name that were active count. An object that is younger than our
+/// store never was the predecessor's, whatever its status says.
 fn find(rows: &[OldRow], heir: &Heir, born: i64) -> BTreeMap<JobId, Found> {
-    let old = heir.created.is_some_and(|at| at < born);
-    let silent = old && heir.uniqid.is_empty() && heir.jobs.is_empty();
+    if heir.created.is_none_or(|at| at >= born) {
+        return BTreeMap::new();
+    }
+    let silent = heir.uniqid.is_empty() && heir.jobs.is_empty();
     let is_of = |row: &&OldRow| {
         let by_id = !heir.uniqid.is_empty() && row.uniqid == heir.uniqid;
         let by_job = row.name == heir.name && heir.jobs.contains(&row.job);
@@ -141,6 +165,16 @@ fn find(rows: &[OldRow], heir: &Heir, born: i64) -> BTreeMap<JobId, Found> {
     found
 }
 
+/// Jobs that nothing but the object's status names count only where the site says so: who may write it could
+/// have any job of our account removed with the object.
+fn judge(found: &BTreeMap<JobId, Found>, heir: &Heir) -> Inheritance {
+    match () {
+        () if found.is_empty() => Inheritance::None,
+        () if heir.is_trusted || found.values().all(|found| !found.rows.is_empty()) => Inheritance::Jobs,
+        () => Inheritance::Unconfirmed,
+    }
+}
+
 fn wish(heir: &Heir, jobs: usize) -> StoredWish {
     // Nothing of it is submitted, so nothing says how.
     let workload = Workload {
@@ -155,6 +189,7 @@ fn wish(heir: &Heir, jobs: usize) -> StoredWish {
         deadline_seconds: None,
         hostname: None,
         registries: Vec::new(),
+        image_paths: Vec::new(),
         submit: Vec::new(),
     };
     StoredWish {
@@ -212,6 +247,7 @@ mod tests {
             uniqid: uniqid.to_owned(),
             jobs: procs.iter().map(|proc| id(*proc)).collect(),
             ended: vec![],
+            is_trusted: false,
         }
     }
 
@@ -245,8 +281,24 @@ mod tests {
     }
 
     #[test]
-    fn what_no_row_tells_is_in_the_object() {
-        let found = find(&[], &heir("a", "x", &[2, 0]), 2);
+    fn what_no_row_tells_counts_only_where_the_object_is_trusted() {
+        let named = heir("a", "x", &[2, 0]);
+        let found = find(&[], &named, 2);
         assert_eq!(rows_of(&found), [(0, vec![]), (2, vec![])]);
+        assert_eq!(judge(&found, &named), Inheritance::Unconfirmed);
+        assert_eq!(judge(&found, &Heir { is_trusted: true, ..named.clone() }), Inheritance::Jobs);
+        let rows = [row(1, "a", 0, "x", None)];
+        assert_eq!(judge(&find(&rows, &named, 2), &named), Inheritance::Unconfirmed, "one of two");
+        let rows = [row(1, "a", 0, "x", None), row(2, "a", 2, "x", None)];
+        assert_eq!(judge(&find(&rows, &named, 2), &named), Inheritance::Jobs);
+    }
+
+    #[test]
+    fn an_object_that_came_after_the_predecessor_has_inherited_nothing_whatever_its_status_says() {
+        let rows = [row(1, "a", 0, "x", None)];
+        for created in [None, Some(2), Some(3)] {
+            let forged = Heir { created, is_trusted: true, ..heir("a", "x", &[0]) };
+            assert!(find(&rows, &forged, 2).is_empty(), "{created:?}");
+        }
     }
 }

@@ -2,16 +2,17 @@
 //! longer needed of jobs that are no more. Outputs are kept as long as their workload is wished, and no
 //! longer than the settings say after its end.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use htc_core::workload::names::Uid;
+use htc_core::workload::names::{JobKey, Uid};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::Inner;
 use super::board::Entry;
-use super::files::remove_folder;
+use super::files::{remove_folder, size};
 use crate::crash_point;
 use crate::limits::{JANITOR_LOOK, PRUNE_LOOK, TOMBSTONE_KEPT};
 use crate::store::database::now;
@@ -21,6 +22,7 @@ use crate::store::wishes::{self, Want};
 pub async fn work(inner: Arc<Inner>) {
     // A short time is looked at more often.
     let rest = inner.options.keep_outputs.map_or(JANITOR_LOOK, |keep| (keep / 10).min(JANITOR_LOOK));
+    inner.weigh_all().await;
     // The start has done it.
     let mut pruned = Instant::now();
     loop {
@@ -74,9 +76,40 @@ impl Inner {
         if let Some(entry) = self.board().entries.get_mut(&uid) {
             entry.collected = Some(at);
         }
+        self.submit_bell.notify_one();
         self.metrics.collected.inc();
         tracing::info!(%uid, "removed the outputs of an ended job: their time was over");
         self.ring([uid]);
+    }
+
+    /// What came home in earlier lives.
+    async fn weigh_all(&self) {
+        let keys = {
+            let board = self.board();
+            let entries =
+                board.entries.values().filter(|entry| entry.collected.is_none() && !entry.inherited);
+            let jobs = entries.flat_map(|entry| entry.jobs.values()).filter(|job| job.home);
+            jobs.map(|job| job.key.clone()).collect()
+        };
+        self.weigh(keys).await;
+        self.board().weighed = true;
+        self.submit_bell.notify_one();
+    }
+
+    /// Notes what the outputs of these jobs take on our disk, where a limit hangs on it.
+    pub(super) async fn weigh(&self, keys: Vec<JobKey>) {
+        if self.options.max_output_mb_per_namespace.is_none() {
+            return;
+        }
+        let folders: Vec<_> = keys.into_iter().map(|key| (self.folder(&key), key)).collect();
+        let weigh = move || folders.into_iter().map(|(at, key)| (key, size(Path::new(&at)))).collect();
+        let weighed: Vec<(JobKey, u64)> = tokio::task::spawn_blocking(weigh).await.unwrap_or_default();
+        let mut board = self.board();
+        for (key, bytes) in weighed {
+            if let Some(job) = board.job_mut(&key) {
+                job.bytes = bytes;
+            }
+        }
     }
 
     fn measure(&self) {

@@ -45,7 +45,7 @@ use board::Board;
 pub use board::{Obstacle, Vanished};
 pub use capacity::Capacity;
 pub use gone::Awaited;
-pub use inherited::{Heir, recorded};
+pub use inherited::{Heir, Inheritance, recorded};
 use keys::MasterKeys;
 use logs::mirror::Mirrors;
 pub use logs::{LogError, LogOptions, Piece, Wanted};
@@ -80,6 +80,12 @@ pub struct Options {
     pub max_jobs_per_submission: usize,
     /// Jobs in the queue at the same time.
     pub max_jobs_in_queue: usize,
+    /// Jobs of one namespace in the queue at the same time.
+    pub max_jobs_per_namespace: Option<usize>,
+    /// MB of outputs of one namespace that have come home; where there are more, nothing of it is submitted.
+    pub max_output_mb_per_namespace: Option<u64>,
+    /// Whether jobs of all namespaces share the images that a worker keeps.
+    pub image_cache_shared: bool,
     /// What a job may bring home, in MB; any amount without.
     pub max_output_mb: Option<u32>,
     /// How long outputs are kept after the end of their workload; as long as it is wished without.

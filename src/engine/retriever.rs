@@ -179,6 +179,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
         })
         .await?;
     crash_point!("outputs-durable");
+    let keys = home.iter().map(|home| home.key.clone()).collect();
     for Home { key, end, report } in home {
         if let Some(job) = inner.board().job_mut(&key) {
             job.home = true;
@@ -193,5 +194,6 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
         inner.ring([key.uid]);
     }
     inner.look_bell.notify_one();
+    inner.weigh(keys).await;
     Ok(())
 }

@@ -120,7 +120,8 @@ impl Engine {
                 .trouble
                 .as_ref()
                 .map(|trouble| Obstacle::pool(trouble.why.clone()))
-                .or_else(|| board.obstacle.clone()),
+                .or_else(|| board.obstacle.clone())
+                .or_else(|| board.full.get(&entry.namespace)?.told.clone()),
             inherited: entry.inherited,
             vanished: board.vanished,
             outputs: self.outputs(uid, entry),

@@ -207,7 +207,7 @@ impl Entry {
             unproven_since: None,
             waiting,
             intended: 0,
-            served: None,
+            waits_since: Instant::now(),
             at_most: None,
             removal_asked: None,
             in_queue: 0,

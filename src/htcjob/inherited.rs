@@ -6,17 +6,24 @@ use kube::Api;
 use kube::api::DynamicObject;
 use kube::core::discovery::ApiResource;
 use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
 use serde_json::Value;
 
 use super::DOOR;
 use super::error::ReconcileError;
-use super::object::Seen;
+use super::object::{ABANDON, Seen};
 use super::state::DoorState;
 use super::status::{INHERITED, parse_intervals};
 use super::steps::set_finalizer;
 use super::types::HTCJob;
-use crate::engine::{Heir, recorded};
+use super::write::publish;
+use crate::engine::{Heir, Inheritance, recorded};
 use crate::limits::CONFLICT_PAUSE;
+
+/// The reason of the event that tells of an object whose jobs nothing but its status names.
+const UNCONFIRMED: &str = "InheritanceUnconfirmed";
+/// So many ids are told.
+const IDS_TOLD: usize = 5;
 
 /// Takes an object over that we do not know, if the predecessor has served it. Gives what to do
 /// where it must be seen again before anything else happens to it.
@@ -33,12 +40,46 @@ pub async fn inherit(
         false => raw_status(job, state).await?,
     };
     let Some(heir) = heir(job, &status) else { return Ok(None) };
+    let heir = Heir { is_trusted: state.site.inherits_from_status, ..heir };
     let deleted = job.object.metadata.deletion_timestamp.is_some();
+    match state.engine.inheritance(&heir).await? {
+        Inheritance::None => return Ok(None),
+        // An admin lets it go; whose the jobs are that it names is not known.
+        Inheritance::Unconfirmed if deleted && job.abandons_jobs() => return Ok(None),
+        Inheritance::Unconfirmed => {
+            if state.memory(&job.uid, |memory| memory.told.insert(UNCONFIRMED)) {
+                tell_unconfirmed(job, state, &heir);
+            }
+            // Only another start, with the setting, changes that; the annotation comes by the watch.
+            return Ok(Some(Action::await_change()));
+        }
+        Inheritance::Jobs => {}
+    }
     if !job.has_finalizer() && !deleted && !set_finalizer(job, state, true).await? {
         return Ok(Some(Action::requeue(CONFLICT_PAUSE)));
     }
     state.engine.inherit(heir).await?;
     Ok(None)
+}
+
+/// Its jobs are neither followed nor submitted again.
+fn tell_unconfirmed(job: &Seen, state: &DoorState, heir: &Heir) {
+    let ids: Vec<String> = heir.jobs.iter().take(IDS_TOLD).map(JobId::to_string).collect();
+    let note = format!(
+        "its status names HTCondor jobs ({}) of which no database of the predecessor tells, so it is left as it is: \
+         start the operator with --inherit-from-status if all such objects can be trusted; or delete it and set \
+         the annotation {ABANDON}=true, and remove the jobs yourself",
+        ids.join(" ")
+    );
+    tracing::warn!(uid = %job.uid, namespace = job.namespace, name = job.name, "an HTCJob is left: {note}");
+    let event = Event {
+        type_: EventType::Warning,
+        reason: UNCONFIRMED.to_owned(),
+        note: Some(note),
+        action: "Inherit".to_owned(),
+        secondary: None,
+    };
+    publish(job, state, event);
 }
 
 /// The status of an object that is not as we know HTCJobs.
@@ -76,6 +117,7 @@ fn heir(job: &Seen, status: &Value) -> Option<Heir> {
         uniqid,
         jobs,
         ended,
+        is_trusted: false,
     })
 }
 

@@ -20,6 +20,7 @@ mod write;
 pub use object::FINALIZER;
 pub use reconcile::run;
 pub use state::DoorState;
+pub use status::INVALID_SPEC;
 pub use translate::Site;
 
 /// The name of this door in the store.

@@ -118,7 +118,7 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
     } else if let Some(why) = problem {
         refuse(&job, &state, &why).await?
     } else {
-        match translate(&job.object.spec, &state.site) {
+        match translate(&job.object.spec, &job.namespace, &state.site) {
             Ok(workload) => accept(&job, &state, workload).await?,
             Err(why) => refuse(&job, &state, &why.to_string()).await?,
         }

@@ -36,7 +36,7 @@ pub struct DoorState {
 pub(super) struct Memory {
     /// When its status was last written, and what it was then: our cache may be older.
     pub written: Option<(Instant, HTCJobStatus)>,
-    /// What has been awaited while it was being deleted: each is told once.
+    /// What has been awaited, while it was being deleted or before it was taken over: each is told once.
     pub told: BTreeSet<&'static str>,
     /// Its status is not made anew before.
     pub rested: Option<Instant>,

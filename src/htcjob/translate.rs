@@ -6,16 +6,15 @@ use htc_core::workload::spec::{File, HostKind, Volume, VolumeSource};
 use thiserror::Error;
 
 use super::types::{HTCJobSpec, Script};
+use crate::config::{IMAGE_PATHS, SITE_FOLDERS};
 use crate::engine::{SiteAttributes, parse_submit_options};
-use crate::limits::{COMMAND_MAX, QUEUE_MAX};
-use crate::pod::image;
+use crate::limits::{COMMAND_MAX, IMAGE_MAX, NAME_MAX, QUEUE_MAX, SOURCE_MAX};
+use crate::pod::{Allowed, image};
 
 /// The working folder in the container; it comes home to `TEMP_DIR/work`.
 const RUN: &str = "/htc_run";
 /// The script in the container, outside the working folder.
 const SCRIPT: &str = "/htc_script";
-/// Bound where the worker has them.
-const SITE_FOLDERS: [&str; 3] = ["/cvmfs", "/afs", "/eos"];
 /// Seconds between SIGTERM and SIGKILL, as pods have by default.
 const GRACE_SECONDS: u32 = 30;
 
@@ -28,16 +27,36 @@ pub struct Refusal {
 }
 
 /// What a site says of all HTCJobs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Site {
     /// The registry of images that are plain names.
     pub image_registry: Option<String>,
     /// Which attributes `htcopts` may set.
     pub attributes: SiteAttributes,
+    /// Which images besides those of registries.
+    pub images: Allowed,
+    /// Whether jobs of the predecessor are followed that only an object's status names.
+    pub inherits_from_status: bool,
+    /// Folders of the workers that every container sees where its worker has them.
+    pub folders: Vec<String>,
 }
 
-/// The work that an HTCJob describes.
-pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
+impl Default for Site {
+    /// As the settings are where a site sets none.
+    fn default() -> Site {
+        let list = |list: &str| list.split(',').map(str::to_owned).collect();
+        Site {
+            image_registry: None,
+            attributes: SiteAttributes::default(),
+            images: Allowed { host: Vec::new(), paths: list(IMAGE_PATHS) },
+            inherits_from_status: false,
+            folders: list(SITE_FOLDERS),
+        }
+    }
+}
+
+/// The work that an HTCJob of this namespace describes.
+pub fn translate(spec: &HTCJobSpec, namespace: &str, site: &Site) -> Result<Workload, Refusal> {
     // No `..`: a field that is forgotten here would be dropped in silence.
     let HTCJobSpec { name, script, queue, htcopts } = spec;
     let Script { image, command, source, queue: script_queue } = script;
@@ -45,14 +64,17 @@ pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
     if name.is_empty() || name.contains('\0') {
         return Err(refuse("spec.name", &"must not be empty"));
     }
+    check_sizes(spec)?;
+    let image = image::reference(image, site.image_registry.as_deref())
+        .and_then(|image| site.images.check(image, namespace))
+        .map_err(|why| refuse("spec.script.image", &why))?;
     let container = Container {
         name: "main".to_owned(),
-        image: image::reference(image, site.image_registry.as_deref())
-            .map_err(|why| refuse("spec.script.image", &why))?,
+        image,
         program: argv(command).map(Program::Words).map_err(|why| refuse("spec.script.command", &why))?,
         env: vec![EnvVar { name: "JOB_NAME".to_owned(), value: name.clone() }],
         working_dir: Some(Arg::Mount(RUN.to_owned())),
-        mounts: mounts(),
+        mounts: mounts(&site.folders),
         pull: Pull::IfNotPresent,
         termination_message: None,
     };
@@ -62,15 +84,34 @@ pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
         indices: indices(*queue, *script_queue)?,
         init_containers: Vec::new(),
         containers: vec![container],
-        volumes: volumes(source),
+        volumes: volumes(source, &site.folders),
         grace_seconds: GRACE_SECONDS,
         folder_variable: Some("TEMP_DIR".to_owned()),
         restart_after_eviction: true,
         deadline_seconds: None,
         hostname: None,
         registries: Vec::new(),
+        image_paths: site.images.prefixes(),
         submit: submit.map_err(|why| refuse("spec.htcopts", &why))?,
     })
+}
+
+/// Each object is held in memory and written into a file of each of its jobs.
+fn check_sizes(spec: &HTCJobSpec) -> Result<(), Refusal> {
+    let Script { image, command, source, queue: _ } = &spec.script;
+    let source_advice = "; keep what is larger in the image, on CVMFS or in a folder that the workers see";
+    for (field, text, most, advice) in [
+        ("spec.name", &spec.name, NAME_MAX, ""),
+        ("spec.script.image", image, IMAGE_MAX, ""),
+        ("spec.script.command", command, COMMAND_MAX, "; put the rest into spec.script.source"),
+        ("spec.script.source", source, SOURCE_MAX, source_advice),
+    ] {
+        if text.len() > most {
+            let why = format!("has {} bytes, and at most {most} are allowed{advice}", text.len());
+            return Err(Refusal { field, why });
+        }
+    }
+    Ok(())
 }
 
 fn indices(queue: Option<i64>, script_queue: Option<i64>) -> Result<u32, Refusal> {
@@ -90,12 +131,6 @@ fn indices(queue: Option<i64>, script_queue: Option<i64>) -> Result<u32, Refusal
 
 /// The words of `command`, then the script's path and the index.
 fn argv(command: &str) -> Result<Vec<Arg>, String> {
-    if command.len() > COMMAND_MAX {
-        return Err(format!(
-            "has {} bytes; write at most {COMMAND_MAX}, and the rest into the script",
-            command.len()
-        ));
-    }
     let words = shlex::split(command).ok_or("has a quote that does not end")?;
     if words.is_empty() {
         return Err("must not be empty".to_owned());
@@ -107,7 +142,7 @@ fn argv(command: &str) -> Result<Vec<Arg>, String> {
     Ok(words.chain([Arg::Mount(SCRIPT.to_owned()), Arg::Index]).collect())
 }
 
-fn mounts() -> Vec<Mount> {
+fn mounts(folders: &[String]) -> Vec<Mount> {
     let mount = |volume: &str, path: &str, sub_path: Option<&str>, read_only| Mount {
         volume: volume.to_owned(),
         path: path.to_owned(),
@@ -115,22 +150,24 @@ fn mounts() -> Vec<Mount> {
         read_only,
     };
     let ours = [mount("work", RUN, None, false), mount("script", SCRIPT, Some("script"), true)];
-    let site = SITE_FOLDERS.map(|path| mount(&path[1..], path, None, false));
+    let site = folders.iter().map(|path| mount(&path[1..], path, None, false));
     ours.into_iter().chain(site).collect()
 }
 
-fn volumes(source: &str) -> Vec<Volume> {
+fn volumes(source: &str, folders: &[String]) -> Vec<Volume> {
     let script = File { path: "script".to_owned(), mode: 0o555, data: source.as_bytes().to_vec() };
     let volume = |name: &str, source| Volume { name: name.to_owned(), source };
     let ours = [volume("work", VolumeSource::Work), volume("script", VolumeSource::Files(vec![script]))];
-    let site = SITE_FOLDERS.map(|path| {
-        volume(&path[1..], VolumeSource::Host { path: path.to_owned(), optional: true, kind: HostKind::Any })
+    let site = folders.iter().map(|path| {
+        volume(&path[1..], VolumeSource::Host { path: path.clone(), optional: true, kind: HostKind::Any })
     });
     ours.into_iter().chain(site).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use htc_core::workload::container::Image;
+
     use super::*;
 
     fn spec() -> HTCJobSpec {
@@ -150,14 +187,14 @@ mod tests {
     fn refused(change: impl FnOnce(&mut HTCJobSpec)) -> String {
         let mut spec = spec();
         change(&mut spec);
-        translate(&spec, &Site::default()).unwrap_err().to_string()
+        translate(&spec, "n", &Site::default()).unwrap_err().to_string()
     }
 
     #[test]
     fn the_command_gets_the_script_and_the_index() {
         let mut spec = spec();
         spec.script.command = "python3 -u 'a b'".into();
-        let workload = translate(&spec, &Site::default()).unwrap();
+        let workload = translate(&spec, "n", &Site::default()).unwrap();
         let expected = [
             Arg::from("python3"),
             Arg::from("-u"),
@@ -177,19 +214,62 @@ mod tests {
         assert!(refused(|s| { (s.queue, s.script.queue) = (Some(1), Some(1)) }).contains("only one"));
         assert!(refused(|s| s.script.command = "bash 'x".into()).starts_with("spec.script.command: "));
         assert!(refused(|s| s.script.command = " ".into()).starts_with("spec.script.command: "));
-        let long = refused(|s| s.script.command = "a ".repeat(COMMAND_MAX / 2 + 1));
-        assert_eq!(
-            long,
-            "spec.script.command: has 65538 bytes; write at most 65536, and the rest into the script"
-        );
         assert!(refused(|s| s.htcopts = Some("queue 5".into())).starts_with("spec.htcopts: line 1 "));
+    }
+
+    #[test]
+    fn the_worker_itself_and_paths_of_its_disk_are_refused_unless_the_site_allows_them() {
+        let why = refused(|s| s.script.image = "host".into());
+        assert!(why.starts_with("spec.script.image: `host`") && why.contains("\"n\""), "{why}");
+        for image in ["/", "/etc", "/cvmfs/../etc", "//tmp/x.sif"] {
+            assert!(refused(|s| s.script.image = image.into()).starts_with("spec.script.image: "), "{image}");
+        }
+        let mut spec = spec();
+        spec.script.image = "//cvmfs/./x".into();
+        let workload = translate(&spec, "n", &Site::default()).unwrap();
+        assert_eq!(workload.containers[0].image, Image::Apptainer("/cvmfs/x".into()));
+        assert_eq!(workload.image_paths, ["/cvmfs"], "the worker follows links");
+        spec.script.image = "host".into();
+        let mut site = Site::default();
+        site.images.host = vec!["n".into()];
+        assert!(translate(&spec, "n", &site).is_ok() && translate(&spec, "m", &site).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_in_words() {
+        let why = refused(|s| s.script.source = "x".repeat(SOURCE_MAX + 1));
+        assert!(why.starts_with("spec.script.source: has 262145 bytes, and at most 262144"), "{why}");
+        assert!(
+            refused(|s| s.script.command = "x".repeat(COMMAND_MAX + 1)).starts_with("spec.script.command: ")
+        );
+        assert!(refused(|s| s.script.image = "x".repeat(IMAGE_MAX + 1)).starts_with("spec.script.image: "));
+        assert!(refused(|s| s.name = "x".repeat(NAME_MAX + 1)).starts_with("spec.name: "));
+        let mut spec = spec();
+        spec.script.source = "x".repeat(SOURCE_MAX);
+        assert!(translate(&spec, "n", &Site::default()).is_ok());
+    }
+
+    #[test]
+    fn a_container_sees_the_folders_of_the_site_and_no_others() {
+        let site = Site { folders: vec!["/cvmfs".into(), "/eos/user".into()], ..Site::default() };
+        let workload = translate(&spec(), "n", &site).unwrap();
+        let host: Vec<&str> = workload
+            .volumes
+            .iter()
+            .filter_map(|v| match &v.source {
+                VolumeSource::Host { path, .. } => Some(path.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(host, ["/cvmfs", "/eos/user"]);
+        assert_eq!(workload.containers[0].mounts.len(), 4);
     }
 
     #[test]
     fn the_source_reaches_the_job_byte_for_byte() {
         let mut spec = spec();
         spec.script.source = "a'b\"c`d$e\\\u{1}\u{ff}\u{1f600}".into();
-        let workload = translate(&spec, &Site::default()).unwrap();
+        let workload = translate(&spec, "n", &Site::default()).unwrap();
         let VolumeSource::Files(files) = &workload.volumes[1].source else { panic!() };
         assert_eq!(files[0].data, spec.script.source.as_bytes());
     }

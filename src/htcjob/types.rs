@@ -59,14 +59,15 @@ pub struct HTCJobSpec {
 pub struct Script {
     /// The container image: a name such as `centos` (meaning `docker://centos`), a reference with
     /// `docker://` or `oras://`, the path of a `.sif` file or of an unpacked image that the workers
-    /// see, or `host` for no container at all.
+    /// see, or `host` for no container at all. A site says which paths it allows, and to which
+    /// namespaces `host`.
     pub image: String,
 
     /// The command that gets the script as its first argument, such as `bash` or `python3 -u`. It is
     /// split into words as a shell would do; no shell runs it.
     pub command: String,
 
-    /// The text of the script.
+    /// The text of the script: at most 256 KiB.
     pub source: String,
 
     /// The same as `spec.queue`; only one of them may be set.

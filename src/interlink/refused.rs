@@ -20,6 +20,7 @@ pub fn workload(pod: &k8s::Pod) -> Workload {
         deadline_seconds: None,
         hostname: None,
         registries: Vec::new(),
+        image_paths: Vec::new(),
         submit: Vec::new(),
     }
 }

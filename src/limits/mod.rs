@@ -7,6 +7,24 @@ use std::time::Duration;
 
 pub use callers::*;
 
+/// Bytes of an HTCJob's script. The API server takes objects of 1.5 MB, and each stays in memory and is
+/// written for each copy; scripts that people write are a hundredth of this.
+pub const SOURCE_MAX: usize = 256 << 10;
+
+/// Bytes of an HTCJob's command: each of its words takes ten times its room until the job has ended, and text
+/// belongs into the script.
+pub const COMMAND_MAX: usize = 64 << 10;
+
+/// Bytes of the name of an image: the longest path of Linux.
+pub const IMAGE_MAX: usize = 4 << 10;
+
+/// Bytes of `spec.name`: it becomes a variable of the script.
+pub const NAME_MAX: usize = 4 << 10;
+
+/// HTCJobs in one page of a list: with scripts of [`SOURCE_MAX`] about 13 MB, and 75 MB with the largest
+/// objects that the API server takes.
+pub const LIST_PAGE: u32 = 50;
+
 /// A tool's answer is read up to here: 100,000 projected ads are about 70 MB.
 pub const TOOL_OUTPUT_MAX: u64 = 256 << 20;
 
@@ -143,6 +161,9 @@ pub const PICK_REST_FACTOR: u32 = 10;
 /// But never longer than this.
 pub const PICK_REST_MAX: Duration = Duration::from_millis(500);
 
+/// That a namespace was served is forgotten after this: whoever waits for so long comes first anyway.
+pub const TURN_KEPT: Duration = Duration::from_secs(3_600);
+
 /// A queue that has been full for so long is told to those who wait: most of the time it is not for long.
 pub const FULL_TOLD: Duration = Duration::from_secs(30);
 
@@ -225,10 +246,6 @@ pub const RECONCILE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Dur
 
 /// Jobs whose ids a status lists one by one; beyond that ranges.
 pub const JOB_IDS_LISTED: usize = 1_000;
-
-/// Bytes of a command: each of its words takes ten times its room until the job has ended, and text belongs into
-/// the script.
-pub const COMMAND_MAX: usize = 64 << 10;
 
 /// Copies that one HTCJob may ask for.
 pub const QUEUE_MAX: u32 = 20_000;

@@ -51,8 +51,8 @@ pub fn translate(
     check_name(name, at)?;
     check_security(security_context.as_ref(), &format!("{at}.securityContext"), notes)?;
     let env = env::variables(context, container, at)?;
-    let meaning =
-        image::parse(image.as_deref().unwrap_or_default(), context.settings, &format!("{at}.image"))?;
+    let image = image.as_deref().unwrap_or_default();
+    let meaning = image::parse(image, context.namespace(), context.settings, &format!("{at}.image"))?;
     let words = Words { context, command: command.as_deref(), args: args.as_deref(), env: &env, at };
     let mounts = volumes::mounts(context, volume_mounts.as_deref().unwrap_or_default(), &env, at)?;
     let (image, program, mounts) = match meaning {

@@ -14,8 +14,8 @@ pub enum Meaning {
     Site(String),
 }
 
-/// Understands the `image` of a container of a pod.
-pub fn parse(text: &str, settings: &Settings, at: &str) -> Result<Meaning, Refusal> {
+/// Understands the `image` of a container of a pod of this namespace.
+pub fn parse(text: &str, namespace: &str, settings: &Settings, at: &str) -> Result<Meaning, Refusal> {
     if let Some(site) = text.strip_prefix("host:").filter(|rest| !rest.starts_with('/')) {
         return match settings.site_scripts.contains_key(site) {
             true => Ok(Meaning::Site(site.to_owned())),
@@ -26,6 +26,7 @@ pub fn parse(text: &str, settings: &Settings, at: &str) -> Result<Meaning, Refus
         };
     }
     let image = reference(text, settings.image_registry.as_deref());
+    let image = image.and_then(|image| settings.images.check(image, namespace));
     image.map(Meaning::Image).map_err(|why| Refusal::new(at, why))
 }
 
@@ -75,7 +76,7 @@ mod tests {
             site_scripts: [("cern".to_owned(), Vec::new())].into(),
             ..Settings::default()
         };
-        let image = |text: &str| parse(text, &settings, "at").unwrap();
+        let image = |text: &str| parse(text, "n", &settings, "at").unwrap();
         for (text, expected) in [
             ("busybox", "docker://reg:5000/busybox"),
             ("a/b:1", "docker://reg:5000/a/b:1"),
@@ -90,7 +91,19 @@ mod tests {
         assert_eq!(image("host"), Meaning::Image(Image::Host));
         assert_eq!(image("host:cern"), Meaning::Site("cern".to_owned()));
         for bad in ["", "-x", "a b", "a\nb", "x.sif", "./x", "file:///x", "docker://", "host:other"] {
-            assert!(parse(bad, &settings, "at").is_err(), "{bad:?}");
+            assert!(parse(bad, "n", &settings, "at").is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_site_script_runs_where_the_image_host_may_not() {
+        let settings = Settings {
+            images: crate::pod::Allowed::default(),
+            site_scripts: [("cern".to_owned(), Vec::new())].into(),
+            ..Settings::default()
+        };
+        assert!(parse("host:cern", "n", &settings, "at").is_ok());
+        let why = parse("host", "n", &settings, "spec.containers[0].image").unwrap_err().to_string();
+        assert!(why.starts_with("spec.containers[0].image"), "{why}");
     }
 }

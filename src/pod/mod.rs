@@ -1,6 +1,7 @@
 //! Pod → core words, and back: a pod becomes a Workload, what is known of its job becomes a PodStatus.
 //! Pure functions of values; who sends pods, and who is told, is for the doors.
 
+mod allowed;
 mod conditions;
 mod containers;
 mod context;
@@ -26,6 +27,7 @@ use htc_core::workload::container::{Container, Mount};
 use htc_core::workload::spec::Volume;
 use k8s_openapi::api::core::v1 as k8s;
 
+pub use allowed::Allowed;
 use context::Context;
 use delivered::Delivered;
 pub use refusal::Refusal;
@@ -42,6 +44,8 @@ pub const CONTAINERS_MAX: usize = 1_000;
 pub struct Settings {
     /// The registry of images that are plain names.
     pub image_registry: Option<String>,
+    /// Which images besides those of registries.
+    pub images: Allowed,
     /// Cores of a pod that asks for none.
     pub default_cpus: u64,
     /// MiB of memory of a pod that asks for none.
@@ -63,6 +67,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             image_registry: None,
+            images: Allowed::everything(),
             default_cpus: 1,
             default_memory_mib: 2_000,
             default_disk_mib: 1_000,
@@ -158,6 +163,7 @@ pub fn translate(pod: &k8s::Pod, delivered: &Delivered, settings: &Settings) -> 
         name: pod.metadata.name.clone().unwrap_or_default(),
         indices: 1,
         registries: registries::logins(delivered, names, &mut notes)?,
+        image_paths: settings.images.prefixes(),
         init_containers,
         containers,
         volumes,

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use htc_operator::condor::attributes::SiteAttributes;
 use htc_operator::condor::options::parse;
-use htc_operator::condor::submit::{Row, Terms, description};
+use htc_operator::condor::submit::{Row, Terms, batch_name, description};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -108,7 +108,8 @@ fn row(n: usize, terms: Terms) -> Row {
     Row {
         key: format!("uid-{n}/{n}/0/0").parse().unwrap(),
         folder: FOLDERS[n].to_owned(),
-        batch_name: format!("namespace/name-{n}"),
+        namespace: "namespace".to_owned(),
+        name: format!("name-{n}"),
         terms,
     }
 }
@@ -161,13 +162,17 @@ fn without_blanks(expression: &str) -> String {
 fn ours_are_untouched(ad: &Ad, row: &Row) -> Result<(), TestCaseError> {
     let leave = "(JobStatus==3||JobStatus==4)&&HTCAck=!=true&&time()-EnteredCurrentStatus<864000";
     let (key, uid) = (format!("\"{}\"", row.key), format!("\"{}\"", row.key.uid));
-    let (folder, batch) = (format!("\"{}\"", row.folder), format!("\"{}\"", row.batch_name));
+    let quoted = |text: &str| format!("\"{text}\"");
+    let (folder, batch) = (quoted(&row.folder), quoted(&batch_name(&row.namespace, &row.name)));
+    let (namespace, name) = (quoted(&row.namespace), quoted(&row.name));
     for (name, value) in [
         ("HTCOperatorInstance", "\"in\\\"stance\""),
         ("HTCOperatorKey", &key),
         ("HTCOperatorUid", &uid),
         ("Iwd", &folder),
         ("JobBatchName", &batch),
+        ("HTCNamespace", &namespace),
+        ("HTCName", &name),
         ("Cmd", "\"/bin/true\""),
         ("Args", "\"run\""),
         ("Environment", "\"\""),

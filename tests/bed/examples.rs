@@ -43,7 +43,7 @@ fn every_example_is_accepted() {
     for (file, text) in examples() {
         for step in steps(&text, &[]) {
             let job = step.job();
-            translate(&job.spec, &Site::default())
+            translate(&job.spec, "default", &Site::default())
                 .unwrap_or_else(|why| panic!("{file}: {}: {why}", job.spec.name));
         }
     }

@@ -72,6 +72,7 @@ async fn jobs_of_the_predecessor_are_followed_and_deleted_and_never_submitted() 
         }
         drop(store);
 
+        bed.set("HTC_INHERIT_FROM_STATUS", Some("true"));
         bed.set("HTC_CRASH_POINT", Some("inherited-durable"));
         bed.spawn();
         bed.crashed().await;
@@ -108,6 +109,19 @@ async fn a_running_job_of_the_predecessor_goes_with_its_object_though_the_operat
         let status = json!({ "active": 1, "jobid": [format!("{cluster}.0")] });
         let job = leave(bed, host("running", "true"), status).await;
         bed.delete(&job).await;
+        bed.start().await;
+        // Who may write a status could have put any id there.
+        until("it says so", async || {
+            let told = bed.events(&job).await?;
+            match told.iter().any(|event| event.reason == "InheritanceUnconfirmed") {
+                true => Ok(()),
+                false => Err(format!("{told:?}")),
+            }
+        })
+        .await;
+        assert_eq!(queue(&[cluster]).await.lines().count(), 1);
+        bed.kill().await;
+        bed.set("HTC_INHERIT_FROM_STATUS", Some("true"));
         bed.start().await;
         bed.until_gone(&job).await;
         assert_eq!(queue(&[cluster]).await, "");

@@ -41,6 +41,7 @@ mod requests;
 mod restart;
 mod rights;
 mod schema;
+mod tenancy;
 mod thousand;
 mod tool;
 mod unwritten;

@@ -41,6 +41,9 @@ pub fn options(data: &Path) -> Options {
         lost_after: Duration::from_secs(1),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
+        max_jobs_per_namespace: None,
+        max_output_mb_per_namespace: None,
+        image_cache_shared: false,
         max_output_mb: Some(1024),
         keep_outputs: None,
     }
@@ -75,6 +78,7 @@ pub fn wish(name: &str, indices: u32) -> Wish {
         deadline_seconds: None,
         hostname: None,
         registries: vec![],
+        image_paths: vec![],
         submit: vec![],
     };
     Wish {

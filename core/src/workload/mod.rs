@@ -41,6 +41,9 @@ pub struct Workload {
     /// Who it is to the registries of its images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<RegistryLogin>,
+    /// What images that are paths of the worker must lie below, once their links are followed; none: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_paths: Vec<String>,
     /// Submit commands of the user, checked: name and value, in their order.
     pub submit: Vec<(String, String)>,
 }

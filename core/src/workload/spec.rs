@@ -75,6 +75,7 @@ impl JobSpec {
             deadline_seconds,
             hostname,
             registries,
+            image_paths,
             submit: _,
         } = workload;
         let variable =
@@ -99,7 +100,7 @@ impl JobSpec {
             hostname: hostname.clone(),
             registries: registries.clone(),
             events,
-            images: images.clone(),
+            images: ImageSettings { paths: image_paths.clone(), ..images.clone() },
         }
     }
 }
@@ -111,6 +112,9 @@ pub struct ImageSettings {
     /// Registries, `host[:port]`, that speak plain http.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub insecure_registries: Vec<String>,
+    /// What images that are paths must lie below, once their links are followed; none: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
     /// Where pulled images stay; without it they go with their job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<ImageCache>,
@@ -128,6 +132,9 @@ impl ImageSettings {
 pub struct ImageCache {
     /// Absolute path; every user has a folder in it.
     pub path: String,
+    /// A folder in that of the user, for this job and others of its kind; without it all share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// What the images of one user may take there, in bytes; those in use may take more.
     pub bytes: u64,
 }

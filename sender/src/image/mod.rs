@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! pull     one image on its way: waits, pulls, tries again, gives up, as the trouble is
+//! record   what an image was when it was pulled
 //! store    the folder where pulled images lie: the worker's cache, or the job's own
 //! login    who the job is to a registry, for as long as it pulls
 //! config   what an image says of itself, from an image file (sif) or an unpacked image
@@ -13,13 +14,14 @@
 mod config;
 mod login;
 mod pull;
+mod record;
 mod sif;
 mod store;
 mod trouble;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -31,7 +33,8 @@ use htc_core::workload::spec::{JobSpec, RegistryLogin};
 
 pub use config::Config;
 use pull::Pulling;
-use store::{Kept, Store};
+pub use store::Kept;
+use store::Store;
 
 use crate::apptainer;
 use crate::event::Event;
@@ -102,6 +105,8 @@ pub struct Images {
     means: Means,
     /// By their names in the job.
     known: BTreeMap<String, Result<Local, Failure>>,
+    /// What paths must lie below; none: anywhere.
+    paths: Vec<String>,
     under_way: Vec<Pulling>,
 }
 
@@ -122,7 +127,7 @@ impl Images {
             of_job,
             events,
         };
-        Images { means, known: BTreeMap::new(), under_way: Vec::new() }
+        Images { means, known: BTreeMap::new(), paths: job.images.paths.clone(), under_way: Vec::new() }
     }
 
     /// Begins to make the images of these containers local, each once.
@@ -140,7 +145,7 @@ impl Images {
                     let number = self.known.len() + self.under_way.len();
                     self.under_way.push(Pulling::begin(number, image, policy, &self.means));
                 }
-                _ => drop(self.known.insert(image.to_owned(), on_the_worker(image))),
+                _ => drop(self.known.insert(image.to_owned(), on_the_worker(image, &self.paths))),
             }
         }
         self.settle();
@@ -162,6 +167,14 @@ impl Images {
     pub fn locked(&mut self, number: usize, lock: io::Result<File>) {
         if let Some(pulling) = self.under_way.iter_mut().find(|pulling| pulling.number == number) {
             pulling.locked(lock, &self.means);
+        }
+        self.settle();
+    }
+
+    /// An image that was pulled has its place, or none.
+    pub fn kept(&mut self, number: usize, kept: io::Result<Kept>) {
+        if let Some(pulling) = self.under_way.iter_mut().find(|pulling| pulling.number == number) {
+            pulling.kept(kept, &self.means);
         }
         self.settle();
     }
@@ -216,20 +229,34 @@ impl Local {
     }
 }
 
-/// A path is taken as it is. What is no path could be an option of apptainer.
-fn on_the_worker(image: &str) -> Result<Local, Failure> {
+/// A path is taken as it is, or, where the site says what it must lie below, as what it leads to: a link in
+/// a folder that others fill could lead anywhere. What is no path could be an option of apptainer.
+fn on_the_worker(image: &str, allowed: &[String]) -> Result<Local, Failure> {
     let path = PathBuf::from(image);
     if !path.is_absolute() {
         let message = format!("{image:?} is no name of an image");
         return Err(Failure { reason: "InvalidImageName", message });
     }
-    match path.metadata() {
-        Ok(_) => Ok(Local { config: Config::of(&path), path, _in_use: None }),
-        Err(error) => {
-            let message = format!("this worker has no {image}: {error}");
-            Err(Failure { reason: "ErrImagePull", message })
-        }
+    let resolved = if allowed.is_empty() { path.metadata().map(|_| path) } else { path.canonicalize() };
+    let path = resolved.map_err(|error| {
+        let message = format!("this worker has no {image}: {error}");
+        Failure { reason: "ErrImagePull", message }
+    })?;
+    if !allowed.is_empty() && !leads_below(&path, allowed) {
+        let (found, allowed) = (path.display(), allowed.join(", "));
+        let message =
+            format!("{image} leads to {found} on this worker; the site allows images below {allowed}");
+        return Err(Failure { reason: "InvalidImageName", message });
     }
+    Ok(Local { config: Config::of(&path), path, _in_use: None })
+}
+
+/// Whether a path without links is one of these, or below one, wherever their own links lead.
+fn leads_below(path: &Path, allowed: &[String]) -> bool {
+    allowed
+        .iter()
+        .filter_map(|allowed| fs::canonicalize(allowed).ok())
+        .any(|allowed| path.starts_with(allowed))
 }
 
 /// Of two containers with one image the one that asks for more counts for both.
@@ -248,9 +275,34 @@ mod tests {
     #[test]
     fn what_is_no_path_and_no_reference_is_never_given_to_apptainer() {
         for image in ["--fakeroot", "", "image.sif", "../image.sif"] {
-            assert_eq!(on_the_worker(image).err().unwrap().reason, "InvalidImageName", "{image}");
+            assert_eq!(on_the_worker(image, &[]).err().unwrap().reason, "InvalidImageName", "{image}");
         }
-        assert_eq!(on_the_worker("/no/such.sif").err().unwrap().reason, "ErrImagePull");
-        assert_eq!(on_the_worker("/proc").unwrap().path, Path::new("/proc"));
+        assert_eq!(on_the_worker("/no/such.sif", &[]).err().unwrap().reason, "ErrImagePull");
+        assert_eq!(on_the_worker("/proc", &[]).unwrap().path, Path::new("/proc"));
+    }
+
+    #[test]
+    fn a_link_cannot_lead_out_of_what_the_site_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        for name in ["images", "elsewhere"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("x.sif"), b"").unwrap();
+        }
+        for (link, target) in
+            [("images/out", "elsewhere/x.sif"), ("images/in", "images/x.sif"), ("mount", "images")]
+        {
+            std::os::unix::fs::symlink(at(target), at(link)).unwrap();
+        }
+        let found = |image: &str, allowed: &str| {
+            let text = |name: &str| at(name).to_str().unwrap().to_owned();
+            on_the_worker(&text(image), &[text(allowed)]).map(|local| local.path).map_err(|why| why.reason)
+        };
+        assert_eq!(found("images/x.sif", "images"), Ok(at("images/x.sif")));
+        assert_eq!(found("images/in", "images"), Ok(at("images/x.sif")));
+        assert_eq!(found("images/out", "images"), Err("InvalidImageName"));
+        assert_eq!(found("elsewhere/x.sif", "images"), Err("InvalidImageName"));
+        assert_eq!(found("mount/x.sif", "mount"), Ok(at("images/x.sif")), "the allowed folder may be a link");
+        assert_eq!(found("images/none", "images"), Err("ErrImagePull"));
     }
 }

@@ -43,6 +43,8 @@ enum Step {
     Queued,
     /// Apptainer pulls.
     Running { pid: Pid, lock: File, folder: PathBuf, began: Instant, _login: Option<LoginFile> },
+    /// It has come, and is read once more for its record.
+    Keeping { lock: File, said: String, began: Instant },
     /// It did not work, and may work later.
     Resting { until: Instant, lock: File, why: String },
     /// Done with.
@@ -125,28 +127,53 @@ impl Pulling {
         }
         let Step::Running { lock, folder, began, .. } = self.take_step() else { return false };
         let said = fs::read(output(&folder)).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
+        let said = String::from_utf8_lossy(&said).into_owned();
         let _ = fs::remove_dir_all(&folder);
-        let kept = match exit.code {
-            0 => self.store.keep(&self.name).map_err(|error| error.to_string()),
-            code => Err(match apptainer::complaint(&said) {
-                why if why.is_empty() => format!("apptainer ended with code {code}"),
-                why => why,
-            }),
-        };
+        match exit.code {
+            0 => self.keep(lock, said, began, means),
+            code => {
+                let why = match apptainer::complaint(&said) {
+                    why if why.is_empty() => format!("apptainer ended with code {code}"),
+                    why => why,
+                };
+                self.has_failed(&said, why, lock, means);
+            }
+        }
+        true
+    }
+
+    /// Gives what was pulled its place. Beside the loop: a large image is read for seconds.
+    fn keep(&mut self, lock: File, said: String, began: Instant, means: &Means) {
+        let (store, name) = (self.store.clone(), self.name.clone());
+        let (number, events) = (self.number, means.events.clone());
+        // Nobody listens any more only at the very end.
+        let keep = move || drop(events.send(Event::ImageKept(number, store.keep(&name))));
+        match std::thread::Builder::new().name("image".to_owned()).spawn(keep) {
+            Ok(_) => self.step = Step::Keeping { lock, said, began },
+            Err(error) => self.has_failed(&said, error.to_string(), lock, means),
+        }
+    }
+
+    /// What was pulled has its place, or none.
+    pub fn kept(&mut self, kept: io::Result<Kept>, means: &Means) {
+        if !matches!(self.step, Step::Keeping { .. }) {
+            return; // It was given up meanwhile.
+        }
+        let Step::Keeping { lock, said, began } = self.take_step() else { return };
         match kept {
             Ok(kept) => {
                 let (size, took) = (kept.size / 1_000_000, began.elapsed().as_secs_f32());
                 say(format_args!("pulled {} ({size} MB in {took:.1} s)", self.image));
                 self.step = Step::Over(Ok(kept));
             }
-            Err(why) => {
-                said.lines().for_each(|line| say(format_args!("[pull] {line}")));
-                let _ = fs::remove_file(self.store.part(&self.name));
-                self.failed(why, lock, means);
-            }
+            Err(error) => self.has_failed(&said, error.to_string(), lock, means),
         }
-        true
+    }
+
+    fn has_failed(&mut self, said: &str, why: String, lock: File, means: &Means) {
+        said.lines().for_each(|line| say(format_args!("[pull] {line}")));
+        let _ = fs::remove_file(self.store.part(&self.name));
+        self.failed(why, lock, means);
     }
 
     /// Time has passed.

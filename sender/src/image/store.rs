@@ -1,6 +1,6 @@
 //! Where pulled images lie: a folder of ours alone, in the worker's cache or in the job's own folder.
 //!
-//! `<name>.sif` is an image, whole; who runs it holds a shared lock on it. `<name>.part` is one that
+//! `<name>.sif` is an image, whole, and `<name>.sum` its record; who runs it holds a shared lock on it. `<name>.part` is one that
 //! is being pulled, by whoever holds the lock on `<name>.lock`. All locks end with their process.
 
 use std::fs::{self, DirBuilder, File, FileTimes, Metadata, OpenOptions, TryLockError};
@@ -12,7 +12,9 @@ use std::time::SystemTime;
 use htc_core::workload::spec::ImageCache;
 use sha2::{Digest, Sha256};
 
-use super::sif;
+use super::{record, sif};
+use crate::job::is_file_name;
+use crate::words::say;
 
 /// Why the worker's cache cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum Error {
     /// Whoever may rename in it could put another folder in place of ours.
     #[error("{} must belong to root or to us, and be sticky if others may write there", .0.display())]
     Base(PathBuf),
+    /// The job names a folder that is none.
+    #[error("{0:?} is not the name of a folder")]
+    Name(String),
     /// Somebody else may change what is in it.
     #[error("{} is not a folder of ours alone", .0.display())]
     Foreign(PathBuf),
@@ -37,6 +42,8 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     folder: PathBuf,
+    /// In the worker's cache: the user's folder, with those of other namespaces.
+    of_user: Option<PathBuf>,
     /// Bytes that images may take which nobody uses; none: they all stay.
     limit: Option<u64>,
 }
@@ -67,18 +74,28 @@ impl Store {
         if ![0, us].contains(&meta.uid()) || shared(&meta) {
             return Err(Error::Base(base.to_owned()));
         }
-        let folder = base.join(us.to_string());
-        make(&folder).map_err(failed(&folder))?;
-        let meta = fs::symlink_metadata(&folder).map_err(failed(&folder))?;
-        match meta.is_dir() && meta.uid() == us && meta.mode() & 0o077 == 0 {
-            true => Ok(Store { folder, limit: Some(cache.bytes) }),
-            false => Err(Error::Foreign(folder)),
-        }
+        let own = |folder: &Path| {
+            make(folder).map_err(failed(folder))?;
+            let meta = fs::symlink_metadata(folder).map_err(failed(folder))?;
+            match meta.is_dir() && meta.uid() == us && meta.mode() & 0o077 == 0 {
+                true => Ok(()),
+                false => Err(Error::Foreign(folder.to_owned())),
+            }
+        };
+        let of_user = base.join(us.to_string());
+        own(&of_user)?;
+        let folder = match &cache.folder {
+            None => of_user.clone(),
+            Some(name) if is_file_name(name) => of_user.join(name),
+            Some(name) => return Err(Error::Name(name.clone())),
+        };
+        own(&folder)?;
+        Ok(Store { folder, of_user: Some(of_user), limit: Some(cache.bytes) })
     }
 
     /// A folder that goes with the job.
     pub fn of_job(folder: PathBuf) -> Store {
-        Store { folder, limit: None }
+        Store { folder, of_user: None, limit: None }
     }
 
     /// Whether it outlives the job.
@@ -122,8 +139,13 @@ impl Store {
         if !sif::is_whole(&file) {
             return Ok(None);
         }
-        // Even where the file system keeps no access times, so that the oldest is known.
-        let _ = file.set_times(FileTimes::new().set_accessed(SystemTime::now()));
+        if self.is_cache() {
+            if !record::is_as_it_was(&path, &file)? {
+                say(format_args!("{} has changed since it was pulled; it is not used", path.display()));
+                return Ok(None);
+            }
+            record::touch(&path);
+        }
         let meta = file.metadata()?;
         Ok(Some(Kept { path, pulled_at: meta.modified()?, size: meta.len(), in_use: file }))
     }
@@ -140,22 +162,35 @@ impl Store {
         if let Some(limit) = self.limit {
             self.make_room(limit.saturating_sub(meta.len()), name);
         }
-        fs::rename(&part, self.image_path(name))?;
+        let image = self.image_path(name);
+        let digest = if self.is_cache() { Some(record::digest(&file)?) } else { None };
+        // Whoever finds the new one without a record makes it; the old one's would not fit.
+        record::remove(&image);
+        fs::rename(&part, &image)?;
+        if let Some(digest) = digest {
+            record::write(&image, &file, digest)?;
+        }
         self.find(name)?.ok_or_else(|| io::Error::other("it was taken away at once"))
     }
 
-    /// Takes away the images that were not used for longest, until the others fit, and what dead
-    /// jobs left. What is in use stays, and so may what cannot be removed: more is not in our power.
+    /// Takes away the images that were not used for longest, of all folders of the user, until the others
+    /// fit, and what dead jobs left. What is in use stays, and so may what cannot be removed: more is not in
+    /// our power.
     fn make_room(&self, limit: u64, but: &str) {
-        let entries: Vec<_> = fs::read_dir(&self.folder).into_iter().flatten().flatten().collect();
-        let mut images = Vec::new();
-        for entry in &entries {
-            let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("sif") if name != but => images.push((last_use(&meta), meta.len(), path)),
-                Some("part" | "lock") if name != but => self.clear_up(&name),
-                _ => {}
+        let (mut images, but) = (Vec::new(), self.image_path(but));
+        for folder in self.folders() {
+            let store = Store { folder, of_user: None, limit: self.limit };
+            for entry in fs::read_dir(&store.folder).into_iter().flatten().flatten() {
+                let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
+                if path.with_extension("sif") == but || !meta.is_file() {
+                    continue;
+                }
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                match path.extension().and_then(|extension| extension.to_str()) {
+                    Some("sif") => images.push((last_use(&path, &meta), meta.len(), path)),
+                    Some("part" | "lock") => store.clear_up(&name),
+                    _ => {}
+                }
             }
         }
         images.sort();
@@ -168,6 +203,14 @@ impl Store {
                 total -= size;
             }
         }
+    }
+
+    /// Ours, and those of the user's other jobs.
+    fn folders(&self) -> Vec<PathBuf> {
+        let Some(of_user) = &self.of_user else { return vec![self.folder.clone()] };
+        let entries = fs::read_dir(of_user).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| entry.path()).chain([of_user.clone()]).collect()
     }
 
     /// What is left of a pull that nobody is at any more.
@@ -236,11 +279,15 @@ fn remove_unused(path: &Path) -> bool {
     let mut options = OpenOptions::new();
     // On a network file system only who may write may lock out the others.
     let file = open_locked(path, options.read(true).write(true), |file| file.try_lock());
-    matches!(file, Ok(Some(_))) && fs::remove_file(path).is_ok()
+    let removed = matches!(file, Ok(Some(_))) && fs::remove_file(path).is_ok();
+    if removed {
+        record::remove(path);
+    }
+    removed
 }
 
-fn last_use(meta: &Metadata) -> Option<SystemTime> {
-    meta.modified().ok().max(meta.accessed().ok())
+fn last_use(image: &Path, meta: &Metadata) -> Option<SystemTime> {
+    meta.modified().ok().max(meta.accessed().ok()).max(record::last_use(image))
 }
 
 #[cfg(test)]

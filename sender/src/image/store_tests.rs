@@ -13,7 +13,7 @@ struct Corner {
 fn corner(bytes: u64) -> Corner {
     let base = tempfile::tempdir().unwrap();
     let path = base.path().to_str().unwrap().to_owned();
-    Corner { base, cache: ImageCache { path, bytes } }
+    Corner { base, cache: ImageCache { path, folder: None, bytes } }
 }
 
 impl Corner {
@@ -40,6 +40,7 @@ fn pull(store: &Store, name: &str, size: usize) -> Kept {
 
 fn used(kept: &Kept, minutes_ago: u64) {
     let then = SystemTime::now() - Duration::from_secs(60 * minutes_ago);
+    File::open(record::path(&kept.path)).unwrap().set_modified(then).unwrap();
     kept.in_use.set_times(FileTimes::new().set_modified(then).set_accessed(then)).unwrap();
 }
 
@@ -103,7 +104,7 @@ fn the_images_that_were_not_used_for_longest_go_and_those_in_use_stay() {
     assert_eq!(["a", "b", "c", "d"].map(here), [true, false, true, true]);
 
     drop(a);
-    store.find("a").unwrap();
+    store.find("a").unwrap().unwrap();
     pull(&store, "e", 1000);
     assert_eq!(["a", "c", "d", "e"].map(here), [true, false, true, true]);
 }
@@ -147,7 +148,7 @@ fn a_folder_that_others_may_change_is_refused() {
     fs::remove_dir(&ours).unwrap();
     fs::write(&ours, b"").unwrap();
     assert!(matches!(refused(), Error::Foreign(_)));
-    let missing = ImageCache { path: "/no/such".to_owned(), bytes: 1 };
+    let missing = ImageCache { path: "/no/such".to_owned(), folder: None, bytes: 1 };
     assert!(Store::in_cache(&missing).unwrap_err().to_string().starts_with("/no/such: "));
 }
 
@@ -161,4 +162,63 @@ fn an_image_that_is_pulled_anew_replaces_the_one_in_use() {
     assert!(new.size > old.size);
     // Whoever runs the old one still has it.
     assert_eq!(old.in_use.metadata().unwrap().len(), old.size);
+}
+
+#[test]
+fn an_image_that_was_changed_or_replaced_since_it_was_pulled_is_not_used() {
+    let corner = corner(u64::MAX);
+    let store = corner.store();
+    let path = pull(&store, "a", 10).path;
+    let here = || store.find("a").unwrap().is_some();
+    assert!(here());
+    // As another job of the same user would, even with the old time put back.
+    let old = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = image(10);
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+    assert!(!here());
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &bytes).unwrap();
+    assert!(!here(), "another file in its place");
+    fs::write(&path, image(10)).unwrap();
+    assert!(here(), "the same bytes again");
+    pull(&store, "a", 20);
+    assert!(here(), "pulled anew");
+}
+
+#[test]
+fn an_image_of_an_earlier_release_is_recorded_when_it_is_first_used() {
+    let corner = corner(u64::MAX);
+    let store = corner.store();
+    fs::write(store.image_path("a"), image(10)).unwrap();
+    assert!(store.find("a").unwrap().is_some());
+    fs::write(store.image_path("a"), image(11)).unwrap();
+    assert!(store.find("a").unwrap().is_none());
+    fs::write(record::path(&store.image_path("a")), b"junk").unwrap();
+    assert!(store.find("a").unwrap().is_some());
+}
+
+#[test]
+fn each_namespace_has_its_own_images_and_all_of_a_user_share_the_room() {
+    let size = image(1000).len() as u64;
+    let corner = corner(2 * size);
+    let of = |name: &str| {
+        let cache = ImageCache { folder: Some(name.to_owned()), ..corner.cache.clone() };
+        Store::in_cache(&cache).unwrap()
+    };
+    let (one, other) = (of("ns-a"), of("ns-b"));
+    let kept = pull(&one, "x", 1000);
+    assert_eq!(kept.path, corner.ours().join("ns-a/x.sif"));
+    assert!(other.find("x").unwrap().is_none() && corner.store().find("x").unwrap().is_none());
+    used(&kept, 10);
+    drop(kept);
+    pull(&other, "y", 1000);
+    pull(&other, "z", 1000);
+    assert!(one.find("x").unwrap().is_none(), "the one not used for longest went");
+    assert!(!record::path(&one.image_path("x")).exists());
+    for bad in ["", ".", "..", "../x", "a/b"] {
+        let cache = ImageCache { folder: Some(bad.to_owned()), ..corner.cache.clone() };
+        assert!(matches!(Store::in_cache(&cache), Err(Error::Name(_))), "{bad:?}");
+    }
 }

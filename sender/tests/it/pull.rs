@@ -33,7 +33,7 @@ impl Cache {
 
     fn give(&self, mut job: JobSpec, bytes: u64) -> JobSpec {
         let path = self.0.path().to_str().unwrap().to_owned();
-        job.images.cache = Some(ImageCache { path, bytes });
+        job.images.cache = Some(ImageCache { path, folder: None, bytes });
         job
     }
 

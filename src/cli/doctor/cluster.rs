@@ -10,6 +10,8 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::finding::Finding;
+use super::objects;
+use crate::htcjob::Site;
 use crate::htcjob::types::crd_fields;
 use crate::limits::CLOCK_DIFFERENCE;
 
@@ -25,7 +27,7 @@ pub const RIGHTS: &[(&str, &str, Option<&str>, &[&str])] = &[
 const API: &str = "Kubernetes";
 
 /// Everything about it, for these namespaces, or for all when none is named.
-pub async fn check(namespaces: &[String]) -> Vec<Finding> {
+pub async fn check(namespaces: &[String], site: &Site) -> Vec<Finding> {
     let remedy = "set KUBECONFIG, or run in a pod with a service account";
     let client = match Client::try_default().await {
         Ok(client) => client,
@@ -40,6 +42,7 @@ pub async fn check(namespaces: &[String]) -> Vec<Finding> {
     let mut findings = vec![Finding::ok(API, format!("the API server answers, {version}"))];
     findings.extend(rights(&client, namespaces).await);
     findings.push(crd(&client).await);
+    findings.extend(objects::check(&client, namespaces, site).await);
     findings.extend(clock(&client).await);
     findings
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod data;
 mod finding;
 mod listeners;
+mod objects;
 mod pool;
 mod probe;
 mod queue;
@@ -21,7 +22,7 @@ use anyhow::ensure;
 use clap::{Args, ValueEnum};
 
 use super::door::Listener;
-use super::{identity, operator};
+use super::{identity, operator, serve};
 use crate::condor::pool::Pool;
 use crate::config::{CallerSettings, Settings};
 use finding::Finding;
@@ -58,7 +59,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.add(data::check(&settings.data.data_dir, uid))?;
     report.add(vec![secrets::master_key(&settings.master_key_file, uid)])?;
     report.add(vec![sender::check(settings.operator.sender.as_ref(), &pool).await])?;
-    report.add(cluster::check(&settings.kubernetes.watch_namespace).await)?;
+    report.add(cluster::check(&settings.kubernetes.watch_namespace, &serve::site(&settings)).await)?;
     report.add(pool::check(&pool, uid).await)?;
     report.add(queue::check(&settings.data.data_dir).await)?;
     report.add(attributes::check(&pool).await.into_iter().collect())?;

@@ -280,6 +280,8 @@ impl Inner {
             entry.removal_asked = None;
             entry.jobs.clear();
         }
+        // Its namespace may have room for more now.
+        self.submit_bell.notify_one();
         self.ring([uid.clone()]);
         Ok(())
     }

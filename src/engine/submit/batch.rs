@@ -1,6 +1,9 @@
-//! Chooses what goes into one submission: fair between workloads, of one shape.
+//! Chooses what goes into one submission: fair between namespaces, then between their workloads, of one
+//! shape.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
@@ -26,38 +29,95 @@ pub struct Picked {
 /// next time, while one that went in single copies would have its status written for each of them.
 const SHARES_MOST: usize = 20;
 
-/// Up to `limit` jobs whose descriptions have the same set of commands. Each workload that waits
-/// gets the same share, and the shape of the one that was served longest ago comes first, so that
-/// a large one does not hold back the small. One of which a submission was refused goes only with
-/// others of that kind, and no more of them than its doubt allows.
-pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
-    let mut waiting: Vec<(&Uid, &Entry, &Arc<Workload>)> = board
-        .entries
-        .iter()
-        .filter(|(_, e)| may_be_submitted(e, now) && e.refused.is_none())
-        .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
-        .collect();
-    waiting.sort_by_key(|(uid, entry, _)| (entry.served, entry.not_before, *uid));
-    let kind = |(_, entry, workload): &(&Uid, &Entry, &Arc<Workload>)| {
-        (entry.at_most, Terms::from(&***workload).shape())
-    };
-    let Some(first) = waiting.first().map(kind) else { return Vec::new() };
-    let limit = first.0.map_or(limit, |at_most| at_most.min(limit));
+/// What a submission has room for.
+pub struct Room<'a> {
+    /// Jobs of all namespaces.
+    pub jobs: usize,
+    /// Jobs of a namespace.
+    pub of: &'a dyn Fn(&str) -> usize,
+}
+
+/// A workload of which something waits.
+struct Candidate<'a> {
+    uid: &'a Uid,
+    entry: &'a Entry,
+    workload: &'a Arc<Workload>,
+    /// How many of its namespace come before it.
+    place: usize,
+    /// How long its namespace has waited for its turn.
+    turn: Instant,
+}
+
+impl Candidate<'_> {
+    /// What must be equal for two workloads to share a submission: how far they are doubted, and the shape.
+    fn kind(&self) -> (Option<usize>, BTreeMap<String, Option<String>>) {
+        (self.entry.at_most, Terms::from(&**self.workload).shape())
+    }
+}
+
+/// Jobs whose descriptions have the same set of commands, as far as there is room. Each namespace of which
+/// something waits gets the same share, and in it each workload. The namespace that was served longest ago
+/// comes first, and of it the workload that has waited longest since it came or was served: that one's shape
+/// is chosen. So neither a large workload nor a stream of new ones holds the others back. One of which a
+/// submission was refused goes only with others of that kind, and no more of them than its doubt allows.
+pub fn choose(board: &Board, now: i64, room: &Room<'_>) -> Vec<Picked> {
+    let waiting = in_turn(board, now, room);
+    let Some(first) = waiting.first() else { return Vec::new() };
+    let limit = first.entry.at_most.map_or(room.jobs, |at_most| at_most.min(room.jobs));
+    let kind = first.kind();
     // Each gives one at least, so that no more of them are needed: a shape costs more than a look.
-    let alike = waiting.iter().filter(|candidate| kind(candidate) == first).take(limit);
-    let mut sources: Vec<_> = alike.map(keys).collect();
-    let least = (limit / SHARES_MOST).max(1);
-    let mut picked = Vec::new();
-    while picked.len() < limit && !sources.is_empty() {
-        let share = ((limit - picked.len()) / sources.len()).max(least);
-        sources.retain_mut(|source| {
-            let room = limit - picked.len();
-            let before = picked.len();
-            picked.extend(source.by_ref().take(share.min(room)));
-            picked.len() - before == share
+    let alike: Vec<&Candidate<'_>> = waiting.iter().filter(|c| c.kind() == kind).take(limit).collect();
+    let mut of_namespace: Vec<(&str, Vec<&Candidate<'_>>)> = Vec::new();
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    for candidate in alike {
+        let namespace = candidate.entry.namespace.as_str();
+        let at = *place.entry(namespace).or_insert_with(|| {
+            of_namespace.push((namespace, Vec::new()));
+            of_namespace.len() - 1
         });
+        of_namespace[at].1.push(candidate);
+    }
+    let least = (limit / SHARES_MOST).max(1);
+    let wants = |(namespace, list): &(&str, Vec<&Candidate<'_>>)| {
+        list.iter().map(|c| wanted(c)).sum::<usize>().min((room.of)(namespace))
+    };
+    let given = deal(&of_namespace.iter().map(wants).collect::<Vec<_>>(), limit, least);
+    let mut picked = Vec::new();
+    for ((_, list), given) in of_namespace.iter().zip(given) {
+        let wants: Vec<usize> = list.iter().map(|c| wanted(c)).collect();
+        let shares = (given / least).max(1);
+        for (candidate, given) in list.iter().zip(deal(&wants, given, given.div_ceil(shares).max(1))) {
+            picked.extend(keys(candidate).take(given));
+        }
     }
     picked
+}
+
+/// What may go now, in the order of turns: the first of each namespace, then the second of each.
+fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>) -> Vec<Candidate<'a>> {
+    let mut namespaces: HashMap<&str, Option<Vec<Candidate<'a>>>> = HashMap::new();
+    let is_due = |entry: &Entry| may_be_submitted(entry, now) && entry.refused.is_none();
+    for (uid, entry) in board.entries.iter().filter(|(_, entry)| is_due(entry)) {
+        let Some(workload) = entry.workload.as_ref() else { continue };
+        let has_room = || ((room.of)(&entry.namespace) > 0).then(Vec::new);
+        let turn = entry.waits_since;
+        if let Some(list) = namespaces.entry(&entry.namespace).or_insert_with(has_room) {
+            list.push(Candidate { uid, entry, workload, place: 0, turn });
+        }
+    }
+    let mut all = Vec::new();
+    for (namespace, list) in namespaces {
+        let mut list = list.unwrap_or_default();
+        list.sort_by_key(|c| (c.entry.waits_since, c.entry.not_before, c.uid));
+        let Some(oldest) = list.first().map(|c| c.entry.waits_since) else { continue };
+        let turn = board.served.get(namespace).copied().unwrap_or(oldest);
+        all.extend(list.into_iter().enumerate().map(|(place, c)| Candidate { place, turn, ..c }));
+    }
+    all.sort_by(|a, b| {
+        let key = |c: &Candidate<'a>| (c.place, c.turn);
+        key(a).cmp(&key(b)).then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
+    });
+    all
 }
 
 /// Whether its time has come, and nothing of it may be in the queue unseen.
@@ -66,8 +126,31 @@ pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
     entry.want == Want::Run && !entry.waiting.is_empty() && due
 }
 
-fn keys<'a>(source: &(&'a Uid, &'a Entry, &'a Arc<Workload>)) -> impl Iterator<Item = Picked> + use<'a> {
-    let (uid, entry, workload) = *source;
+fn wanted(candidate: &Candidate<'_>) -> usize {
+    let count = |w: &crate::store::wishes::Waiting| (w.last - w.first) as usize + 1;
+    candidate.entry.waiting.iter().map(count).sum()
+}
+
+/// Deals `limit` out to those who want so many: in rounds, the same to each, but at least `least`, so that
+/// there are few shares. Who comes first gets what is left over.
+fn deal(wanted: &[usize], limit: usize, least: usize) -> Vec<usize> {
+    let (mut given, mut left) = (vec![0; wanted.len()], limit);
+    loop {
+        let open: Vec<usize> = (0..wanted.len()).filter(|n| given[*n] < wanted[*n]).collect();
+        if open.is_empty() || left == 0 {
+            return given;
+        }
+        let share = (left / open.len()).max(least).max(1);
+        for n in open {
+            let more = share.min(wanted[n] - given[n]).min(left);
+            given[n] += more;
+            left -= more;
+        }
+    }
+}
+
+fn keys<'a>(candidate: &Candidate<'a>) -> impl Iterator<Item = Picked> + use<'a> {
+    let Candidate { uid, entry, workload, .. } = *candidate;
     let indices = entry.waiting.iter().flat_map(|w| (w.first..=w.last).map(move |index| (index, w)));
     // An index that has a job is about to leave the ranges.
     let free = indices.filter(|(index, _)| !entry.jobs.contains_key(index));
@@ -80,102 +163,5 @@ fn keys<'a>(source: &(&'a Uid, &'a Entry, &'a Arc<Workload>)) -> impl Iterator<I
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::store::wishes::{StoredWish, Waiting};
-
-    fn board(workloads: &[(&str, u32, &[&str])]) -> Board {
-        let mut board = Board::default();
-        for (uid, indices, options) in workloads {
-            let workload = Workload {
-                name: (*uid).into(),
-                indices: *indices,
-                init_containers: vec![],
-                containers: vec![],
-                volumes: vec![],
-                grace_seconds: 30,
-                folder_variable: None,
-                restart_after_eviction: true,
-                deadline_seconds: None,
-                hostname: None,
-                registries: vec![],
-                submit: options.iter().map(|name| ((*name).into(), "1".into())).collect(),
-            };
-            let wish = StoredWish {
-                uid: uid.parse().unwrap(),
-                door: "test".into(),
-                namespace: "n".into(),
-                name: (*uid).into(),
-                workload: Some(Arc::new(workload)),
-                want: Want::Run,
-                not_before: 0,
-                inherited: false,
-                collected: None,
-            };
-            let all = Waiting { first: 0, last: indices - 1, attempt: 0, submission: 0 };
-            board.entries.insert(wish.uid.clone(), Entry::of(&wish, vec![all]));
-        }
-        board
-    }
-
-    fn counts(picked: &[Picked]) -> Vec<(String, usize)> {
-        let mut counts = std::collections::BTreeMap::new();
-        picked.iter().for_each(|p| *counts.entry(p.key.uid.to_string()).or_insert(0) += 1);
-        counts.into_iter().collect()
-    }
-
-    #[test]
-    fn a_large_workload_does_not_hold_back_a_small_one() {
-        let picked = choose(&board(&[("big", 1000, &[]), ("small", 2, &[])]), 1, 10);
-        assert_eq!(counts(&picked), [("big".into(), 8), ("small".into(), 2)]);
-    }
-
-    #[test]
-    fn workloads_of_different_shapes_do_not_share_a_submission() {
-        let picked = choose(&board(&[("a", 3, &[]), ("b", 3, &["rank"]), ("c", 3, &[])]), 1, 10);
-        assert_eq!(counts(&picked), [("a".into(), 3), ("c".into(), 3)]);
-    }
-
-    #[test]
-    fn those_in_doubt_go_by_themselves_and_no_more_than_their_doubt_allows() {
-        let mut board = board(&[("clean", 3, &[]), ("doubted", 9, &[]), ("worse", 9, &[])]);
-        let mut doubt = |uid: &str, at_most, served| {
-            let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
-            (entry.at_most, entry.served) = (at_most, served);
-        };
-        let now = std::time::Instant::now();
-        doubt("clean", None, Some(now));
-        doubt("worse", Some(1), Some(now));
-        doubt("doubted", Some(4), None);
-        assert_eq!(counts(&choose(&board, 1, 10)), [("doubted".into(), 4)]);
-        board.entries.remove(&"doubted".parse::<Uid>().unwrap());
-        assert_eq!(counts(&choose(&board, 1, 10)), [("clean".into(), 3)]);
-    }
-
-    #[test]
-    fn where_there_is_not_room_for_all_some_come_whole_and_the_others_the_next_time() {
-        let mut board = board(&[]);
-        for n in 0..30 {
-            let one = self::board(&[(&format!("w{n:02}"), 5, &[])]);
-            board.entries.extend(one.entries);
-        }
-        let first = counts(&choose(&board, 1, 60));
-        assert_eq!((first.len(), first.iter().all(|(_, n)| *n == 3)), (20, true));
-        for (uid, _) in &first {
-            let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
-            entry.served = Some(std::time::Instant::now());
-        }
-        let next = choose(&board, 1, 60);
-        assert!(next[..30].iter().all(|picked| picked.key.uid.as_str() >= "w20"));
-    }
-
-    #[test]
-    fn no_index_is_picked_twice_and_none_that_has_a_job() {
-        let picked = choose(&board(&[("a", 5, &[])]), 1, 100);
-        let indices: BTreeSet<u32> = picked.iter().map(|p| p.key.index).collect();
-        assert_eq!((picked.len(), indices.len()), (5, 5));
-        assert!(choose(&board(&[("a", 5, &[])]), -1, 100).is_empty(), "its time has not come");
-    }
-}
+#[path = "batch_tests.rs"]
+mod tests;

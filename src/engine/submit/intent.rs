@@ -1,6 +1,7 @@
 //! One submission, from the durable intent to the end of the tool. It may die after any line: the
 //! intent, its lock and the keys in the ads let the next life find out what became of it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use htc_core::events;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{JobId, Progress};
-use htc_core::workload::spec::{self, Events, JobSpec};
+use htc_core::workload::spec::{self, Events, ImageSettings, JobSpec};
 use thiserror::Error;
 
 use super::batch::Picked;
@@ -19,6 +20,7 @@ use crate::engine::board::{Board, Intent, Job, Obstacle, ToolEnd};
 use crate::engine::files::{lock_intent, make_folder, write_private};
 use crate::engine::wish::stored_job;
 use crate::engine::{Inner, Options};
+use crate::limits::TURN_KEPT;
 use crate::store::database::{StoreError, now};
 use crate::store::wishes::Want;
 use crate::store::{intents, jobs, wishes};
@@ -104,6 +106,7 @@ impl Inner {
             let intent = Intent { created: now(), rows: rows.len(), at_work: true, dead: None };
             board.intents.insert(*id, intent);
         }
+        let mut served = HashSet::new();
         for (_, mut job) in rows {
             let JobKey { index, attempt, submission, .. } = job.key;
             let Some(entry) = board.entries.get_mut(&job.key.uid) else { continue };
@@ -112,13 +115,17 @@ impl Inner {
                 // Abandoned in this moment: what the tool commits is removed by its tombstone.
                 Ok(_) if entry.want == Want::Tombstone => {}
                 Ok(id) => {
-                    entry.served = Some(Instant::now());
+                    entry.waits_since = Instant::now();
+                    served.insert(entry.namespace.clone());
                     job.intent = Some(*id);
                     entry.jobs.insert(index, Box::new(job));
                 }
                 Err(_) => entry.put_back(index, attempt, submission),
             }
         }
+        let now = Instant::now();
+        board.served.retain(|_, at| at.elapsed() < TURN_KEPT);
+        board.served.extend(served.into_iter().map(|namespace| (namespace, now)));
     }
 
     /// Writes the files, starts the tool and follows it to its end.
@@ -210,10 +217,20 @@ impl Inner {
             key: events::job_key(master, &picked.key),
             route: self.options.route.clone(),
         };
-        let (key, images) = (picked.key.clone(), &self.options.images);
-        let job = JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), images);
+        let (key, images) = (picked.key.clone(), self.images(&picked.namespace));
+        let job = JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), &images);
         make_folder(Path::new(&folder))?;
         write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job)?)
+    }
+
+    /// How images get to a job of this namespace.
+    fn images(&self, namespace: &str) -> ImageSettings {
+        let mut images = self.options.images.clone();
+        if let Some(cache) = images.cache.as_mut().filter(|_| !self.options.image_cache_shared) {
+            // The prefix keeps it a plain folder, whatever the namespace is called.
+            cache.folder = Some(format!("ns-{namespace}"));
+        }
+        images
     }
 
     fn row(&self, picked: &Picked) -> Row {
@@ -221,7 +238,8 @@ impl Inner {
         Row {
             key: key.clone(),
             folder: self.folder(key),
-            batch_name: if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") },
+            namespace: namespace.clone(),
+            name: name.clone(),
             terms: Terms::from(&**workload),
         }
     }

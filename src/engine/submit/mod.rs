@@ -2,6 +2,7 @@
 
 mod batch;
 mod intent;
+mod namespaces;
 mod refused;
 
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use super::board::{Job, Obstacle, ToolEnd};
 use super::look::tracker::backoff;
+use batch::Room;
+use namespaces::{Limits, Usage, note_full};
 use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
 use crate::store::database::now;
 
@@ -68,14 +71,29 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
 impl Inner {
     /// What goes into the next submission; nothing while absence in the queue means nothing.
     fn pick(&self, at_once: usize) -> Vec<batch::Picked> {
-        let board = self.board();
+        let mut board = self.board();
         if !board.merged || board.trouble.is_some() {
             return Vec::new();
         }
-        match self.options.max_jobs_in_queue.saturating_sub(board.live()) {
-            0 => Vec::new(),
-            room => batch::choose(&board, now(), room.min(at_once)),
+        let usage = Usage::of(&board);
+        if self.options.max_output_mb_per_namespace.is_some() && !board.weighed {
+            return Vec::new();
         }
+        let limits = Limits {
+            jobs: self.options.max_jobs_per_namespace,
+            output_mb: self.options.max_output_mb_per_namespace,
+        };
+        let room = Room {
+            jobs: self.options.max_jobs_in_queue.saturating_sub(usage.live).min(at_once),
+            of: &|namespace| usage.room(namespace, limits).unwrap_or(0),
+        };
+        let picked = if room.jobs == 0 { Vec::new() } else { batch::choose(&board, now(), &room) };
+        let full = usage.full(limits);
+        self.metrics.namespaces_full.set(i64::try_from(full.len()).unwrap_or(i64::MAX));
+        let news = note_full(&mut board, full);
+        drop(board);
+        self.ring(news);
+        picked
     }
 
     /// Says what is in the way; those who wait are told once.

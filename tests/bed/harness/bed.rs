@@ -106,6 +106,9 @@ impl Bed {
             ("HTC_EVENTS_URL", format!("http://127.0.0.1:{events_port}")),
             ("HTC_HEALTH_LISTEN", format!("127.0.0.1:{health_port}")),
             ("HTC_WATCH_NAMESPACE", format!("{id},{other_namespace}")),
+            // The quickest job there is; who may use it is tested apart.
+            ("HTC_HOST_IMAGE_NAMESPACES", "*".to_owned()),
+            ("HTC_IMAGE_PATHS", "/".to_owned()),
             ("HTC_IMAGE_CACHE", bed_folder().join("worker-images").display().to_string()),
             ("HTC_LOG", "info,htc_operator=debug".to_owned()),
         ];

@@ -2,7 +2,7 @@
 //! ever submitted again.
 
 use htc_core::workload::progress::{JobId, Outcome, Progress};
-use htc_operator::engine::{Heir, recorded};
+use htc_operator::engine::{Heir, Inheritance, recorded};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -15,6 +15,7 @@ super::claims![
     what_its_rows_say_has_ended_has_ended,
     its_file_may_be_junk_and_opens_all_the_same,
     without_rows_the_object_names_its_jobs,
+    jobs_that_only_a_status_names_are_neither_followed_nor_removed,
     a_job_that_nobody_knows_any_more_is_lost_and_not_submitted,
     ends_of_the_pool_count_and_stay,
     inherited_jobs_outlive_the_operator,
@@ -68,11 +69,12 @@ fn heir(uniqid: &str, procs: &[u32]) -> Heir {
         uniqid: uniqid.to_owned(),
         jobs: procs.iter().map(|proc| JobId { cluster: CLUSTER, proc: *proc }).collect(),
         ended: vec![],
+        is_trusted: false,
     }
 }
 
 async fn inherits(life: &Life, heir: Heir) {
-    assert!(life.engine.inherit(heir).await.unwrap());
+    assert_eq!(life.engine.inherit(heir).await.unwrap(), Inheritance::Jobs);
 }
 
 /// Ends one job as the pool would.
@@ -184,11 +186,32 @@ async fn without_rows_the_object_names_its_jobs() {
     let life = Life::on(&scripted).await;
     life.open_door();
     let mut heir = heir("q1w2", &[2, 0, 1]);
+    heir.is_trusted = true;
     heir.ended = vec![(JobId { cluster: CLUSTER, proc: 1 }, recorded(true))];
     inherits(&life, heir).await;
     finish(&scripted, 0, 1);
     finish(&scripted, 2, 0);
     assert_eq!(life.ends("zero").await, [Outcome::ExitCode(1), Outcome::Succeeded, Outcome::Succeeded]);
+    untouched(&scripted);
+    life.end().await;
+}
+
+async fn jobs_that_only_a_status_names_are_neither_followed_nor_removed() {
+    let scripted = Scripted::new();
+    file(&scripted, &rows(&[(0, 1)]));
+    in_queue(&scripted, &[2, 2]);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    // The second is somebody else's.
+    let forged = heir("q1w2", &[0, 1]);
+    assert_eq!(life.engine.inheritance(&forged).await.unwrap(), Inheritance::Unconfirmed);
+    assert_eq!(life.engine.inherit(forged).await.unwrap(), Inheritance::Unconfirmed);
+    // So is an object that was made after the predecessor, with the setting too.
+    let young = Heir { created: Some(i64::MAX), is_trusted: true, ..heir("q1w2", &[0, 1]) };
+    assert_eq!(life.engine.inherit(young).await.unwrap(), Inheritance::None);
+    life.gone("zero").await;
+    life.is_gone("zero").await;
+    assert_eq!(scripted.jobs().len(), 2);
     untouched(&scripted);
     life.end().await;
 }
@@ -272,7 +295,7 @@ async fn an_object_without_anything_to_inherit_is_submitted() {
     let life = Life::on(&scripted).await;
     life.open_door();
     // The row of its name has ended: it was that of an earlier object.
-    assert!(!life.engine.inherit(heir("", &[])).await.unwrap());
+    assert_eq!(life.engine.inherit(heir("", &[])).await.unwrap(), Inheritance::None);
     life.wish("zero", 1).await;
     assert_eq!(life.ends("zero").await, [Outcome::Succeeded]);
     assert_eq!(scripted.commits(), 1);

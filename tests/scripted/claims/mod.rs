@@ -106,7 +106,8 @@ fn row(scripted: &Scripted, key: &str) -> Row {
     Row {
         key: key.parse().unwrap(),
         folder: scripted.job_folder(&key.replace('/', "-")).display().to_string(),
-        batch_name: "default/test".to_owned(),
+        namespace: "default".to_owned(),
+        name: "test".to_owned(),
         terms: Terms {
             containers: vec!["main".to_owned()],
             grace_seconds: 30,

@@ -14,6 +14,7 @@ super::claims![
     outputs_stay_while_one_copy_has_not_ended,
     outputs_come_home_though_one_answer_did_not_have_their_job,
     outputs_that_left_the_pool_with_their_job_are_not_waited_for,
+    a_namespace_whose_outputs_take_too_much_waits_until_some_are_gone_in_the_next_life_too,
 ];
 
 async fn keeping(scripted: &Scripted, keep: Duration) -> Life {
@@ -44,6 +45,33 @@ async fn outputs_are_where_the_view_says() {
         let file = all.join(format!("{index}.0.0/work/out.txt"));
         assert_eq!(std::fs::read_to_string(file).unwrap(), format!("b/{index}/0/0"));
     }
+    life.end().await;
+}
+
+async fn a_namespace_whose_outputs_take_too_much_waits_until_some_are_gone_in_the_next_life_too() {
+    let scripted = Scripted::new();
+    let data = scripted.path().join("data");
+    let begin = async || {
+        let limited =
+            htc_operator::engine::Options { max_output_mb_per_namespace: Some(1), ..options(&data) };
+        let life = Life::begin(limited, scripted.pool()).await;
+        life.open_door();
+        life
+    };
+    let unlimited = Life::on(&scripted).await;
+    unlimited.open_door();
+    scripted.auto_run(0);
+    unlimited.wish("a", 1).await;
+    unlimited.until("a", "it is home", is_home).await;
+    scripted.empties().await;
+    unlimited.end().await;
+    std::fs::write(data.join("jobs/a/0.0.0/work/large"), vec![1; 2 << 20]).unwrap();
+    let life = begin().await;
+    life.wish("b", 1).await;
+    scripted.calls_more("condor_q", 3).await;
+    assert_eq!((scripted.commits(), life.view("b").waiting), (1, 1));
+    life.gone("a").await;
+    life.ends("b").await;
     life.end().await;
 }
 

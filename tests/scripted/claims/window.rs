@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use htc_core::workload::progress::Outcome;
+use htc_operator::engine::{Options, Wish};
 use rusqlite::{Connection, OpenFlags};
 
 use super::crashes::once;
-use crate::life::{Life, PATIENCE, options};
+use crate::life::{Life, PATIENCE, options, wish};
 use crate::pool::{Event, Fault, Planned, Scripted};
 
 super::claims![
@@ -15,6 +16,7 @@ super::claims![
     a_small_workload_does_not_wait_for_a_large_one,
     a_schedd_that_takes_fewer_jobs_than_we_have_gets_them_as_others_end,
     those_who_wait_are_told_that_the_schedd_is_full,
+    a_namespace_has_no_more_in_the_queue_than_it_may_and_others_go_on,
 ];
 
 async fn twenty_thousand_copies_pass_through_a_window_of_a_thousand() {
@@ -80,6 +82,23 @@ async fn three_hundred_jobs_pass_through_a_window_of_a_hundred() {
     scripted.empties().await;
     assert_window(&scripted, 100);
     assert!(scripted.commits() >= 6, "{} submissions of at most 50", scripted.commits());
+    once(&scripted);
+    life.end().await;
+}
+
+async fn a_namespace_has_no_more_in_the_queue_than_it_may_and_others_go_on() {
+    let scripted = Scripted::new();
+    let options = Options { max_jobs_per_namespace: Some(3), ..options(&scripted.path().join("data")) };
+    let life = Life::begin(options, scripted.pool()).await;
+    life.open_door();
+    life.wish("large", 9).await;
+    life.engine.run(Wish { namespace: "other".to_owned(), ..wish("small", 2) }).await.unwrap();
+    life.is_queued("small", 1).await;
+    life.is_queued("large", 2).await;
+    assert_eq!(scripted.jobs().len(), 5);
+    scripted.auto_run(0);
+    assert_eq!(life.ends("large").await, vec![Outcome::Succeeded; 9]);
+    scripted.empties().await;
     once(&scripted);
     life.end().await;
 }

@@ -1,0 +1,187 @@
+//! Who goes into a submission, and how much of each.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::store::wishes::{StoredWish, Waiting};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
+    super::choose(board, now, &Room { jobs: limit, of: &|_| usize::MAX })
+}
+
+/// `namespace/uid`, or a UID in the namespace `n`; copies; options.
+fn board(workloads: &[(&str, u32, &[&str])]) -> Board {
+    let mut board = Board::default();
+    for (name, indices, options) in workloads {
+        let (namespace, uid) = name.split_once('/').unwrap_or(("n", *name));
+        let workload = Workload {
+            name: uid.into(),
+            indices: *indices,
+            init_containers: vec![],
+            containers: vec![],
+            volumes: vec![],
+            grace_seconds: 30,
+            folder_variable: None,
+            restart_after_eviction: true,
+            deadline_seconds: None,
+            hostname: None,
+            registries: vec![],
+            image_paths: vec![],
+            submit: options.iter().map(|name| ((*name).into(), "1".into())).collect(),
+        };
+        let wish = StoredWish {
+            uid: uid.parse().unwrap(),
+            door: "test".into(),
+            namespace: namespace.into(),
+            name: uid.into(),
+            workload: Some(Arc::new(workload)),
+            want: Want::Run,
+            not_before: 0,
+            inherited: false,
+            collected: None,
+        };
+        let all = Waiting { first: 0, last: indices - 1, attempt: 0, submission: 0 };
+        board.entries.insert(wish.uid.clone(), Entry::of(&wish, vec![all]));
+    }
+    board
+}
+
+fn counts(picked: &[Picked]) -> Vec<(String, usize)> {
+    let mut counts = std::collections::BTreeMap::new();
+    picked.iter().for_each(|p| *counts.entry(p.key.uid.to_string()).or_insert(0) += 1);
+    counts.into_iter().collect()
+}
+
+#[test]
+fn a_large_workload_does_not_hold_back_a_small_one() {
+    let picked = choose(&board(&[("big", 1000, &[]), ("small", 2, &[])]), 1, 10);
+    assert_eq!(counts(&picked), [("big".into(), 8), ("small".into(), 2)]);
+}
+
+#[test]
+fn workloads_of_different_shapes_do_not_share_a_submission() {
+    let picked = choose(&board(&[("a", 3, &[]), ("b", 3, &["rank"]), ("c", 3, &[])]), 1, 10);
+    assert_eq!(counts(&picked), [("a".into(), 3), ("c".into(), 3)]);
+}
+
+#[test]
+fn those_in_doubt_go_by_themselves_and_no_more_than_their_doubt_allows() {
+    let mut board = board(&[("clean", 3, &[]), ("doubted", 9, &[]), ("worse", 9, &[])]);
+    let mut doubt = |uid: &str, at_most, served| {
+        let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
+        (entry.at_most, entry.waits_since) = (at_most, served);
+    };
+    let now = Instant::now();
+    doubt("clean", None, now + SECOND);
+    doubt("worse", Some(1), now + SECOND);
+    doubt("doubted", Some(4), now);
+    assert_eq!(counts(&choose(&board, 1, 10)), [("doubted".into(), 4)]);
+    board.entries.remove(&"doubted".parse::<Uid>().unwrap());
+    assert_eq!(counts(&choose(&board, 1, 10)), [("clean".into(), 3)]);
+}
+
+#[test]
+fn where_there_is_not_room_for_all_some_come_whole_and_the_others_the_next_time() {
+    let mut board = board(&[]);
+    for n in 0..30 {
+        let one = self::board(&[(&format!("w{n:02}"), 5, &[])]);
+        board.entries.extend(one.entries);
+    }
+    let first = counts(&choose(&board, 1, 60));
+    assert_eq!((first.len(), first.iter().all(|(_, n)| *n == 3)), (20, true));
+    for (uid, _) in &first {
+        let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
+        entry.waits_since = Instant::now() + SECOND;
+    }
+    let next = choose(&board, 1, 60);
+    assert!(next[..30].iter().all(|picked| picked.key.uid.as_str() >= "w20"));
+}
+
+#[test]
+fn no_index_is_picked_twice_and_none_that_has_a_job() {
+    let picked = choose(&board(&[("a", 5, &[])]), 1, 100);
+    let indices: BTreeSet<u32> = picked.iter().map(|p| p.key.index).collect();
+    assert_eq!((picked.len(), indices.len()), (5, 5));
+    assert!(choose(&board(&[("a", 5, &[])]), -1, 100).is_empty(), "its time has not come");
+}
+
+/// Serves what is picked, as a submission does.
+fn serve(board: &mut Board, picked: &[Picked], at: Instant) {
+    for one in picked {
+        board.served.insert(one.namespace.clone(), at);
+        let entry = board.entries.get_mut(&one.key.uid).unwrap();
+        entry.take(one.key.index).unwrap();
+        entry.waits_since = at;
+    }
+}
+
+#[test]
+fn a_namespace_with_many_workloads_does_not_hold_back_one_with_few() {
+    let mut all = vec![("b/only".to_owned(), 100)];
+    all.extend((0..99).map(|n| (format!("a/w{n:02}"), 100)));
+    let all: Vec<(&str, u32, &[&str])> = all.iter().map(|(name, n)| (name.as_str(), *n, &[][..])).collect();
+    let picked = choose(&board(&all), 1, 20);
+    assert_eq!(picked.iter().filter(|p| p.namespace == "b").count(), 10);
+    assert_eq!(picked.len(), 20);
+}
+
+#[test]
+fn a_stream_of_new_workloads_does_not_hold_back_one_that_was_served() {
+    let mut board = board(&[("old", 100, &["rank"])]);
+    let begin = Instant::now();
+    let mut turns = Vec::new();
+    for n in 0..10 {
+        let at = begin + SECOND * (n + 1);
+        for fresh in 0..2 {
+            let one = self::board(&[(&format!("new-{n}-{fresh}"), 1, &[])]);
+            board
+                .entries
+                .extend(one.entries.into_iter().map(|(uid, e)| (uid, Entry { waits_since: at, ..e })));
+        }
+        let picked = choose(&board, 1, 1);
+        serve(&mut board, &picked, at);
+        turns.push(picked[0].key.uid.as_str() == "old");
+    }
+    assert!(turns.iter().filter(|old| **old).count() >= 3, "{turns:?}");
+}
+
+#[test]
+fn the_namespace_that_was_served_longest_ago_chooses_the_shape() {
+    let mut board = board(&[("a/x", 9, &["rank"]), ("b/y", 9, &[]), ("c/z", 9, &["rank"])]);
+    let begin = Instant::now();
+    for (namespace, seconds) in [("a", 3), ("b", 1), ("c", 2)] {
+        board.served.insert(namespace.to_owned(), begin + SECOND * seconds);
+    }
+    let first = choose(&board, 1, 4);
+    assert_eq!(counts(&first), [("y".into(), 4)]);
+    serve(&mut board, &first, begin + SECOND * 4);
+    assert_eq!(counts(&choose(&board, 1, 4)), [("x".into(), 2), ("z".into(), 2)]);
+}
+
+#[test]
+fn a_namespace_gets_no_more_than_it_has_room_for_and_others_take_the_rest() {
+    let board = board(&[("a/x", 9, &[]), ("b/y", 9, &["rank"]), ("c/z", 9, &[])]);
+    let room = |namespace: &str| match namespace {
+        "a" => 2,
+        "b" => 0,
+        _ => usize::MAX,
+    };
+    let picked = super::choose(&board, 1, &Room { jobs: 10, of: &room });
+    assert_eq!(counts(&picked), [("x".into(), 2), ("z".into(), 8)], "b would have chosen another shape");
+}
+
+#[test]
+fn shares_are_equal_and_few() {
+    assert_eq!(deal(&[1_000, 2], 10, 1), [8, 2]);
+    assert_eq!(deal(&[5; 30], 60, 3)[..20], [3; 20]);
+    assert_eq!(deal(&[5; 30], 60, 3)[20..], [0; 10]);
+    assert_eq!(deal(&[], 10, 1), [0; 0]);
+    assert_eq!(deal(&[0, 3], 10, 1), [0, 3]);
+    let board =
+        board(&[("a/1", 99, &[]), ("a/2", 99, &[]), ("a/3", 99, &[]), ("b/1b", 99, &[]), ("c/1c", 1, &[])]);
+    let parts: BTreeSet<String> = choose(&board, 1, 200).iter().map(|p| p.key.uid.to_string()).collect();
+    assert_eq!(parts.len(), 5);
+}
