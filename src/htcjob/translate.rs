@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::types::{HTCJobSpec, Script};
 use crate::engine::parse_submit_options;
 use crate::limits::QUEUE_MAX;
-use crate::pod::image;
+use crate::pod::{image, in_brief};
 
 /// The working folder in the container; it comes home to `TEMP_DIR/work`.
 const RUN: &str = "/htc_run";
@@ -41,7 +41,7 @@ pub fn translate(spec: &HTCJobSpec, site: &Site) -> Result<Workload, Refusal> {
     // No `..`: a field that is forgotten here would be dropped in silence.
     let HTCJobSpec { name, script, queue, htcopts } = spec;
     let Script { image, command, source, queue: script_queue } = script;
-    let refuse = |field, why: &dyn std::fmt::Display| Refusal { field, why: why.to_string() };
+    let refuse = |field, why: &dyn std::fmt::Display| Refusal { field, why: in_brief(why.to_string()) };
     if name.is_empty() || name.contains('\0') {
         return Err(refuse("spec.name", &"must not be empty"));
     }
