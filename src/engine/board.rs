@@ -2,6 +2,7 @@
 //! and changed only after the store was.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,8 +12,9 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
+use super::words::shortened;
 use crate::condor::ad::Exit;
-use crate::limits::REMOVAL_REPEAT;
+use crate::limits::{REMOVAL_REPEAT, TROUBLE_MAX, TROUBLE_TOLD};
 use crate::store::wishes::{Waiting, Want};
 
 /// Everything known.
@@ -26,6 +28,8 @@ pub struct Board {
     pub merged: bool,
     /// Why the pool does not answer, if it does not.
     pub trouble: Option<Trouble>,
+    /// Whether that has been told to those who do not wait for the pool.
+    pub trouble_told: bool,
     /// Why nothing is submitted, if something is in the way.
     pub obstacle: Option<Obstacle>,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
@@ -39,6 +43,22 @@ pub struct Trouble {
     pub since: jiff::Timestamp,
     /// What the tool said first.
     pub why: String,
+}
+
+impl Trouble {
+    /// Whether it has lasted so long that it is told also to those who do not wait for the pool: one question that
+    /// fails would have every status written.
+    pub fn lasts(&self, now: Timestamp) -> bool {
+        now.duration_since(self.since).unsigned_abs() >= TROUBLE_TOLD
+    }
+}
+
+/// One line, however much the tool said.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = self.why.replace(char::is_control, " ");
+        write!(f, "the pool has not answered since {:.0}: {}", self.since, shortened(why, TROUBLE_MAX))
+    }
 }
 
 /// Something in the way of submissions, which are tried again.
@@ -105,6 +125,8 @@ pub struct Entry {
     pub inherited: bool,
     /// When its folder was removed because its time was over.
     pub collected: Option<Timestamp>,
+    /// To whom it belongs among the callers of its door; to all of them without.
+    pub owner: Option<String>,
     /// How many submissions of an index were committed and never got their files, in this life of ours.
     pub unstaged: BTreeMap<u32, u32>,
     /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
@@ -340,6 +362,7 @@ mod tests {
             in_queue: 0,
             inherited: false,
             collected: None,
+            owner: None,
             unstaged: BTreeMap::new(),
             jobs: BTreeMap::new(),
         }

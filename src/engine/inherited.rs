@@ -167,6 +167,7 @@ fn wish(heir: &Heir, jobs: usize) -> StoredWish {
         not_before: now(),
         inherited: true,
         collected: None,
+        owner: None,
     }
 }
 

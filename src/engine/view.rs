@@ -10,7 +10,7 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job, Obstacle};
+use super::board::{Entry, Job, Obstacle, Trouble};
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.
@@ -35,8 +35,12 @@ pub struct View {
     pub inherited: bool,
     /// What is in the way of what waits, if something is.
     pub trouble: Option<Obstacle>,
+    /// Since when and why the pool does not answer, in a sentence, once that has lasted for a while.
+    pub pool_away: Option<String>,
     /// Where its outputs are.
     pub outputs: Outputs,
+    /// To whom it belongs among the callers of its door; to all of them without.
+    pub owner: Option<String>,
 }
 
 /// Where the outputs of a workload are.
@@ -92,8 +96,10 @@ impl Engine {
                 .as_ref()
                 .map(|trouble| Obstacle::pool(trouble.why.clone()))
                 .or_else(|| board.obstacle.clone()),
+            pool_away: board.trouble.as_ref().filter(|_| board.trouble_told).map(Trouble::to_string),
             inherited: entry.inherited,
             outputs: self.outputs(uid, entry),
+            owner: entry.owner.clone(),
         })
     }
 

@@ -107,7 +107,13 @@ fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
     let released =
         new.conditions.iter().find(|c| c.type_ == HELD && c.status == "False" && holds_true(old, HELD));
     let released = released.map(|c| event(EventType::Normal, RELEASED, "Follow", c.message.clone()));
-    of_conditions.chain(of_holds).chain(released).collect()
+    let is_away = |status: &HTCJobStatus| {
+        status.conditions.iter().any(|c| c.type_ == status::POOL_REACHABLE && c.status == "False")
+    };
+    let away = new.conditions.iter().find(|c| c.type_ == status::POOL_REACHABLE);
+    let away = away.filter(|_| is_away(new) && !is_away(old));
+    let away = away.map(|c| event(EventType::Warning, &c.reason, "Follow", c.message.clone()));
+    of_conditions.chain(of_holds).chain(released).chain(away).collect()
 }
 
 #[cfg(test)]
@@ -146,6 +152,17 @@ mod tests {
         assert_eq!(told(&submitted, &failed), [warning]);
         assert_eq!(told(&failed, &failed), []);
         assert_eq!(told(&status(&[], &[]), &status(&[("Submitted", "False")], &[])), []);
+    }
+
+    #[test]
+    fn a_pool_that_goes_away_and_comes_back_is_told_once_each() {
+        let (here, away) = (status(&[], &[]), status(&[("PoolReachable", "False")], &[]));
+        let back = status(&[("PoolReachable", "True")], &[]);
+        let gone = (EventType::Warning, "R".to_owned(), "Follow".to_owned());
+        let here_again = (EventType::Normal, "PoolReachable".to_owned(), "Follow".to_owned());
+        assert_eq!(told(&here, &away), [gone]);
+        assert_eq!(told(&away, &away), []);
+        assert_eq!(told(&away, &back), [here_again]);
     }
 
     #[test]

@@ -112,6 +112,7 @@ mod tests {
                 not_before: 0,
                 inherited: false,
                 collected: None,
+                owner: None,
             };
             let all = Waiting { first: 0, last: indices - 1, attempt: 0, submission: 0 };
             board.entries.insert(wish.uid.clone(), Entry::of(&wish, vec![all]));

@@ -21,6 +21,7 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod secrets;
 mod standalone;
 mod submitting;
 mod transferring;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        secrets::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
