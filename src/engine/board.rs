@@ -2,7 +2,6 @@
 //! and changed only after the store was.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +11,8 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
-use super::words::shortened;
 use crate::condor::ad::Exit;
-use crate::limits::{REMOVAL_REPEAT, TROUBLE_MAX, TROUBLE_TOLD};
+use crate::limits::REMOVAL_REPEAT;
 use crate::store::wishes::{Waiting, Want};
 
 /// Everything known.
@@ -43,22 +41,6 @@ pub struct Trouble {
     pub since: jiff::Timestamp,
     /// What the tool said first.
     pub why: String,
-}
-
-impl Trouble {
-    /// Whether it has lasted so long that it is told also to those who do not wait for the pool: one question that
-    /// fails would have every status written.
-    pub fn lasts(&self, now: Timestamp) -> bool {
-        now.duration_since(self.since).unsigned_abs() >= TROUBLE_TOLD
-    }
-}
-
-/// One line, however much the tool said.
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = self.why.replace(char::is_control, " ");
-        write!(f, "the pool has not answered since {:.0}: {}", self.since, shortened(why, TROUBLE_MAX))
-    }
 }
 
 /// Something in the way of submissions, which are tried again.

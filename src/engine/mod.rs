@@ -21,6 +21,7 @@ mod start;
 mod submit;
 mod table;
 mod tracker;
+mod trouble;
 mod view;
 mod wish;
 mod words;

@@ -1,6 +1,5 @@
 //! Who may call: everybody who gets through to the listener, or who shows a certificate or a token.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -8,13 +7,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::time::timeout;
 
+use super::bearer::bearer;
+pub use super::caller::Caller;
 use super::certificate::Subject;
 use super::error::HttpError;
 use super::pages::{self, Hosts};
@@ -25,46 +25,6 @@ use crate::limits::{REFUSAL_TOLD, REFUSED_DRAINED_MAX, REFUSED_PATIENCE};
 pub trait Check: Send + Sync {
     /// Who shows this token, by a name that stays when the token is renewed; why it lets nobody in otherwise.
     fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>>;
-}
-
-/// Who calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Our own user, to whom everything here belongs.
-    Ourselves,
-    /// Somebody who was not asked.
-    Anybody,
-    /// Who has shown a token or a certificate, by the name that it gives: `token:a`, `user:…`, `certificate:…`.
-    Named(Arc<str>),
-}
-
-impl Caller {
-    /// To whom belongs what this caller brings; nothing where it is everybody's.
-    pub fn owner(&self) -> Option<String> {
-        match self {
-            Caller::Ourselves | Caller::Anybody => None,
-            Caller::Named(name) => Some(name.to_string()),
-        }
-    }
-
-    /// Whether what belongs to this owner is this caller's.
-    pub fn has(&self, owner: Option<&str>) -> bool {
-        match self {
-            Caller::Ourselves => true,
-            Caller::Anybody => owner.is_none(),
-            Caller::Named(name) => owner.is_none_or(|owner| *owner == **name),
-        }
-    }
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Caller::Ourselves => "our own user",
-            Caller::Anybody => "anybody",
-            Caller::Named(name) => name,
-        })
-    }
 }
 
 /// Who may call.
@@ -148,25 +108,6 @@ enum Refusal {
     Page(String),
     /// Its caller is not known.
     Unknown(String),
-}
-
-/// The token of a request. Callers send what is in a file, with its line end. A proxy that keeps the
-/// caller's header beside its own sends the token twice, in two headers or in one with a comma. Of two that
-/// differ none counts.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter().map(|value| token(value.to_str().ok()?));
-    let first = values.next()??;
-    values.all(|other| other == Some(first)).then_some(first)
-}
-
-fn token(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = match token.split_once(',') {
-        Some((one, other)) if self::token(other) == Some(one.trim()) => one,
-        _ => token,
-    };
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// The other side of a connection.
@@ -279,6 +220,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
+    use axum::http::header::AUTHORIZATION;
     use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -289,41 +231,6 @@ mod tests {
     use super::super::room::Room;
     use super::super::serving::serve as serve_on;
     use super::*;
-
-    fn shown(values: &[&str]) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, value.parse().unwrap());
-        }
-        bearer(&headers).map(str::to_owned)
-    }
-
-    #[test]
-    fn a_token_is_read_with_blanks_around_it() {
-        assert_eq!(shown(&["Bearer abc"]).as_deref(), Some("abc"));
-        assert_eq!(shown(&["bearer  abc \t"]).as_deref(), Some("abc"));
-        for bad in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
-            assert_eq!(shown(&[bad]), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_token_that_a_proxy_sends_twice_is_one_and_of_two_none_counts() {
-        for twice in
-            [&["Bearer abc", "Bearer abc"][..], &["Bearer abc,Bearer abc"], &["Bearer abc, bearer abc"]]
-        {
-            assert_eq!(shown(twice).as_deref(), Some("abc"), "{twice:?}");
-        }
-        for two in
-            [&["Bearer abc", "Bearer abd"][..], &["Bearer abc", "Basic abc"], &["Basic abc", "Bearer abc"]]
-        {
-            assert_eq!(shown(two), None, "{two:?}");
-        }
-        // No check knows these.
-        for two in ["Bearer abc,Bearer abd", "Bearer abc,abc", "Bearer abc,Basic abc"] {
-            assert_ne!(shown(&[two]).as_deref(), Some("abc"), "{two}");
-        }
-    }
 
     /// A router whose answer to `/follow` is what the test sends; the other end tells when it is dropped.
     fn following(pieces: tokio::sync::mpsc::Receiver<Vec<u8>>) -> Router {
@@ -447,25 +354,6 @@ mod tests {
                 [false, kept],
                 "{token}: while it is asked, while its body comes"
             );
-        }
-    }
-
-    #[test]
-    fn what_is_brought_belongs_to_who_showed_his_name() {
-        let (a, b) = (Caller::Named("a".into()), Caller::Named("b".into()));
-        assert_eq!(
-            (a.owner().as_deref(), Caller::Anybody.owner(), Caller::Ourselves.owner()),
-            (Some("a"), None, None)
-        );
-        for (caller, owner, is) in [
-            (&a, Some("a"), true),
-            (&b, Some("a"), false),
-            (&Caller::Anybody, Some("a"), false),
-            (&Caller::Ourselves, Some("a"), true),
-            (&a, None, true),
-            (&Caller::Anybody, None, true),
-        ] {
-            assert_eq!(caller.has(owner), is, "{caller} {owner:?}");
         }
     }
 }

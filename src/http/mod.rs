@@ -1,6 +1,8 @@
 //! Listeners: an axum router on a TCP address or a unix socket, until we are asked to stop.
 
+mod bearer;
 pub mod body;
+mod caller;
 pub mod callers;
 pub mod certificate;
 pub mod descriptors;
