@@ -87,5 +87,6 @@ fn wish(corner: &Corner, round: &str, n: usize) -> Wish {
         name,
         seen_before: false,
         settled: Vec::new(),
+        owner: None,
     }
 }

@@ -33,6 +33,8 @@ pub struct Metrics {
     registry: Registry,
     /// Wishes taken.
     pub wishes: Counter,
+    /// 1 while the pool answers questions after our jobs, else 0.
+    pub pool_reachable: Gauge,
     /// Questions what the pool has, by result.
     pub capacity_looks: Family<Kind, Counter>,
     /// Jobs seen in the queue with all their files for the first time.
@@ -104,6 +106,7 @@ impl Default for Metrics {
         let r = &mut registry;
         Metrics {
             wishes: add(r, "wishes", "Wishes taken"),
+            pool_reachable: add(r, "pool_reachable", "1 while the pool answers, else 0"),
             capacity_looks: add(r, "capacity_looks", "Questions what the pool has, by result"),
             committed: add(r, "jobs_committed", "Jobs seen in the queue with all their files"),
             adopted: add(r, "jobs_adopted", "Jobs of an earlier life taken over"),

@@ -17,6 +17,8 @@ use crate::workload::names::JobKey;
 pub const TYPE: &str = "htcjob.cloudevent";
 /// The type of a test of the way to the receiver, which answers it with 204 and forgets it.
 pub const PROBE_TYPE: &str = "htcjob.probe";
+/// What such a test sends, signed: its type stands in a header, which nobody signs.
+pub const PROBE_BODY: &[u8] = b"{}";
 /// CloudEvents `source` unless a setting says otherwise.
 pub const DEFAULT_SOURCE: &str = "cern.ch";
 /// The path of the receiver.

@@ -87,7 +87,7 @@ impl Receiver {
 
     /// Asks for nothing but an answer; gives its code.
     pub fn probe(&self, key: &JobKey) -> Result<u16, ureq::Error> {
-        self.send(events::PROBE_TYPE, &key.to_string(), key, Timestamp::now(), b"{}")
+        self.send(events::PROBE_TYPE, &key.to_string(), key, Timestamp::now(), events::PROBE_BODY)
     }
 
     fn send(

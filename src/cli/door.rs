@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use super::operator::Operator;
 use crate::config::callers::ClientCertificate;
 use crate::config::{CallerSettings, OperatorSettings, PodSettings, tool_environment};
-use crate::http::callers::{Callers, Check};
+use crate::http::callers::{Bearers, Callers, Check};
 use crate::http::oidc::{Issuer, Oidc};
+use crate::http::pages::Hosts;
 use crate::http::place::Place;
 use crate::http::tls::{Tls, TlsFiles};
 use crate::http::token::TokenFile;
@@ -45,6 +46,7 @@ pub(super) fn settings(settings: &OperatorSettings) -> anyhow::Result<interlink:
         unknown_waits: seconds(callers.interlink_unknown_waits_seconds),
         orphan_after: seconds(callers.interlink_orphan_hours * HOUR.as_secs_f64()),
         job_scripts: callers.interlink_job_scripts,
+        shared_pods: callers.interlink_shared_pods,
         queued_without_state: callers.interlink_queued_without_state,
         ping_check: match tool_credential().filter(|_| callers.interlink_ping_checks_credential) {
             Some(file) => Some(ping_check(file)?),
@@ -163,12 +165,19 @@ pub(super) fn callers(
     checks: &[Arc<dyn Check>],
 ) -> anyhow::Result<Callers> {
     let has_tls = listener.tls && settings.interlink_tls_cert.is_some();
+    let subjects = &settings.interlink_client_subjects;
+    let bearers = || match subjects.is_empty() {
+        true => Bearers::All,
+        false => Bearers::Named(subjects.clone()),
+    };
     let callers = match listener.place {
         // Its mode lets nobody else in.
-        Place::Unix(_) => Callers::default(),
+        Place::Unix(_) => Callers { ourselves: true, ..Callers::default() },
         Place::Tcp(_) => Callers {
-            certificate: has_tls && settings.interlink_client_ca.is_some(),
+            ourselves: false,
+            certificate: (has_tls && settings.interlink_client_ca.is_some()).then(bearers),
             checks: checks.to_vec(),
+            hosts: Hosts::new(&settings.interlink_host_names),
         },
     };
     ensure!(

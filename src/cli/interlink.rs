@@ -58,6 +58,7 @@ impl Plan {
         // A port that was given beside a certificate of ours has it too; the old plugin's spoke no TLS.
         let with_tls = settings.old.port.filter(|_| callers.interlink_tls_cert.is_some());
         settings.operator.callers = door::with_block(callers, settled.tls.as_ref());
+        settings.operator.callers.interlink_host_names.extend(settled.names.iter().cloned());
         let data = match (&settings.data_dir, &settled.data_root) {
             (Some(data), _) => data.clone(),
             (None, Some(root)) => root.join("htc-operator"),

@@ -254,10 +254,11 @@ fn image_settings(settings: &config::ImageSettings) -> ImageSettings {
 fn health(engine: Engine, ready: Ready, metrics: Arc<Metrics>) -> Router {
     let ready = Arc::new(ready);
     let ready = move || async move {
-        match (engine.is_ready(), ready()) {
-            (true, None) => (StatusCode::OK, "ready\n"),
-            (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the pool has not answered yet\n"),
-            (true, Some(why)) => (StatusCode::SERVICE_UNAVAILABLE, why),
+        match (ready(), engine.pool_trouble()) {
+            (Some(why), _) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
+            (None, None) => (StatusCode::OK, "ready\n".to_owned()),
+            // Callers and running jobs are served all the same, and lose their pods and reports where they are not.
+            (None, Some(why)) => (StatusCode::OK, format!("ready, but {why}\n")),
         }
     };
     let content = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];

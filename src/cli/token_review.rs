@@ -14,7 +14,9 @@ use tokio::time::timeout;
 
 use crate::config::CallerSettings;
 use crate::http::callers::Check;
-use crate::limits::{REVIEW_GOOD_KEPT, REVIEW_KEPT, REVIEW_PATIENCE, REVIEWS_KEPT};
+use crate::limits::{
+    REVIEW_GOOD_KEPT, REVIEW_KEPT, REVIEW_PATIENCE, REVIEWS_KEPT, STRANGERS_REVIEWED, STRANGERS_WINDOW,
+};
 
 /// The check that settings ask for, if they do.
 pub(super) fn check(client: Client, settings: &CallerSettings) -> Vec<Arc<dyn Check>> {
@@ -69,6 +71,8 @@ struct Reviewer {
     patience: Duration,
     /// By the token's hash: tokens themselves are not kept.
     known: Mutex<HashMap<[u8; 32], Known>>,
+    /// Reviews of tokens that were not good lately: since when they are counted, and how many there were.
+    strangers: Mutex<(Instant, u32)>,
 }
 
 impl Reviewer {
@@ -80,7 +84,19 @@ impl Reviewer {
             audience,
             patience: REVIEW_PATIENCE,
             known: Mutex::default(),
+            strangers: Mutex::new((Instant::now(), 0)),
         }
+    }
+
+    /// Whether one more token that was not good lately is shown to the API server: anybody can make up any number.
+    fn is_reviewed(&self, now: Instant) -> bool {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = &mut *strangers;
+        if now.duration_since(*since) >= STRANGERS_WINDOW {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= STRANGERS_REVIEWED
     }
 
     /// What the API server says; an error where it says nothing.
@@ -105,7 +121,7 @@ impl Reviewer {
         }
         let user = status.user.and_then(|user| user.username).unwrap_or_default();
         Ok(match self.users.contains(&user) {
-            true => Ok(user),
+            true => Ok(format!("user:{user}")),
             false => Err(format!("{user:?} is not among those who may call")),
         })
     }
@@ -118,6 +134,10 @@ impl Check for Reviewer {
             let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(answer) = lock().get(&hash).and_then(|known| known.still(Instant::now())) {
                 return answer.clone();
+            }
+            let was_good = lock().get(&hash).is_some_and(|known| known.is_good(Instant::now()));
+            if !was_good && !self.is_reviewed(Instant::now()) {
+                return Err("too many unknown tokens are shown; try again in a few seconds".to_owned());
             }
             let review = self.ask(token).await;
             let why = review.as_ref().err().cloned();
@@ -142,7 +162,7 @@ impl Check for Reviewer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use axum::http::{Request, Response};
     use kube::client::Body;
@@ -195,7 +215,7 @@ mod tests {
         });
         let client = Client::new(service, "default");
         let mut reviewer = Reviewer::new(client, vec!["vk".to_owned()], None);
-        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("vk"));
+        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("user:vk"));
         hangs.store(true, Ordering::SeqCst);
         reviewer.patience = Duration::from_millis(10);
         let why = reviewer.check("another token").await.unwrap_err();
@@ -206,6 +226,41 @@ mod tests {
         reviewer.known.lock().unwrap().entry(hash).and_modify(|known| {
             (known.asked, known.answered) = (ago, ago);
         });
-        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("vk"));
+        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("user:vk"));
+    }
+
+    #[tokio::test]
+    async fn tokens_that_are_made_up_cost_few_reviews_and_shut_out_nobody_who_is_known() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let count = count.clone();
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let is_good = String::from_utf8_lossy(&body).contains("its token");
+                let review = json!({
+                    "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
+                    "status": { "authenticated": is_good, "user": { "username": "vk" } },
+                });
+                Ok::<_, std::io::Error>(Response::new(Body::from(review.to_string().into_bytes())))
+            }
+        });
+        let reviewer = Reviewer::new(Client::new(service, "default"), vec!["vk".to_owned()], None);
+        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("user:vk"));
+        for n in 0..10 * STRANGERS_REVIEWED {
+            reviewer.check(&format!("made up {n}")).await.unwrap_err();
+            reviewer.check("made up 0").await.unwrap_err();
+        }
+        assert!(asked.load(Ordering::SeqCst) <= 2 * STRANGERS_REVIEWED, "{asked:?}");
+        // It is asked for anew as if there were no others.
+        let hash: [u8; 32] = Sha256::digest("its token").into();
+        let ago = Instant::now() - REVIEW_KEPT;
+        reviewer.known.lock().unwrap().entry(hash).and_modify(|known| {
+            (known.asked, known.answered) = (ago, ago);
+        });
+        let before = asked.load(Ordering::SeqCst);
+        assert_eq!(reviewer.check("its token").await.as_deref(), Ok("user:vk"));
+        assert_eq!(asked.load(Ordering::SeqCst), before + 1);
     }
 }

@@ -12,8 +12,8 @@ pub struct CallerSettings {
     #[arg(long, env = "HTC_INTERLINK_LISTEN", value_delimiter = ',')]
     pub interlink_listen: Vec<String>,
 
-    /// A file with the bearer token of those who may call, or several, a line each. It is read again when
-    /// it changes. Who calls over a unix socket needs none.
+    /// A file with the bearer token of those who may call, or several, a line each. A line `@name token` gives its
+    /// bearer a name, and pods of its own. It is read again when it changes. Who calls over a unix socket needs none.
     #[arg(long, env = "HTC_INTERLINK_TOKEN_FILE")]
     pub interlink_token_file: Option<PathBuf>,
 
@@ -28,6 +28,16 @@ pub struct CallerSettings {
     /// The PEM file of the authority whose client certificates let a caller in; read again when it changes.
     #[arg(long, env = "HTC_INTERLINK_CLIENT_CA")]
     pub interlink_client_ca: Option<PathBuf>,
+
+    /// Whose certificates of that authority let a caller in, separated by commas: the common name or an alternative
+    /// name (host, mail address, URI), where `*` stands for any text. By default everybody's.
+    #[arg(
+        long,
+        env = "HTC_INTERLINK_CLIENT_SUBJECTS",
+        value_delimiter = ',',
+        requires = "interlink_client_ca"
+    )]
+    pub interlink_client_subjects: Vec<String>,
 
     /// Whether a caller needs a client certificate, or may show a token instead.
     #[arg(long, env = "HTC_INTERLINK_CLIENT_CERT", value_enum, default_value = "required")]
@@ -62,6 +72,16 @@ pub struct CallerSettings {
     /// reaches the port runs jobs in your name.
     #[arg(long, env = "HTC_INSECURE_PUBLIC")]
     pub insecure_public: bool,
+
+    /// Names under which callers call an endpoint that asks nobody who he is, separated by commas, besides addresses,
+    /// `localhost` and this machine's own name. Under another name a web page may be calling.
+    #[arg(long, env = "HTC_INTERLINK_HOST_NAMES", value_delimiter = ',')]
+    pub interlink_host_names: Vec<String>,
+
+    /// Let every caller who is let in see and delete the pods of all others. By default a pod belongs to whoever
+    /// brought it, as the certificate's, the token's or the account's name says.
+    #[arg(long, env = "HTC_INTERLINK_SHARED_PODS")]
+    pub interlink_shared_pods: bool,
 
     /// Hours after which a pod that no caller asks for any more is taken away, while others are asked for;
     /// 0 for never. One that was deleted by force while its virtual kubelet was away is announced by nobody.

@@ -27,6 +27,7 @@ pub const POINTS: &[&str] = &[
     "unstaged-removed",
     "report-durable",
     "end-durable",
+    "spent-forgotten",
     "outputs-fetched",
     "outputs-durable",
     "status-written",

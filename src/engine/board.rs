@@ -28,6 +28,8 @@ pub struct Board {
     pub owner: Option<Owner>,
     /// Why the pool does not answer, if it does not.
     pub trouble: Option<Trouble>,
+    /// Whether that has been told to those who do not wait for the pool.
+    pub trouble_told: bool,
     /// Most of the jobs that should be in the queue are missing.
     pub vanished: Option<Vanished>,
     /// Ads of ours that cannot be judged: they have been told of.
@@ -157,6 +159,8 @@ pub struct Entry {
     pub inherited: bool,
     /// When its folder was removed because its time was over.
     pub collected: Option<Timestamp>,
+    /// To whom it belongs among the callers of its door; to all of them without.
+    pub owner: Option<String>,
     /// How many submissions of an index were committed and never got their files, in this life of ours.
     pub unstaged: BTreeMap<u32, u32>,
     /// Why nothing of it may be submitted any more, if so.
@@ -417,6 +421,7 @@ impl Entry {
             in_queue: 0,
             inherited: false,
             collected: None,
+            owner: None,
             unstaged: BTreeMap::new(),
             refused: None,
             jobs: BTreeMap::new(),

@@ -57,6 +57,7 @@ impl Engine {
             not_before: inner.born + SUBMIT_DEADLINE.as_secs().cast_signed(),
             inherited: false,
             collected: None,
+            owner: None,
         });
         let new_entry = stranger.as_ref().map(|wish| Entry::of(wish, Vec::new()));
         let stranger = stranger.map(NewWish::new).transpose()?;
@@ -68,16 +69,18 @@ impl Engine {
                 None => wishes::want_gone(t, &id),
             })
             .await?;
-        let mut board = inner.board();
-        if let Some(entry) = new_entry {
-            board.entries.entry(uid.clone()).or_insert(entry);
+        {
+            let mut board = inner.board();
+            if let Some(entry) = new_entry {
+                board.entries.entry(uid.clone()).or_insert(entry);
+            }
+            if let Some(entry) = board.entries.get_mut(uid) {
+                entry.want = Want::Gone;
+                entry.gone_since = Some(Instant::now());
+                entry.waiting.clear();
+            }
         }
-        if let Some(entry) = board.entries.get_mut(uid) {
-            entry.want = Want::Gone;
-            entry.gone_since = Some(Instant::now());
-            entry.waiting.clear();
-        }
-        drop(board);
+        inner.forget_spent([uid.clone()]).await?;
         inner.look_bell.notify_one();
         Ok(())
     }
@@ -149,6 +152,7 @@ mod tests {
             not_before: 0,
             inherited: false,
             collected: None,
+            owner: None,
         };
         let mut entry = Entry::of(&wish, vec![]);
         let key = "u/0/0/0".parse().unwrap();

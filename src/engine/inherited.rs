@@ -202,6 +202,7 @@ fn wish(heir: &Heir, jobs: usize) -> StoredWish {
         not_before: now(),
         inherited: true,
         collected: None,
+        owner: None,
     }
 }
 

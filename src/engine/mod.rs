@@ -14,9 +14,11 @@ mod owner;
 mod polls;
 mod reports;
 mod retriever;
+mod spent;
 mod start;
 mod submit;
 mod table;
+mod trouble;
 mod view;
 mod wish;
 mod words;
@@ -135,7 +137,7 @@ impl Engine {
         let (board, born) = start::load(&store).await?;
         start::tidy(&options.data.join("intents"), &board);
         let polls = Polls::new(options.polls);
-        Ok(Engine(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             options,
             pool,
             store,
@@ -151,7 +153,9 @@ impl Engine {
             capacity: capacity::Looks::default(),
             polls,
             changes: broadcast::channel(4096).0,
-        })))
+        });
+        inner.forget_all_spent().await?;
+        Ok(Engine(inner))
     }
 
     /// Starts the workers; they end when `stop` is cancelled. One that ends before, or panics,

@@ -151,6 +151,15 @@ impl Engine {
         }
     }
 
+    /// Since when and why the pool does not answer, in a sentence; nothing while it does.
+    pub fn pool_trouble(&self) -> Option<String> {
+        let board = self.0.board();
+        match &board.trouble {
+            Some(trouble) => Some(trouble.to_string()),
+            None => (!board.merged).then(|| "the pool has not answered yet".to_owned()),
+        }
+    }
+
     /// The UIDs of the workloads that are not gone, of one door or of all, by namespace and name.
     pub fn table(&self, door: Option<&str>) -> Vec<Uid> {
         let board = self.0.board();

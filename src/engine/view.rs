@@ -10,7 +10,7 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job, Obstacle, Vanished};
+use super::board::{Entry, Job, Obstacle, Trouble, Vanished};
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.
@@ -37,8 +37,12 @@ pub struct View {
     pub trouble: Option<Obstacle>,
     /// Most of the jobs that should be in the queue are missing, also of others.
     pub vanished: Option<Vanished>,
+    /// Since when and why the pool does not answer, in a sentence, once that has lasted for a while.
+    pub pool_away: Option<String>,
     /// Where its outputs are.
     pub outputs: Outputs,
+    /// To whom it belongs among the callers of its door; to all of them without.
+    pub owner: Option<String>,
 }
 
 /// Where the outputs of a workload are.
@@ -122,9 +126,11 @@ impl Engine {
                 .map(|trouble| Obstacle::pool(trouble.why.clone()))
                 .or_else(|| board.obstacle.clone())
                 .or_else(|| board.full.get(&entry.namespace)?.told.clone()),
+            pool_away: board.trouble.as_ref().filter(|_| board.trouble_told).map(Trouble::to_string),
             inherited: entry.inherited,
             vanished: board.vanished,
             outputs: self.outputs(uid, entry),
+            owner: entry.owner.clone(),
         })
     }
 

@@ -36,6 +36,8 @@ pub struct Wish {
     pub seen_before: bool,
     /// Indices whose end the caller has already made known; they are not run again.
     pub settled: Vec<Settled>,
+    /// To whom it belongs among the callers of its door; to all of them without.
+    pub owner: Option<String>,
 }
 
 /// An index whose end is known outside.
@@ -73,6 +75,7 @@ impl Engine {
         let seen_before = wish.seen_before || inner.may_have_run(&inner.board(), &uid);
         let (mut entry, stored) = accept(inner, Wish { seen_before, ..wish });
         let waiting = entry.waiting.clone();
+        let is_settled = waiting.is_empty();
         let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
         let stored = NewWish::new(stored)?;
         inner
@@ -95,6 +98,9 @@ impl Engine {
             board.entries.entry(uid.clone()).or_insert(entry);
             adopts
         };
+        if is_settled {
+            inner.forget_spent([uid.clone()]).await?;
+        }
         inner.metrics.wishes.inc();
         inner.submit_bell.notify_one();
         if adopts {
@@ -149,7 +155,7 @@ impl Inner {
 
 fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
     // No `..`: a forgotten field would be lost with the wish.
-    let Wish { uid, door, namespace, name, workload, seen_before, settled } = wish;
+    let Wish { uid, door, namespace, name, workload, seen_before, settled, owner } = wish;
     let indices = workload.indices;
     let stored = StoredWish {
         uid: uid.clone(),
@@ -161,6 +167,7 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
         not_before: if seen_before { inner.earliest() } else { now() },
         inherited: false,
         collected: None,
+        owner,
     };
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
@@ -193,8 +200,18 @@ pub(super) fn stored_job(name: &str, job: &Job) -> StoredJob {
 impl Entry {
     /// The entry of a wish that has no jobs yet.
     pub(super) fn of(wish: &StoredWish, waiting: Vec<Waiting>) -> Entry {
-        let StoredWish { uid: _, door, namespace, name, workload, want, not_before, inherited, collected } =
-            wish;
+        let StoredWish {
+            uid: _,
+            door,
+            namespace,
+            name,
+            workload,
+            want,
+            not_before,
+            inherited,
+            collected,
+            owner,
+        } = wish;
         Entry {
             door: door.clone(),
             namespace: namespace.clone(),
@@ -213,6 +230,7 @@ impl Entry {
             in_queue: 0,
             inherited: *inherited,
             collected: collected.and_then(|at| Timestamp::from_second(at).ok()),
+            owner: owner.clone(),
             unstaged: BTreeMap::new(),
             refused: None,
             jobs: BTreeMap::new(),

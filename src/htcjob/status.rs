@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::types::{HTCJobStatus, Hold, Phase};
 use super::{holds, tracked};
-use crate::engine::{JobView, Obstacle, Outputs, View};
-use crate::limits::JOB_IDS_LISTED;
+use crate::engine::{JobView, Obstacle, Outputs, View, shortened};
+use crate::limits::{JOB_IDS_LISTED, STATUS_TEXT_MAX};
 
 /// The reason of an object that was refused.
 pub const INVALID_SPEC: &str = "InvalidSpec";
@@ -18,6 +18,10 @@ pub const INVALID_SPEC: &str = "InvalidSpec";
 /// What is said of a suspended copy.
 const SUSPENDED: &str = "the pool has stopped it on its machine, where condor_continue or the machine's own rules \
                          let it go on";
+/// The condition that says whether the pool answers, once it did not.
+pub const POOL_REACHABLE: &str = "PoolReachable";
+/// Its reason while it does not.
+const POOL_UNAVAILABLE: &str = "PoolUnavailable";
 /// The condition of an object whose jobs the predecessor of this operator has submitted.
 pub const INHERITED: &str = "Inherited";
 
@@ -64,7 +68,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let holds = holds::list(view);
     let (reason, message) =
         told_failure(subject, phase, old).unwrap_or_else(|| explain(phase, view, &ends, &holds));
-    let message = with_losses(message, view);
+    let message = shortened(with_losses(message, view), STATUS_TEXT_MAX);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
     conditions.extend(tracked::condition(view, old));
@@ -72,6 +76,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         let message = "its jobs were submitted before this operator came; they are followed as they are";
         (INHERITED, true, "Predecessor".to_owned(), message.to_owned())
     }));
+    conditions.extend(reachable(active, view, old));
     let ended = match phase {
         Phase::Succeeded => Some("Complete"),
         Phase::Failed => Some("Failed"),
@@ -114,7 +119,9 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
 /// The status of an HTCJob that was refused: it has failed before it began.
 pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobStatus {
     let Subject { uid, generation, indices, deleting, now } = subject;
-    let failed = ("Failed", true, INVALID_SPEC.to_owned(), why.to_owned());
+    // It quotes what the user wrote, and must fit beside it into one object.
+    let why = shortened(why.to_owned(), STATUS_TEXT_MAX);
+    let failed = ("Failed", true, INVALID_SPEC.to_owned(), why.clone());
     HTCJobStatus {
         active: Some(0),
         succeeded: Some(0),
@@ -129,7 +136,7 @@ pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobSta
         start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
         completion_time: Some(old.completion_time.clone().unwrap_or(Time(now))),
         reason: Some(INVALID_SPEC.to_owned()),
-        message: Some(why.to_owned()),
+        message: Some(why),
         ..HTCJobStatus::default()
     }
 }
@@ -145,6 +152,19 @@ fn submitted(indices: i64, committed: i64, view: &View) -> Draft {
             ("Submitted", false, (*reason).to_owned(), format!("{message}; {why}"))
         }
         None => ("Submitted", false, "Waiting".to_owned(), message),
+    }
+}
+
+/// What is told of copies that have not ended may be old while the pool does not answer. Nothing for an HTCJob that
+/// has known no other pool.
+fn reachable(active: i64, view: &View, old: &HTCJobStatus) -> Option<Draft> {
+    let was_away = old.conditions.iter().any(|condition| condition.type_ == POOL_REACHABLE);
+    match &view.pool_away {
+        Some(why) if active > 0 => Some((POOL_REACHABLE, false, POOL_UNAVAILABLE.to_owned(), why.clone())),
+        _ if was_away => {
+            Some((POOL_REACHABLE, true, "PoolAnswers".to_owned(), "the pool answers again".to_owned()))
+        }
+        _ => None,
     }
 }
 
@@ -221,7 +241,7 @@ pub(super) fn condition(
         last_transition_time: same.map_or(Time(now), |c| c.last_transition_time.clone()),
         observed_generation: generation,
         reason,
-        message,
+        message: shortened(message, STATUS_TEXT_MAX),
     }
 }
 

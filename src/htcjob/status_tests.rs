@@ -55,7 +55,9 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
         inherited: false,
         trouble: None,
         vanished: None,
+        pool_away: None,
         outputs: Outputs::Nowhere,
+        owner: None,
     }
 }
 
@@ -259,4 +261,35 @@ fn the_largest_status_there_can_be_is_far_below_what_etcd_takes() {
     assert!(status.completed_indexes.as_ref().is_some_and(|text| text.ends_with(",19996,19998")));
     let bytes = serde_json::to_vec(&status).unwrap().len();
     assert!(bytes < 512 << 10, "{bytes} bytes; an object may have 1.5 MiB");
+}
+
+#[test]
+fn a_pool_that_is_away_is_told_to_what_has_not_ended_and_so_is_its_return() {
+    let running = || view(vec![Progress::Queued { job: id(0) }], 0);
+    let away = || Some("the pool has not answered since noon: schedd down".to_owned());
+    assert_eq!(holds(&of(&running(), 1), POOL_REACHABLE), None, "it was never away");
+    let told = of(&View { pool_away: away(), ..running() }, 1);
+    assert_eq!(holds(&told, POOL_REACHABLE), Some(false));
+    let condition = told.conditions.iter().find(|c| c.type_ == POOL_REACHABLE).unwrap();
+    assert_eq!(
+        (condition.reason.as_str(), condition.message.contains("since noon")),
+        (POOL_UNAVAILABLE, true)
+    );
+    let subject = Subject { uid: "u", generation: Some(1), indices: 1, deleting: false, now: at(200) };
+    assert_eq!(holds(&status(subject, &running(), &told), POOL_REACHABLE), Some(true));
+    let over = View { pool_away: away(), ..view(vec![ended(0, Outcome::Succeeded)], 0) };
+    assert_eq!(holds(&of(&over, 1), POOL_REACHABLE), None, "an end does not change");
+}
+
+#[test]
+fn a_sentence_about_a_very_long_text_fits_into_a_status() {
+    let long = "x".repeat(1_400_000);
+    let subject = Subject { uid: "u", generation: Some(1), indices: 1, deleting: false, now: at(1) };
+    let refused = refused(subject, &long, &HTCJobStatus::default());
+    let end = End { outcome: Outcome::SubmitRefused, message: long.clone(), at: at(1) };
+    let failed = of(&view(vec![Progress::Ended { job: None, end }], 0), 1);
+    let waits = of(&View { trouble: Some(Obstacle::ours(long)), ..view(vec![], 1) }, 1);
+    for status in [refused, failed, waits] {
+        assert!(serde_json::to_vec(&status).unwrap().len() < 32 << 10, "{:?}", status.phase);
+    }
 }

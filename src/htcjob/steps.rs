@@ -38,6 +38,7 @@ pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result
         workload,
         seen_before,
         settled: if seen_before { job.settled() } else { Vec::new() },
+        owner: None,
     };
     state.engine.run(wish).await?;
     follow(job, state).await

@@ -9,7 +9,7 @@ use super::types::{HTCJobSpec, Script};
 use crate::config::{IMAGE_PATHS, SITE_FOLDERS};
 use crate::engine::{SiteAttributes, parse_submit_options};
 use crate::limits::{COMMAND_MAX, IMAGE_MAX, NAME_MAX, QUEUE_MAX, SOURCE_MAX};
-use crate::pod::{Allowed, image};
+use crate::pod::{Allowed, image, in_brief};
 
 /// The working folder in the container; it comes home to `TEMP_DIR/work`.
 const RUN: &str = "/htc_run";
@@ -60,7 +60,7 @@ pub fn translate(spec: &HTCJobSpec, namespace: &str, site: &Site) -> Result<Work
     // No `..`: a field that is forgotten here would be dropped in silence.
     let HTCJobSpec { name, script, queue, htcopts } = spec;
     let Script { image, command, source, queue: script_queue } = script;
-    let refuse = |field, why: &dyn std::fmt::Display| Refusal { field, why: why.to_string() };
+    let refuse = |field, why: &dyn std::fmt::Display| Refusal { field, why: in_brief(why.to_string()) };
     if name.is_empty() || name.contains('\0') {
         return Err(refuse("spec.name", &"must not be empty"));
     }

@@ -115,7 +115,13 @@ fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
         c.type_ == TRACKED && c.status == "False" && !old.conditions.iter().any(|old| is_it(&old))
     });
     let untracked = untracked.map(|c| event(EventType::Warning, &c.reason, &c.reason, c.message.clone()));
-    of_conditions.chain(of_holds).chain(released).chain(untracked).collect()
+    let is_away = |status: &HTCJobStatus| {
+        status.conditions.iter().any(|c| c.type_ == status::POOL_REACHABLE && c.status == "False")
+    };
+    let away = new.conditions.iter().find(|c| c.type_ == status::POOL_REACHABLE);
+    let away = away.filter(|_| is_away(new) && !is_away(old));
+    let away = away.map(|c| event(EventType::Warning, &c.reason, "Follow", c.message.clone()));
+    of_conditions.chain(of_holds).chain(released).chain(untracked).chain(away).collect()
 }
 
 #[cfg(test)]
@@ -163,6 +169,17 @@ mod tests {
         assert_eq!(told(&status(&[], &[]), &lost), [warning.clone()]);
         assert_eq!(told(&good, &lost), [warning]);
         assert_eq!(told(&lost, &lost), []);
+    }
+
+    #[test]
+    fn a_pool_that_goes_away_and_comes_back_is_told_once_each() {
+        let (here, away) = (status(&[], &[]), status(&[("PoolReachable", "False")], &[]));
+        let back = status(&[("PoolReachable", "True")], &[]);
+        let gone = (EventType::Warning, "R".to_owned(), "Follow".to_owned());
+        let here_again = (EventType::Normal, "PoolReachable".to_owned(), "Follow".to_owned());
+        assert_eq!(told(&here, &away), [gone]);
+        assert_eq!(told(&away, &away), []);
+        assert_eq!(told(&away, &back), [here_again]);
     }
 
     #[test]

@@ -5,58 +5,89 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::serve::{IncomingStream, Listener};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::time::timeout;
 
+use super::bearer::bearer;
+pub use super::caller::Caller;
+use super::certificate::Subject;
 use super::error::HttpError;
-use super::guests::{Guests, Tuned};
+use super::pages::{self, Hosts};
 use super::room::Seat;
-use super::tls::TlsListener;
 use crate::limits::{REFUSAL_TOLD, REFUSED_DRAINED_MAX, REFUSED_PATIENCE};
 
 /// Knows good tokens from bad ones.
 pub trait Check: Send + Sync {
-    /// Who shows this token, in words for the log; why it lets nobody in otherwise.
+    /// Who shows this token, by a name that stays when the token is renewed; why it lets nobody in otherwise.
     fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>>;
 }
 
 /// Who may call.
 #[derive(Clone, Default)]
 pub struct Callers {
-    /// Whether a client certificate is enough.
-    pub certificate: bool,
+    /// Only our own user gets through to the listener.
+    pub ourselves: bool,
+    /// A client certificate is enough.
+    pub certificate: Option<Bearers>,
     /// A token that one of these knows is enough.
     pub checks: Vec<Arc<dyn Check>>,
+    /// By which names a caller may call who is not asked.
+    pub hosts: Hosts,
+}
+
+/// Whose client certificates let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearers {
+    /// Each that the authority has signed.
+    All,
+    /// Those with a name that fits one of these patterns.
+    Named(Vec<String>),
 }
 
 impl Callers {
     /// Whether nobody is asked who he is.
     pub fn is_everybody(&self) -> bool {
-        !self.certificate && self.checks.is_empty()
+        self.certificate.is_none() && self.checks.is_empty()
     }
 
-    async fn admit(&self, peer: &Peer, token: Option<&str>) -> Result<(), String> {
-        if self.is_everybody() || (self.certificate && peer.certificate) {
-            return Ok(());
+    async fn admit(&self, peer: &Peer, request: Parts<'_>) -> Result<Caller, Refusal> {
+        if self.ourselves {
+            return Ok(Caller::Ourselves);
+        }
+        let open = self.is_everybody().then_some(&self.hosts);
+        if let Some(why) = pages::refusal(request.uri, request.headers, open) {
+            return Err(Refusal::Page(why));
+        }
+        if open.is_some() {
+            return Ok(Caller::Anybody);
+        }
+        self.identify(peer, bearer(request.headers)).await.map_err(Refusal::Unknown)
+    }
+
+    async fn identify(&self, peer: &Peer, token: Option<&str>) -> Result<Caller, String> {
+        let named = |name: String| Ok(Caller::Named(name.into()));
+        let mut reasons = Vec::new();
+        if let (Some(bearers), Some(subject)) = (&self.certificate, &peer.certificate) {
+            let name = subject.name();
+            match bearers {
+                Bearers::Named(patterns) if !subject.fits(patterns) => {
+                    reasons.push(format!("the certificate of {name:?} is not among those that let in"));
+                }
+                _ => return named(format!("certificate:{name}")),
+            }
         }
         let Some(token) = token else {
-            return Err("no bearer token".to_owned());
+            reasons.push("no bearer token".to_owned());
+            return Err(reasons.join("; "));
         };
-        let mut reasons = Vec::new();
         for check in &self.checks {
             match check.check(token).await {
-                Ok(who) => {
-                    tracing::trace!(who, "calls");
-                    return Ok(());
-                }
+                Ok(name) => return named(name),
                 Err(why) => reasons.push(why),
             }
         }
@@ -64,59 +95,40 @@ impl Callers {
     }
 }
 
-/// The token of a request. Callers send what is in a file, with its line end. A proxy that keeps the
-/// caller's header beside its own sends the token twice, in two headers or in one with a comma. Of two that
-/// differ none counts.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter().map(|value| token(value.to_str().ok()?));
-    let first = values.next()??;
-    values.all(|other| other == Some(first)).then_some(first)
+/// What of a request says who calls.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    uri: &'a axum::http::Uri,
+    headers: &'a HeaderMap,
 }
 
-fn token(value: &str) -> Option<&str> {
-    let (scheme, token) = value.trim().split_once(' ')?;
-    let token = match token.split_once(',') {
-        Some((one, other)) if self::token(other) == Some(one.trim()) => one,
-        _ => token,
-    };
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// Why a call is not taken.
+enum Refusal {
+    /// A page in a browser has made it, or may have.
+    Page(String),
+    /// Its caller is not known.
+    Unknown(String),
 }
 
 /// The other side of a connection.
 #[derive(Clone)]
 pub struct Peer {
     seat: Arc<Seat>,
-    certificate: bool,
+    certificate: Option<Arc<Subject>>,
 }
 
-impl<L> Connected<IncomingStream<'_, Guests<L>>> for Peer
-where
-    L: Listener,
-    L::Io: Tuned,
-{
-    fn connect_info(stream: IncomingStream<'_, Guests<L>>) -> Peer {
-        Peer { seat: stream.io().seat(), certificate: false }
+impl Peer {
+    /// Who has this seat, and has shown a certificate of this subject.
+    pub fn new(seat: Arc<Seat>, certificate: Option<Subject>) -> Peer {
+        Peer { seat, certificate: certificate.map(Arc::new) }
     }
 }
 
-impl<L> Connected<IncomingStream<'_, TlsListener<Guests<L>>>> for Peer
-where
-    L: Listener,
-    L::Addr: 'static,
-    L::Io: Tuned,
-{
-    fn connect_info(stream: IncomingStream<'_, TlsListener<Guests<L>>>) -> Peer {
-        let (guest, tls) = stream.io().get_ref();
-        // One that is there was checked in the handshake.
-        Peer { seat: guest.seat(), certificate: tls.peer_certificates().is_some() }
-    }
-}
-
-/// The router, for these callers only.
+/// The router, for these callers only. A refused one keeps its seat only as long as there are others: it is not
+/// attended to.
 pub fn guard(router: Router, callers: Callers) -> Router {
     let door = Arc::new(Doorkeeper { callers, told: Mutex::new(None) });
-    attended(router.layer(from_fn_with_state(door, admit)))
+    attended(router).layer(from_fn_with_state(door, admit))
 }
 
 struct Doorkeeper {
@@ -143,20 +155,31 @@ impl Doorkeeper {
 async fn admit(
     State(door): State<Arc<Doorkeeper>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let token = bearer(request.headers()).map(str::to_owned);
-    match door.callers.admit(&peer, token.as_deref()).await {
-        Ok(()) => next.run(request).await,
-        Err(why) => {
-            door.tell(request.uri().path(), &why);
-            // One who takes longer does not get to read why.
-            let _ = timeout(REFUSED_PATIENCE, drain(request.into_body())).await;
-            HttpError::Unauthorized("who calls must show a bearer token or certificate that is known here")
-                .into_response()
+    let parts = Parts { uri: request.uri(), headers: request.headers() };
+    let refusal = match door.callers.admit(&peer, parts).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            return next.run(request).await;
         }
-    }
+        Err(refusal) => refusal,
+    };
+    let path = request.uri().path().to_owned();
+    let answer = match refusal {
+        Refusal::Unknown(why) => {
+            door.tell(&path, &why);
+            HttpError::Unauthorized("who calls must show a bearer token or certificate that is known here")
+        }
+        Refusal::Page(why) => {
+            door.tell(&path, &why);
+            HttpError::Forbidden(why)
+        }
+    };
+    // One who takes longer does not get to read why.
+    let _ = timeout(REFUSED_PATIENCE, drain(request.into_body())).await;
+    answer.into_response()
 }
 
 /// Reads what is still being sent, so that our answer is read.
@@ -197,45 +220,17 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
+    use axum::http::header::AUTHORIZATION;
+    use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
 
+    use super::super::guests::Guests;
+    use super::super::room::Room;
+    use super::super::serving::serve as serve_on;
     use super::*;
-
-    fn shown(values: &[&str]) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(AUTHORIZATION, value.parse().unwrap());
-        }
-        bearer(&headers).map(str::to_owned)
-    }
-
-    #[test]
-    fn a_token_is_read_with_blanks_around_it() {
-        assert_eq!(shown(&["Bearer abc"]).as_deref(), Some("abc"));
-        assert_eq!(shown(&["bearer  abc \t"]).as_deref(), Some("abc"));
-        for bad in ["", "Bearer", "Bearer ", "Basic abc", "abc"] {
-            assert_eq!(shown(&[bad]), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_token_that_a_proxy_sends_twice_is_one_and_of_two_none_counts() {
-        for twice in
-            [&["Bearer abc", "Bearer abc"][..], &["Bearer abc,Bearer abc"], &["Bearer abc, bearer abc"]]
-        {
-            assert_eq!(shown(twice).as_deref(), Some("abc"), "{twice:?}");
-        }
-        for two in
-            [&["Bearer abc", "Bearer abd"][..], &["Bearer abc", "Basic abc"], &["Basic abc", "Bearer abc"]]
-        {
-            assert_eq!(shown(two), None, "{two:?}");
-        }
-        // No check knows these.
-        for two in ["Bearer abc,Bearer abd", "Bearer abc,abc", "Bearer abc,Basic abc"] {
-            assert_ne!(shown(&[two]).as_deref(), Some("abc"), "{two}");
-        }
-    }
 
     /// A router whose answer to `/follow` is what the test sends; the other end tells when it is dropped.
     fn following(pieces: tokio::sync::mpsc::Receiver<Vec<u8>>) -> Router {
@@ -248,15 +243,18 @@ mod tests {
             let answer = Response::new(Body::from_stream(pieces));
             async move { answer }
         };
-        guard(Router::new().route("/follow", axum::routing::get(follow)), Callers::default())
+        guard(Router::new().route("/follow", axum::routing::get(follow)), ourselves())
+    }
+
+    fn ourselves() -> Callers {
+        Callers { ourselves: true, ..Callers::default() }
     }
 
     async fn serve(router: Router, room: usize, patience: Duration) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = router.into_make_service_with_connect_info::<Peer>();
         let listener = Guests::new(listener, room, patience);
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        tokio::spawn(serve_on(listener, router, CancellationToken::new()));
         address
     }
 
@@ -300,7 +298,7 @@ mod tests {
             let wait = wait.lock().unwrap().take().unwrap();
             async move { wait.await.map(|()| "late").unwrap_or("never") }
         };
-        let router = guard(Router::new().route("/follow", axum::routing::get(slow)), Callers::default());
+        let router = guard(Router::new().route("/follow", axum::routing::get(slow)), ourselves());
         let address = serve(router, 10, Duration::from_millis(100)).await;
         let mut stream = follow(address).await;
         patience_passes(address).await;
@@ -320,6 +318,42 @@ mod tests {
             let ended = async { while send.send(vec![b'x'; 1 << 20]).await.is_ok() {} };
             tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the answer is dropped");
             drop(kept);
+        }
+    }
+
+    /// Knows one token, and says whether the seat of its bearer was kept for him while he was asked.
+    struct Known(Arc<Seat>, Arc<Mutex<Vec<bool>>>);
+
+    impl Check for Known {
+        fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
+            self.1.lock().unwrap().push(self.0.is_asking());
+            std::future::ready(if token == "good" { Ok("x".to_owned()) } else { Err("bad".to_owned()) })
+                .boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_seat_is_kept_only_for_a_caller_who_was_let_in() {
+        for (token, status, kept) in [("good", 200, true), ("bad", 401, false)] {
+            let taken = Room::new(1).take().await;
+            let (seat, seen) = (taken.seat.clone(), Arc::new(Mutex::new(Vec::new())));
+            let checks: Vec<Arc<dyn Check>> = vec![Arc::new(Known(seat.clone(), seen.clone()))];
+            let read = axum::routing::post(|body: axum::body::Bytes| async move { body });
+            let router = guard(Router::new().route("/", read), Callers { checks, ..Callers::default() });
+            let (looks, at) = (seen.clone(), seat.clone());
+            let body = futures::stream::once(async move {
+                looks.lock().unwrap().push(at.is_asking());
+                Ok::<_, std::io::Error>("body")
+            });
+            let request = Request::post("/").header(AUTHORIZATION, format!("Bearer {token}"));
+            let mut request = request.body(Body::from_stream(body)).unwrap();
+            request.extensions_mut().insert(ConnectInfo(Peer::new(seat, None)));
+            assert_eq!(router.oneshot(request).await.unwrap().status(), status);
+            assert_eq!(
+                *seen.lock().unwrap(),
+                [false, kept],
+                "{token}: while it is asked, while its body comes"
+            );
         }
     }
 }

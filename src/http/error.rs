@@ -13,6 +13,8 @@ pub enum HttpError {
     BadRequest(String),
     /// 401: it does not come from whom it says.
     Unauthorized(&'static str),
+    /// 403: it does not come from where it may.
+    Forbidden(String),
     /// 404: there is no such thing.
     NotFound(String),
     /// 405: it is there, but not for this method.
@@ -42,6 +44,7 @@ impl IntoResponse for HttpError {
         let (status, sentence) = match self {
             HttpError::BadRequest(why) => (StatusCode::BAD_REQUEST, why),
             HttpError::Unauthorized(why) => (StatusCode::UNAUTHORIZED, why.to_owned()),
+            HttpError::Forbidden(why) => (StatusCode::FORBIDDEN, why),
             HttpError::NotFound(why) => (StatusCode::NOT_FOUND, why),
             HttpError::MethodNotAllowed(why) => (StatusCode::METHOD_NOT_ALLOWED, why.to_owned()),
             HttpError::TooSlow(why) => (StatusCode::REQUEST_TIMEOUT, why.to_owned()),

@@ -17,11 +17,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 
-use super::callers::{Callers, Peer, guard};
+use super::callers::{Callers, guard};
 use super::guests::Guests;
+use super::serving::serve;
 use super::tls::{Tls, TlsFiles, TlsListener};
-use crate::limits::CALLER_SILENCE;
+use crate::limits::{CALLER_SILENCE, CONNECTION_BUFFER};
 
 /// How long something may take that must happen.
 const SOON: Duration = Duration::from_secs(60);
@@ -67,14 +69,14 @@ impl Site {
         };
         let router = Router::new().route("/", get(|| async { "here" }));
         let router = router.route("/slow", get(slow)).route("/follow", get(follow));
-        let service = guard(router, Callers::default()).into_make_service_with_connect_info::<Peer>();
+        let router = guard(router, Callers { ourselves: true, ..Callers::default() });
         let (guests, folder) = (Guests::new(listener, seats, silence), tempfile::tempdir().unwrap());
         let connector = tls.then(|| certified(folder.path()));
         match &connector {
-            None => drop(tokio::spawn(async move { axum::serve(guests, service).await })),
+            None => drop(tokio::spawn(serve(guests, router, CancellationToken::new()))),
             Some((tls, _)) => {
                 let listener = TlsListener::new(guests, tls.clone(), handshake);
-                tokio::spawn(async move { axum::serve(listener, service).await });
+                tokio::spawn(serve(listener, router, CancellationToken::new()));
             }
         }
         Site { address, go, connector: connector.map(|(_, connector)| connector), _folder: folder }
@@ -245,4 +247,31 @@ async fn a_room_full_of_handshakes_has_a_seat_for_a_newcomer() {
     }
     site.served().await;
     is_closed(&mut silent[0]).await;
+}
+
+/// Each of thousands could hold 400 KiB of them.
+#[tokio::test]
+async fn headers_without_end_are_refused_at_32_kib() {
+    for tls in [false, true] {
+        let site = Site::open(Manner { tls, seats: 100, silence: NEVER, handshake: NEVER }).await;
+        let mut endless = Vec::new();
+        for _ in 0..20 {
+            let mut stream = site.connect().await;
+            let header = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(CONNECTION_BUFFER));
+            stream.write_all(header.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            endless.push(stream);
+        }
+        for stream in &mut endless {
+            hears(stream, "\r\n\r\n").await;
+            is_closed(stream).await;
+        }
+        // A long token is taken.
+        let mut stream = site.connect().await;
+        let request =
+            format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", "y".repeat(24 << 10));
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        hears(&mut stream, "here").await;
+    }
 }

@@ -1,7 +1,10 @@
 //! Listeners: an axum router on a TCP address or a unix socket, until we are asked to stop.
 
+mod bearer;
 pub mod body;
+mod caller;
 pub mod callers;
+pub mod certificate;
 pub mod descriptors;
 pub mod error;
 pub mod fresh;
@@ -9,8 +12,10 @@ pub mod guests;
 #[cfg(test)]
 mod idle_tests;
 pub mod oidc;
+pub mod pages;
 pub mod place;
 pub mod room;
+mod serving;
 pub mod tls;
 pub mod token;
 
@@ -19,17 +24,17 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::Listener;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener, UnixSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::{BACKLOG, CALLER_SILENCE, CALLERS, CONNECTIONS, HANDSHAKE_PATIENCE, SILENCE};
-use callers::{Callers, Peer, attended, guard};
+use callers::{Callers, attended, guard};
 use guests::Guests;
 use place::Place;
+use serving::{Seated, serve};
 use tls::{Tls, TlsListener};
 
 /// Why a listener could not be opened.
@@ -153,14 +158,7 @@ pub async fn serve_callers(
 fn attend<L>(listener: L, router: Router, tasks: &TaskTracker, stop: &CancellationToken)
 where
     L: Listener,
-    L::Addr: std::fmt::Debug,
-    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+    L::Io: Seated,
 {
-    let (stop, service) = (stop.clone(), router.into_make_service_with_connect_info::<Peer>());
-    tasks.spawn(async move {
-        let service = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(why) = service.await {
-            tracing::error!(%why, "a listener has ended");
-        }
-    });
+    tasks.spawn(serve(listener, router, stop.clone()));
 }

@@ -186,6 +186,6 @@ fn is_safe(url: &str) -> bool {
 
 impl Check for Oidc {
     fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
-        self.subject(token).boxed()
+        async move { self.subject(token).await.map(|subject| format!("oidc:{subject}")) }.boxed()
     }
 }

@@ -1,4 +1,5 @@
-//! A file with bearer tokens: those of the callers who may call.
+//! A file with bearer tokens: those of the callers who may call, a line each. A line `@name token` says whose the
+//! token is, so that it can be changed and its bearer stays the same; bearers of lines without a name are one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,18 @@ use subtle::ConstantTimeEq;
 use super::callers::Check;
 use super::fresh::Fresh;
 
+/// Who shows a token that has no name.
+const UNNAMED: &str = "token";
+
 /// The tokens of a file, a line each, as it is now.
-pub struct TokenFile(Fresh<Vec<String>>);
+pub struct TokenFile(Fresh<Vec<Line>>);
+
+/// A token, and whose it is.
+#[derive(Clone)]
+struct Line {
+    bearer: String,
+    token: String,
+}
 
 impl TokenFile {
     /// Reads the file; it must have a token.
@@ -18,36 +29,52 @@ impl TokenFile {
         Fresh::new(vec![file.to_owned()], read).map(TokenFile)
     }
 
-    fn knows(&self, token: &str) -> bool {
-        let mut known = false;
-        for good in self.0.get() {
+    /// Who shows this token.
+    fn bearer(&self, token: &str) -> Option<String> {
+        let mut found = None;
+        for line in self.0.get() {
             // In the same time for every token, all of them.
-            known |= bool::from(good.as_bytes().ct_eq(token.as_bytes()));
+            if bool::from(line.token.as_bytes().ct_eq(token.as_bytes())) {
+                found = found.or(Some(line.bearer));
+            }
         }
-        known
+        found
     }
 }
 
 impl Check for TokenFile {
     fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
-        let known = self.knows(token);
-        ready(match known {
-            true => Ok("a bearer of the token file".to_owned()),
-            false => Err("the token is not in the token file".to_owned()),
-        })
-        .boxed()
+        let bearer = self.bearer(token);
+        ready(bearer.ok_or_else(|| "the token is not in the token file".to_owned())).boxed()
     }
 }
 
-fn read(files: &[PathBuf]) -> Result<Vec<String>, String> {
+fn read(files: &[PathBuf]) -> Result<Vec<Line>, String> {
     let [file] = files else { return Err("it is one file".to_owned()) };
     let text = fs::read_to_string(file).map_err(|why| format!("failed to read {}: {why}", file.display()))?;
-    let tokens: Vec<String> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    match tokens.is_empty() {
+    let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
+    let line = |(number, text): (usize, &str)| {
+        line(text).ok_or_else(|| {
+            // Without the line itself, which may be a token.
+            format!("line {} of {} is not `@name token`", number + 1, file.display())
+        })
+    };
+    let lines: Vec<Line> = lines.map(line).collect::<Result<_, _>>()?;
+    match lines.is_empty() {
         true => Err(format!("there is no token in {}", file.display())),
-        false => Ok(tokens),
+        false => Ok(lines),
     }
+}
+
+fn line(text: &str) -> Option<Line> {
+    let Some(named) = text.strip_prefix('@') else {
+        return Some(Line { bearer: UNNAMED.to_owned(), token: text.to_owned() });
+    };
+    let (name, token) = named.split_once(char::is_whitespace)?;
+    let is_name = !name.is_empty()
+        && name.len() <= 63
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    is_name.then(|| Line { bearer: format!("{UNNAMED}:{name}"), token: token.trim().to_owned() })
 }
 
 #[cfg(test)]
@@ -68,14 +95,38 @@ mod tests {
         for (token, good) in
             [("first", true), ("second", true), ("", false), ("firs", false), ("third", false)]
         {
-            assert_eq!(tokens.knows(token), good, "{token}");
+            assert_eq!(tokens.bearer(token).is_some(), good, "{token}");
         }
         fs::write(&file, "third").unwrap();
         let started = Instant::now();
-        while !tokens.knows("third") {
+        while tokens.bearer("third").is_none() {
             assert!(started.elapsed() < Duration::from_secs(60), "the old ones count");
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert!(!tokens.knows("first"));
+        assert!(tokens.bearer("first").is_none());
+    }
+
+    #[test]
+    fn a_name_in_the_file_says_whose_a_token_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        fs::write(&file, "plain\n@a old\n@a  new \n@b other\nwith blanks in it\n").unwrap();
+        let tokens = TokenFile::new(&file).unwrap();
+        for (token, bearer) in [
+            ("plain", Some("token")),
+            ("with blanks in it", Some("token")),
+            ("old", Some("token:a")),
+            ("new", Some("token:a")),
+            ("other", Some("token:b")),
+            ("@a old", None),
+            ("a", None),
+        ] {
+            assert_eq!(tokens.bearer(token).as_deref(), bearer, "{token}");
+        }
+        for bad in ["@a", "@ token", "@a/b token", "good\n@"] {
+            fs::write(&file, bad).unwrap();
+            let why = TokenFile::new(&file).err().unwrap();
+            assert!(why.contains("@name token") && !why.contains(bad), "{why}");
+        }
     }
 }

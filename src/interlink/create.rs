@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Request, State};
+use axum::{Extension, Json};
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::{End, Outcome, Progress};
 use jiff::Timestamp;
@@ -18,19 +18,21 @@ use super::bodies::Call;
 use super::words::{Brought, CreateStruct};
 use super::{DOOR, Door, annotations, dummy, jid, job_script, panicked, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
+use crate::http::callers::Caller;
 use crate::http::error::HttpError;
 use crate::pod::delivered::Delivered;
-use crate::pod::{Refusal, Translated, translate};
+use crate::pod::{Refusal, Translated, in_brief, translate};
 
 pub(super) async fn create(
     State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<CreateStruct>, HttpError> {
     let Call { items: mut pods, share, is_large } = door.brought.read::<Brought>(request).await?;
     let (Some(brought), true) = (pods.pop(), pods.is_empty()) else {
         return Err(HttpError::BadRequest("one pod is brought at a time".to_owned()));
     };
-    let taking = take(door.clone(), brought, is_large);
+    let taking = take(door.clone(), caller, brought, is_large);
     let taken = tokio::spawn(async move {
         let answer = taking.await;
         drop(share);
@@ -44,7 +46,7 @@ pub(super) async fn create(
     };
     door.count(match &answer {
         Ok(_) => "created",
-        Err(HttpError::BadRequest(_) | HttpError::Conflict(_)) => "refused",
+        Err(HttpError::BadRequest(_) | HttpError::Conflict(_) | HttpError::Forbidden(_)) => "refused",
         Err(_) => "failed",
     });
     let uid = answer?;
@@ -64,7 +66,7 @@ struct Named {
 }
 
 /// Takes a pod in, or finds it taken in.
-async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, HttpError> {
+async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool) -> Result<Uid, HttpError> {
     let Brought { pod, container, configmaps, secrets, projectedvolumesmaps, job_script, job_config } =
         brought;
     let named = named(pod)?;
@@ -77,13 +79,14 @@ async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, 
     door.heard.brought(&uid, Instant::now());
     let _turn = door.turns.take(&uid).await;
     if let Some(view) = door.engine.view(&uid) {
+        door.check_owner(&caller, &view)?;
         return repeated(&view).map(|()| uid);
     }
     if door.heard.is_lost(&uid) {
         return Err(lost());
     }
     let (namespace, name) = (named.namespace.clone(), named.name.clone());
-    let carried = Carried { named, delivered, job_script, job_config };
+    let carried = Carried { named, owner: caller.owner(), delivered, job_script, job_config };
     let Decided { wish, refusal, notes } = if is_large {
         let door = door.clone();
         let decided = tokio::task::spawn_blocking(move || decide(&door, carried)).await;
@@ -98,20 +101,20 @@ async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, 
             HttpError::Internal
         }
     })?;
-    for note in notes.iter().take(NOTES_LOGGED) {
+    let more = notes.len().saturating_sub(NOTES_LOGGED);
+    for note in notes.into_iter().take(NOTES_LOGGED).map(in_brief) {
         tracing::info!(%uid, namespace, name, note, "of this pod something is left out");
     }
-    let more = notes.len().saturating_sub(NOTES_LOGGED);
     if more > 0 {
         tracing::info!(%uid, namespace, name, more, "of this pod more is left out");
     }
     match refusal {
         None => {
-            tracing::info!(%uid, namespace, name, "took a pod in");
+            tracing::info!(%uid, namespace, name, %caller, "took a pod in");
             Ok(uid)
         }
         Some(sentence) => {
-            tracing::info!(%uid, namespace, name, sentence, "refused a pod");
+            tracing::info!(%uid, namespace, name, %caller, sentence, "refused a pod");
             Err(HttpError::BadRequest(sentence))
         }
     }
@@ -120,6 +123,8 @@ async fn take(door: Arc<Door>, brought: Brought, is_large: bool) -> Result<Uid, 
 /// A pod, and all that came with it.
 struct Carried {
     named: Named,
+    /// Whose it is.
+    owner: Option<String>,
     delivered: Delivered,
     job_script: String,
     job_config: Value,
@@ -135,13 +140,14 @@ struct Decided {
 }
 
 fn decide(door: &Door, carried: Carried) -> Decided {
-    let Carried { mut named, delivered, job_script, job_config } = carried;
+    let Carried { mut named, owner, delivered, job_script, job_config } = carried;
     let mut notes = job_script::ignored(&job_config);
     match translated(door, &mut named, &delivered, &job_script, &mut notes) {
-        Ok(wish) => Decided { wish, refusal: None, notes },
+        Ok(wish) => Decided { wish: Wish { owner, ..wish }, refusal: None, notes },
         Err(refusal) => {
             let sentence = refusal.to_string();
-            Decided { wish: refused_wish(&named, &sentence), refusal: Some(sentence), notes }
+            let wish = Wish { owner, ..refused_wish(&named, &sentence) };
+            Decided { wish, refusal: Some(sentence), notes }
         }
     }
 }
@@ -240,5 +246,6 @@ fn wish(named: &Named, workload: htc_core::workload::Workload, settled: Vec<Sett
         // Callers bring a pod again without saying so; the first look adopts what is in the queue.
         seen_before: false,
         settled,
+        owner: None,
     }
 }

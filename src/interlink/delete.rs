@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use htc_core::workload::names::Uid;
 use serde_json::json;
 use tokio::time::timeout;
@@ -13,10 +13,15 @@ use tokio::time::timeout;
 use super::bodies::Call;
 use super::words::Asked;
 use super::{DOOR, Door, panicked};
+use crate::http::callers::Caller;
 use crate::http::error::HttpError;
 use crate::limits::DELETED_KEPT;
 
-pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
+pub(super) async fn delete(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, HttpError> {
     let Call { items: pods, share, is_large: _ } = door.asked.read::<Asked>(request).await?;
     let Some(first) = pods.first() else {
         return Err(HttpError::BadRequest("the request has no pod".to_owned()));
@@ -29,7 +34,7 @@ pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> R
     drop((pods, share));
     for uid in uids {
         // It goes on when the caller leaves.
-        let gone = tokio::spawn(take_away(door.clone(), uid));
+        let gone = tokio::spawn(take_away(door.clone(), caller.clone(), uid));
         match timeout(door.settings.taking_patience, gone).await {
             Ok(Ok(done)) => done?,
             Ok(Err(why)) => return Err(panicked("taking a pod away", &why)),
@@ -40,10 +45,13 @@ pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> R
     Ok(answer)
 }
 
-async fn take_away(door: Arc<Door>, uid: Uid) -> Result<(), HttpError> {
+async fn take_away(door: Arc<Door>, caller: Caller, uid: Uid) -> Result<(), HttpError> {
     let _turn = door.turns.take(&uid).await;
-    if door.engine.view(&uid).is_some_and(|view| view.door != DOOR) {
-        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+    if let Some(view) = door.engine.view(&uid) {
+        if view.door != DOOR {
+            return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+        }
+        door.check_owner(&caller, &view)?;
     }
     // Who reads a log now shall read it to its end.
     door.engine.linger(&uid, DELETED_KEPT);
@@ -51,7 +59,7 @@ async fn take_away(door: Arc<Door>, uid: Uid) -> Result<(), HttpError> {
         tracing::error!(%why, %uid, "failed to keep that a pod shall be gone");
         HttpError::Internal
     })?;
-    tracing::info!(%uid, "a pod is taken away");
+    tracing::info!(%uid, %caller, "a pod is taken away");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use futures::{StreamExt, stream};
@@ -17,15 +18,20 @@ use super::followers::Follower;
 use super::words::{LogOpts, LogStruct};
 use super::{DOOR, Door};
 use crate::engine::{LogOptions, Piece, View, Wanted};
+use crate::http::callers::Caller;
 use crate::http::error::HttpError;
 
 /// Pieces that wait for a slow caller.
 const PIECES: usize = 4;
 
-pub(super) async fn logs(State(door): State<Arc<Door>>, request: Request) -> Result<Body, HttpError> {
+pub(super) async fn logs(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Body, HttpError> {
     let mut asked = door.asked.read::<LogStruct>(request).await?.items;
     let asked = asked.pop().ok_or_else(|| HttpError::BadRequest("the request names no log".to_owned()))?;
-    let wanted = find(&door, asked, Timestamp::now())?;
+    let wanted = find(&door, &caller, asked, Timestamp::now())?;
     door.count("logs");
     let follower = wanted.options.follow.then(|| door.followers.join(&wanted.uid, &wanted.container));
     let (out, pieces) = channel(PIECES);
@@ -38,7 +44,7 @@ pub(super) async fn logs(State(door): State<Arc<Door>>, request: Request) -> Res
 }
 
 /// The log that is asked for; a sentence where there is none and will be none.
-fn find(door: &Door, asked: LogStruct, now: Timestamp) -> Result<Wanted, HttpError> {
+fn find(door: &Door, caller: &Caller, asked: LogStruct, now: Timestamp) -> Result<Wanted, HttpError> {
     let LogStruct { namespace, pod_uid, pod_name, container_name, opts } = asked;
     for (field, text) in
         [("Namespace", &namespace), ("PodName", &pod_name), ("ContainerName", &container_name)]
@@ -48,6 +54,7 @@ fn find(door: &Door, asked: LogStruct, now: Timestamp) -> Result<Wanted, HttpErr
     let uid: Uid = pod_uid.parse().map_err(|why| HttpError::BadRequest(format!("PodUID: {why}")))?;
     let unknown = || HttpError::NotFound("no such pod is known here".to_owned());
     let view = door.engine.view(&uid).filter(|view| view.door == DOOR).ok_or_else(unknown)?;
+    door.check_owner(caller, &view)?;
     let container = container(&view, container_name)?;
     Ok(Wanted { uid, index: 0, container, options: options(&opts, now)? })
 }

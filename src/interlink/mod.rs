@@ -15,6 +15,7 @@ mod job_script;
 mod keeper;
 pub mod legacy;
 mod logs;
+mod owner;
 mod ping;
 mod refused;
 pub mod run_files;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub job_scripts: bool,
     /// Whether a sleep runs in the place of each pod's containers.
     pub dummy_job: bool,
+    /// Whether each caller who is let in may do to a pod what the one may who brought it.
+    pub shared_pods: bool,
 }
 
 impl Default for Settings {
@@ -99,6 +102,7 @@ impl Default for Settings {
             ping_check: None,
             job_scripts: false,
             dummy_job: false,
+            shared_pods: false,
         }
     }
 }

@@ -34,20 +34,12 @@ pub fn answer(door: &Door, headers: &HeaderMap) -> Response {
     if let Some(why) = door.settings.ping_check.as_ref().and_then(|check| check.0()) {
         return (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response();
     }
-    let message = door.trouble().unwrap_or_else(|| "the pool answers".to_owned());
+    let message = door.engine.pool_trouble().unwrap_or_else(|| "the pool answers".to_owned());
     let (status, resources) = ("healthy".to_owned(), door.resources().unwrap_or_default());
     Json(PingResponse { status, message, resources, taints: Vec::new() }).into_response()
 }
 
 impl Door {
-    /// Why the pool does not answer, if it does not.
-    pub(super) fn trouble(&self) -> Option<String> {
-        let pool = self.engine.troubles().pool;
-        let why =
-            pool.map(|trouble| format!("the pool has not answered since {}: {}", trouble.since, trouble.why));
-        why.or_else(|| (!self.engine.is_ready()).then(|| "the pool has not answered yet".to_owned()))
-    }
-
     /// What the pool has; nothing before it has said so.
     fn resources(&self) -> Option<Resources> {
         self.engine.capacity().map(|capacity| resources(&capacity))

@@ -4,6 +4,8 @@ use htc_core::workload::Workload;
 use htc_core::workload::container::{Container, Image, Program, Pull};
 use k8s_openapi::api::core::v1 as k8s;
 
+use crate::pod::in_brief;
+
 /// A workload with the containers of a pod, of which nothing will ever run.
 pub fn workload(pod: &k8s::Pod) -> Workload {
     let spec = pod.spec.as_ref();
@@ -28,7 +30,7 @@ pub fn workload(pod: &k8s::Pod) -> Workload {
 fn container(container: &k8s::Container) -> Container {
     Container {
         name: container.name.clone(),
-        image: Image::Apptainer(container.image.clone().unwrap_or_default()),
+        image: Image::Apptainer(in_brief(container.image.clone().unwrap_or_default())),
         pull: Pull::default(),
         program: Program::EntryPoint(Vec::new()),
         env: Vec::new(),

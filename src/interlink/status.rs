@@ -9,9 +9,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use htc_core::workload::Workload;
 use htc_core::workload::container::{Container, Image};
 use htc_core::workload::names::Uid;
@@ -20,14 +20,20 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus};
 
 use super::bodies::Call;
+use super::owner::NOT_YOURS;
 use super::words::{Asked, AskedContainer, AskedContainerStatus, PodStatus};
 use super::{DOOR, Door, jid, panicked, ping};
 use crate::engine::{JobView, Tracking, View, Want};
+use crate::http::callers::Caller;
 use crate::http::error::HttpError;
 use crate::limits::BARE_ANSWERS;
 use crate::pod::status::{Known, Statuses, Subject, statuses};
 
-pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> Result<Response, HttpError> {
+pub(super) async fn status(
+    State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, HttpError> {
     let headers = request.headers().clone();
     let Call { items: pods, share, is_large } = door.asked.read::<Asked>(request).await?;
     if pods.is_empty() {
@@ -39,27 +45,32 @@ pub(super) async fn status(State(door): State<Arc<Door>>, request: Request) -> R
     door.count("status");
     door.heard.call(Instant::now());
     if !is_large {
-        return Ok(of_pods(&door, &pods));
+        return Ok(of_pods(&door, &caller, &pods));
     }
     // The share is kept until it is answered also where the caller leaves.
     let answer = tokio::task::spawn_blocking(move || {
         let _share = share;
-        of_pods(&door, &pods)
+        of_pods(&door, &caller, &pods)
     });
     answer.await.map_err(|why| panicked("answering a question", &why))
 }
 
-fn of_pods(door: &Door, pods: &[Asked]) -> Response {
+fn of_pods(door: &Door, caller: &Caller, pods: &[Asked]) -> Response {
     let (now, mut told) = (Instant::now(), Vec::new());
-    let answers: Vec<PodStatus> = pods.iter().map(|pod| of_pod(door, pod, now, &mut told)).collect();
+    let answers: Vec<PodStatus> = pods.iter().map(|pod| of_pod(door, caller, pod, now, &mut told)).collect();
     door.tell(told);
     Json(answers).into_response()
 }
 
 /// The status of one pod; a pod whose end it tells is added to `told`.
-fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodStatus {
+fn of_pod(door: &Door, caller: &Caller, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodStatus {
     let uid: Option<Uid> = pod.metadata.uid.parse().ok();
     let view = uid.as_ref().and_then(|uid| door.engine.view(uid)).filter(|view| view.door == DOOR);
+    if view.as_ref().is_some_and(|view| !door.has(caller, view)) {
+        // Not lost: a caller whose name has changed by mistake must not lose what runs.
+        let statuses = Subjects::of(pod, None).waiting("NotYours", NOT_YOURS);
+        return answered(pod, jid(&pod.metadata.uid), statuses);
+    }
     let subjects = Subjects::of(pod, view.as_ref().and_then(|view| view.workload.as_deref()));
     let question = uid.as_ref().map(|uid| match view {
         Some(_) => door.heard.question(uid, subjects.bare, now),
@@ -98,11 +109,16 @@ fn of_pod(door: &Door, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodSta
         (None, None) => subjects.waiting("NoUID", "the question names no UID of a pod"),
     };
     let statuses = if door.settings.queued_without_state { stateless(statuses) } else { statuses };
+    let jid = progress.and_then(Progress::job).map_or_else(|| jid(&pod.metadata.uid), |job| job.to_string());
+    answered(pod, jid, statuses)
+}
+
+fn answered(pod: &Asked, jid: String, statuses: Statuses) -> PodStatus {
     PodStatus {
         name: pod.metadata.name.clone(),
         uid: pod.metadata.uid.clone(),
         namespace: pod.metadata.namespace.clone(),
-        jid: progress.and_then(Progress::job).map_or_else(|| jid(&pod.metadata.uid), |job| job.to_string()),
+        jid,
         containers: statuses.main,
         init_containers: statuses.init,
     }

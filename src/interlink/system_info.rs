@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Door;
 
 pub(super) async fn system_info(State(door): State<Arc<Door>>) -> Json<Value> {
-    let trouble = door.trouble();
+    let trouble = door.engine.pool_trouble();
     Json(json!({
         "status": if trouble.is_none() { "ok" } else { "warning" },
         "timestamp": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

@@ -14,6 +14,10 @@ pub const EVENT_PATIENCE: Duration = Duration::from_secs(10);
 /// Connections on one port: half of the file descriptors that a process gets where nobody said otherwise.
 pub const CONNECTIONS: usize = 512;
 
+/// What is read of a connection before it makes sense: no head of a request may have more. A virtual kubelet's has
+/// less than 3 KiB; the library's own bound is 400 KiB, for each of thousands of connections.
+pub const CONNECTION_BUFFER: usize = 32 << 10;
+
 /// A connection from which nothing has come for so long is closed; longer than an answer takes.
 pub const SILENCE: Duration = Duration::from_secs(60);
 
@@ -77,6 +81,13 @@ pub const REVIEW_GOOD_KEPT: Duration = Duration::from_secs(600);
 
 /// So many tokens are remembered; beyond that only those that were found good lately, or none.
 pub const REVIEWS_KEPT: usize = 1_000;
+
+/// Of tokens that were not good lately so many are shown to the API server in this time: more than virtual kubelets
+/// have, and less than it notices.
+pub const STRANGERS_REVIEWED: u32 = 50;
+
+/// See [`STRANGERS_REVIEWED`].
+pub const STRANGERS_WINDOW: Duration = Duration::from_secs(10);
 
 /// The copies of logs in DataRootFolder are removed after so long.
 pub const RUN_FILES_KEPT: Duration = Duration::from_secs(30 * 86_400);

@@ -140,6 +140,13 @@ pub const HOLD_REASON_MAX: usize = 400;
 /// What a tool said, in characters, where it is part of a message.
 pub const TROUBLE_MAX: usize = 400;
 
+/// A pool that has not answered for so long is told in the status of what runs there: shorter silences, of a schedd
+/// that is started anew, would have every status written twice.
+pub const TROUBLE_TOLD: Duration = Duration::from_secs(60);
+
+/// A sentence in a status, in bytes: it may quote what a user wrote, and an object has 1.5 MB at most.
+pub const STATUS_TEXT_MAX: usize = 8 << 10;
+
 /// A removal that was asked for is asked for again after this time.
 pub const REMOVAL_REPEAT: Duration = Duration::from_secs(10);
 

@@ -5,6 +5,9 @@ use htc_core::workload::container::Image;
 use super::Settings;
 use super::refusal::Refusal;
 
+/// As long as a path may be; a reference is shorter.
+const TEXT_MAX: usize = 4_096;
+
 /// An image as it was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -38,6 +41,9 @@ pub fn reference(text: &str, registry: Option<&str>) -> Result<Image, String> {
         || text.contains(|c: char| c.is_whitespace() || c.is_control())
     {
         return Err(format!("{text:?} is no image"));
+    }
+    if text.len() > TEXT_MAX {
+        return Err(format!("an image has at most {TEXT_MAX} characters"));
     }
     if text == "host" {
         return Ok(Image::Host);

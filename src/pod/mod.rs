@@ -30,8 +30,8 @@ use k8s_openapi::api::core::v1 as k8s;
 pub use allowed::Allowed;
 use context::Context;
 use delivered::Delivered;
-pub use refusal::Refusal;
 use refusal::refuse;
+pub use refusal::{Refusal, in_brief};
 
 /// Seconds between SIGTERM and SIGKILL unless the pod says otherwise, as Kubernetes has it.
 const GRACE_SECONDS: i64 = 30;

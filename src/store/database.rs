@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::Connection;
 pub use rusqlite::Transaction;
@@ -20,11 +21,15 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/01-first.sql")),
     M::up(include_str!("../../migrations/02-inherited.sql")),
     M::up(include_str!("../../migrations/03-collected.sql")),
+    M::up(include_str!("../../migrations/07-owner.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// At most this many requests share a transaction: the first of them waits for the last.
 const GROUP_MAX: usize = 1_000;
+
+/// After so long without a request the journal is emptied.
+const REST: Duration = Duration::from_secs(1);
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Error)]
@@ -115,7 +120,9 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // What is deleted or replaced may have been secret: it is overwritten, not only forgotten.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
     predecessor::complete(connection)?;
     MIGRATIONS.to_latest(connection)?;
     Ok(())
@@ -134,7 +141,7 @@ fn in_savepoint<T>(
 }
 
 fn write(mut connection: Connection, queue: &mpsc::Receiver<Work>) {
-    while let Ok(first) = queue.recv() {
+    while let Some(first) = next(&connection, queue) {
         let group = std::iter::once(first).chain(queue.try_iter()).take(GROUP_MAX);
         let outcome = (|| {
             let transaction = connection.transaction()?;
@@ -152,6 +159,21 @@ fn write(mut connection: Connection, queue: &mpsc::Receiver<Work>) {
             Err(why) => tracing::error!(%why, "the database takes no transaction"),
         }
     }
+}
+
+/// The next request. The journal still has what was overwritten in the database: it is emptied when there is a
+/// moment's rest.
+fn next(connection: &Connection, queue: &mpsc::Receiver<Work>) -> Option<Work> {
+    match queue.recv_timeout(REST) {
+        Ok(work) => return Some(work),
+        Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+        Err(mpsc::RecvTimeoutError::Timeout) => {}
+    }
+    // Who reads the file from outside can hold it up; the next rest is as good.
+    if let Err(why) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        tracing::debug!(%why, "the journal of the database was not emptied");
+    }
+    queue.recv().ok()
 }
 
 /// Seconds since 1970, as all our columns have it.

@@ -40,6 +40,8 @@ pub struct StoredWish {
     pub inherited: bool,
     /// When its folder was removed because its time was over, epoch seconds.
     pub collected: Option<i64>,
+    /// To whom it belongs among the callers of its door; to all of them without.
+    pub owner: Option<String>,
 }
 
 /// Indices `first..=last` that wait for the same attempt and submission.
@@ -72,15 +74,40 @@ impl NewWish {
     }
 }
 
+/// What is left of a workload, as JSON.
+#[derive(Clone, Debug)]
+pub struct Told {
+    uid: Uid,
+    workload: String,
+}
+
+impl Told {
+    /// Writes it down, not in the writer's turn.
+    pub fn new(uid: &Uid, workload: &Workload) -> Result<Told, StoreError> {
+        let workload = serde_json::to_string(&Some(workload));
+        let workload = workload.map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        Ok(Told { uid: uid.clone(), workload })
+    }
+}
+
+/// Nothing of the workload is kept but this.
+pub fn tell_only(t: &Transaction<'_>, told: &Told) -> Result<(), StoreError> {
+    let mut statement =
+        t.prepare_cached("UPDATE wishes SET workload = ?2 WHERE uid = ?1 AND workload IS NOT NULL")?;
+    statement.execute(params![told.uid.as_str(), told.workload])?;
+    Ok(())
+}
+
 /// Keeps a new wish.
 pub fn insert(t: &Transaction<'_>, new: &NewWish, waiting: &[Waiting]) -> Result<(), StoreError> {
     let NewWish { wish, workload } = new;
-    let StoredWish { uid, door, namespace, name, workload: _, want, not_before, inherited, collected } = wish;
+    let StoredWish { uid, door, namespace, name, workload: _, want, not_before, inherited, collected, owner } =
+        wish;
     let (uid_text, want) = (uid.as_str(), word(*want));
     let mut statement = t.prepare_cached(
         "INSERT INTO wishes
-         (uid, door, namespace, name, workload, want, since, not_before, inherited, collected)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         (uid, door, namespace, name, workload, want, since, not_before, inherited, collected, owner)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     statement.execute(params![
         uid_text,
@@ -92,7 +119,8 @@ pub fn insert(t: &Transaction<'_>, new: &NewWish, waiting: &[Waiting]) -> Result
         now(),
         not_before,
         inherited,
-        collected
+        collected,
+        owner
     ])?;
     replace_waiting(t, uid, waiting)
 }
@@ -150,7 +178,8 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
     let mut ranges =
         t.prepare("SELECT first, last, attempt, submission FROM waiting WHERE uid = ?1 ORDER BY first")?;
     let mut statement = t.prepare(
-        "SELECT uid, door, namespace, name, workload, want, not_before, inherited, collected FROM wishes
+        "SELECT uid, door, namespace, name, workload, want, not_before, inherited, collected, owner
+         FROM wishes
          ORDER BY since, uid",
     )?;
     let mut rows = statement.query([])?;
@@ -174,6 +203,7 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
             not_before: row.get(6)?,
             inherited: row.get(7)?,
             collected: row.get(8)?,
+            owner: row.get(9)?,
         };
         let range = |r: &rusqlite::Row<'_>| {
             Ok(Waiting { first: r.get(0)?, last: r.get(1)?, attempt: r.get(2)?, submission: r.get(3)? })

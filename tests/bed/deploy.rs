@@ -17,15 +17,18 @@ const DEPLOYMENT: &str = include_str!("../../deploy/deployment.yaml");
 const DOCKERFILE: &str = include_str!("../../Dockerfile");
 const KUSTOMIZATION: &str = include_str!("../../deploy/kustomization.yaml");
 const RBAC: &str = include_str!("../../deploy/rbac.yaml");
+const RBAC_OF_ONE: &str = include_str!("../../deploy/namespaced/rbac.yaml");
 const SECRETS: &str = include_str!("../../deploy/secrets.example.yaml");
 
 #[test]
 fn every_right_has_its_reason() {
-    let lines: Vec<&str> = RBAC.lines().collect();
-    let rules: Vec<usize> = (0..lines.len()).filter(|n| lines[*n].starts_with("- apiGroups:")).collect();
-    assert!(rules.len() >= 4);
-    for rule in rules {
-        assert!(lines[rule - 1].starts_with("# "), "{} has no reason", lines[rule]);
+    for (rights, least) in [(RBAC, 4), (RBAC_OF_ONE, 3)] {
+        let lines: Vec<&str> = rights.lines().collect();
+        let rules: Vec<usize> = (0..lines.len()).filter(|n| lines[*n].starts_with("- apiGroups:")).collect();
+        assert!(rules.len() >= least);
+        for rule in rules {
+            assert!(lines[rule - 1].starts_with("# "), "{} has no reason", lines[rule]);
+        }
     }
 }
 
@@ -89,7 +92,7 @@ fn the_image_is_built_from_what_is_there_and_from_named_versions() {
 #[ignore = "needs the test bed: make test"]
 async fn the_api_server_takes_the_whole_of_deploy() {
     on_bed(async |bed| {
-        let sites = [&[][..], &["kerberos"], &["interlink"], &["kerberos", "interlink"]];
+        let sites = [&[][..], &["kerberos"], &["interlink"], &["kerberos", "interlink"], &["namespaced"]];
         let mut all = vec![SECRETS.to_owned()];
         for components in sites {
             all.push(deploy(bed, components).await);

@@ -89,6 +89,7 @@ pub fn wish(name: &str, indices: u32) -> Wish {
         workload,
         seen_before: false,
         settled: vec![],
+        owner: None,
     }
 }
 

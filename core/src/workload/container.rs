@@ -26,6 +26,32 @@ pub struct Container {
     pub termination_message: Option<TerminationMessage>,
 }
 
+impl Container {
+    /// What a status says of it, without what it was given.
+    pub fn told_only(&self) -> Container {
+        let Container {
+            name,
+            image,
+            pull: _,
+            program: _,
+            env: _,
+            working_dir: _,
+            mounts: _,
+            termination_message: _,
+        } = self;
+        Container {
+            name: name.clone(),
+            image: image.clone(),
+            pull: Pull::default(),
+            program: Program::EntryPoint(Vec::new()),
+            env: Vec::new(),
+            working_dir: None,
+            mounts: Vec::new(),
+            termination_message: None,
+        }
+    }
+}
+
 /// What the first process of a container is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -9,6 +9,7 @@ use crate::config::CallerSettings;
 
 const TOKENS: &str = "callers' tokens";
 const TLS: &str = "TLS";
+const OWNERS: &str = "callers' pods";
 
 /// Everything about them; nothing where nobody is asked.
 pub fn check(settings: &CallerSettings, uid: u32) -> Vec<Finding> {
@@ -40,6 +41,15 @@ pub fn check(settings: &CallerSettings, uid: u32) -> Vec<Finding> {
             let now = Timestamp::now();
             findings.extend(files.map(|file| secrets::certificate(TLS, file, now)));
         }
+    }
+    if let (Some(ca), []) = (&settings.interlink_client_ca, &settings.interlink_client_subjects[..]) {
+        let found = format!("each certificate that {} has signed lets a caller in", ca.display());
+        let remedy = "set --interlink-client-subjects, unless that authority signs for callers only";
+        findings.push(Finding::warning(TLS, found, remedy));
+    }
+    if settings.interlink_shared_pods {
+        let remedy = "unset --interlink-shared-pods, unless callers belong together";
+        findings.push(Finding::warning(OWNERS, "each caller may read and delete the pods of all", remedy));
     }
     findings
 }

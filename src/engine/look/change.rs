@@ -78,11 +78,14 @@ impl Inner {
         tokio::task::spawn_blocking(move || spent.iter().map(std::fs::remove_file).for_each(drop));
         changed.sort();
         changed.dedup();
+        if ending && let Err(why) = self.forget_spent(changed.iter().cloned()).await {
+            tracing::warn!(%why, "failed to forget what ended workloads brought; the next start does");
+        }
         Ok(changed)
     }
 
-    /// Gives the job's description when the schedd has it now: it holds secrets, and is not needed
-    /// here any more.
+    /// Gives the job's description when the schedd has it now, or this submission came to nothing: it holds
+    /// secrets, and is not needed here any more.
     fn believe(&self, board: &mut Board, change: Change) -> Option<PathBuf> {
         if let Change::Adopt { name: _, job } = change {
             self.metrics.adopted.inc();
@@ -93,9 +96,9 @@ impl Inner {
         }
         let key = change.key().clone();
         if let Change::Void { .. } = change {
-            board.entries.get_mut(&key.uid).and_then(|entry| entry.jobs.remove(&key.index));
+            let job = board.entries.get_mut(&key.uid).and_then(|entry| entry.jobs.remove(&key.index));
             self.submit_bell.notify_one();
-            return None;
+            return job.map(|job| Path::new(&job.folder).join(spec::FILE));
         }
         let job = board.job_mut(&key).filter(|job| job.end().is_none())?;
         let unsettled = job.intent.take().is_some();

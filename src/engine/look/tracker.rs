@@ -164,23 +164,35 @@ impl Inner {
     /// The pool does not answer: nothing is known, and nothing follows from that.
     fn trouble(&self, why: String) {
         self.doubt_owner();
-        let news = {
+        self.metrics.pool_reachable.set(0);
+        let now = jiff::Timestamp::now();
+        let (is_new, is_told) = {
             let mut board = self.board();
-            let news = board.trouble.is_none();
+            let is_new = board.trouble.is_none();
             // The first words stay: others at each look would have every status written anew.
-            board.trouble.get_or_insert_with(|| Trouble { since: jiff::Timestamp::now(), why: why.clone() });
-            news
+            let trouble = board.trouble.get_or_insert_with(|| Trouble { since: now, why: why.clone() });
+            let lasts = trouble.lasts(now);
+            let was_told = std::mem::replace(&mut board.trouble_told, lasts);
+            (is_new, lasts && !was_told)
         };
-        if news {
+        if is_new {
             tracing::warn!(why, "the pool does not answer; what is known stays as it is");
-            self.ring_all();
         } else {
             tracing::debug!(why, "the pool still does not answer");
+        }
+        if is_new || is_told {
+            self.ring_all();
         }
     }
 
     fn no_trouble(&self) {
-        if self.board().trouble.take().is_some() {
+        self.metrics.pool_reachable.set(1);
+        let was_away = {
+            let mut board = self.board();
+            board.trouble_told = false;
+            board.trouble.take().is_some()
+        };
+        if was_away {
             tracing::info!("the pool answers again");
             self.ring_all();
             self.submit_bell.notify_one();

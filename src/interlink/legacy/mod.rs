@@ -85,6 +85,8 @@ pub struct Settled {
     pub rows: Vec<Row>,
     /// Where to listen.
     pub listeners: Vec<Listener>,
+    /// The names under which callers call.
+    pub names: Vec<String>,
     /// The certificate of listeners with TLS.
     pub tls: Option<TlsBlock>,
     /// DataRootFolder.

@@ -54,7 +54,12 @@ pub fn settle(given: &Given) -> Settled {
                 Err(why) => rows.push(entry.row(Verdict::Refused, why)),
             },
             Meaning::Address(hop) => match super::address::read(&text(&entry.value).unwrap_or_default()) {
-                Ok(address) => parts.push((*entry).clone().part(hop, Asked::Address(address))),
+                Ok(address) => {
+                    if let super::address::Address::Name(name) = &address {
+                        settled.names.push(name.clone());
+                    }
+                    parts.push((*entry).clone().part(hop, Asked::Address(address)));
+                }
                 Err(why) => rows.push(entry.row(Verdict::Refused, why)),
             },
             Meaning::Service => parts.push(

@@ -36,12 +36,12 @@ impl Bed {
         .await;
     }
 
-    /// Waits until the operator is ready.
+    /// Waits until the operator is ready and the pool has answered.
     pub async fn until_ready(&mut self) {
         until("the operator to be ready", async || {
             self.assert_alive();
             let answer = self.get("/readyz").await?;
-            if answer.code == 200 { Ok(()) } else { Err(answer.text) }
+            if answer.text == "ready\n" { Ok(()) } else { Err(answer.text) }
         })
         .await;
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::dialect::{Dialect, Hop, Version};
 use crate::client::pods::plain;
-use crate::client::transport::Request;
+use crate::client::transport::{Request, Transport};
 use crate::client::wire::{self, PingResponse};
 use crate::door::Door;
 use crate::pool::{Fault, Outage, Planned};
@@ -15,6 +15,7 @@ super::claims![
     ping_answers_while_the_pool_is_away,
     a_pool_that_is_away_keeps_its_capacity,
     a_pool_that_is_away_is_told_in_words_while_pings_are_well,
+    a_pool_that_is_away_for_long_takes_neither_pings_nor_readiness,
     a_missing_proxy_is_a_bad_ping_only_where_that_is_set,
 ];
 
@@ -82,8 +83,44 @@ async fn ping_answers_while_the_pool_is_away() {
             let answer = tokio::time::timeout(std::time::Duration::from_secs(30), transport.send(&ping));
             answer.await.expect("an answer").unwrap().success().unwrap();
         }
+        let (code, text) = ready(&door).await;
+        assert!(code == 200 && text.contains("the pool has not answered"), "{text}");
         door.scripted.heal();
     }
+}
+
+/// What `/readyz` says.
+async fn ready(door: &Door) -> (u16, String) {
+    let request = Request::bytes("GET", "/readyz", Vec::new());
+    let answer = Transport::tcp(&door.settings["HTC_HEALTH_LISTEN"]).send(&request).await.unwrap();
+    (answer.code, answer.text())
+}
+
+async fn a_pool_that_is_away_for_long_takes_neither_pings_nor_readiness() {
+    let door = Door::open().await;
+    door.kubelet().create(&plain("looked-for")).await.unwrap();
+    until_connected(&door, true).await;
+    assert_eq!(
+        (ready(&door).await, door.metric("htc_pool_reachable").await),
+        ((200, "ready\n".to_owned()), 1)
+    );
+    door.scripted.plan(Planned::everywhere(Fault::Outage(Outage::Pool)));
+    until_connected(&door, false).await;
+    let before = door.scripted.calls("condor_q").len();
+    while door.scripted.calls("condor_q").len() < before + 5 {
+        let (code, text) = ready(&door).await;
+        assert!(code == 200 && text.contains("the pool has not answered since"), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert_eq!(door.metric("htc_pool_reachable").await, 0);
+        ping(&door).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    door.scripted.heal();
+    until_connected(&door, true).await;
+    assert_eq!(
+        (ready(&door).await, door.metric("htc_pool_reachable").await),
+        ((200, "ready\n".to_owned()), 1)
+    );
 }
 
 async fn a_pool_that_is_away_keeps_its_capacity() {

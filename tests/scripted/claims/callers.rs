@@ -14,6 +14,10 @@ super::claims![
     a_new_certificate_of_the_endpoint_is_shown_soon,
     an_issuers_token_lets_in_whom_it_is_for,
     what_a_proxy_says_of_a_caller_counts_for_nothing_without_the_token,
+    a_certificate_lets_in_only_whose_name_is_set,
+    a_pod_belongs_to_who_brought_it_and_a_token_may_change,
+    callers_share_their_pods_where_that_is_set,
+    a_web_page_of_this_machine_is_refused,
     nobody_is_let_in_unasked_where_others_reach_the_port,
     a_refused_call_is_answered_though_its_body_is_large,
     settings_that_do_not_fit_are_refused_in_a_sentence,
@@ -333,6 +337,146 @@ async fn what_a_proxy_says_of_a_caller_counts_for_nothing_without_the_token() {
     }
     assert!(!endpoint.log().contains("eyJ"), "{}", endpoint.log());
     endpoint.end().await;
+}
+
+async fn a_certificate_lets_in_only_whose_name_is_set() {
+    for (subjects, status) in [("127.0.0.*,rcgen self*", 200), ("someone else", 401)] {
+        let mut endpoint = Endpoint::new();
+        let (tls, clients) = (Tls::new(&endpoint), Authority::new());
+        let ca = endpoint.write("etc/clients.crt", &clients.pem());
+        let mut flags = tls.flags();
+        flags.extend(["--interlink-client-ca", &ca, "--interlink-client-subjects", subjects]);
+        endpoint.start(&flags, 1).await;
+        let base = format!("https://{}", endpoint.address());
+        let caller = with_certificate(&tls.caller(), &clients);
+        assert_eq!(caller.ping(&base).await, Ok(status), "{subjects}: {}", endpoint.log());
+        endpoint.end().await;
+    }
+}
+
+/// A pod that waits in the queue.
+fn pod(uid: &str) -> String {
+    let container = json!({ "name": "main", "image": "busybox", "command": ["sleep", "60"] });
+    let pod = json!({
+        "metadata": { "name": "p", "namespace": "n", "uid": uid },
+        "spec": { "containers": [container], "restartPolicy": "Never" },
+    });
+    json!({ "pod": pod }).to_string()
+}
+
+/// What a caller is answered about a pod: its `/create`, its `/getLogs`, its `/status`, its `/delete`.
+async fn answers(caller: &Caller, base: &str, uid: &str) -> [u16; 4] {
+    let about =
+        json!({ "metadata": { "name": "p", "namespace": "n", "uid": uid }, "spec": { "containers": [] } });
+    let log = json!({ "Namespace": "n", "PodUID": uid, "PodName": "p", "ContainerName": "main", "Opts": {} });
+    let mut codes = [0; 4];
+    for (code, (path, body)) in codes.iter_mut().zip([
+        ("create", pod(uid)),
+        ("getLogs", log.to_string()),
+        ("status", json!([about]).to_string()),
+        ("delete", about.to_string()),
+    ]) {
+        *code = caller.call("POST", &format!("{base}/{path}"), &body).await.unwrap().0;
+    }
+    codes
+}
+
+/// What a caller is told of a pod.
+async fn told(caller: &Caller, base: &str, uid: &str) -> String {
+    let about = json!([{ "metadata": { "name": "p", "namespace": "n", "uid": uid }, "status": {
+        "containerStatuses": [{ "name": "main" }] } }]);
+    caller.call("POST", &format!("{base}/status"), &about.to_string()).await.unwrap().1
+}
+
+async fn a_pod_belongs_to_who_brought_it_and_a_token_may_change() {
+    let mut endpoint = Endpoint::new();
+    let file = endpoint.write("etc/token", "@a first-of-a\n@b only-of-b\nof-nobody\nof-nobody-too");
+    let socket = endpoint.path("i.sock");
+    let places = format!("127.0.0.1:0,unix:{}", socket.display());
+    let flags = ["--interlink-listen", &places, "--interlink-token-file", &file];
+    endpoint.start(&flags, 2).await;
+    let base = |it: &Endpoint| {
+        format!("http://{}", it.places().into_iter().rfind(|p| p.starts_with("127")).unwrap())
+    };
+    let (a, b) = (Caller::with_token("first-of-a"), Caller::with_token("only-of-b"));
+    let create = |caller: Caller, uid: &'static str, base: String| async move {
+        caller.call("POST", &format!("{base}/create"), &pod(uid)).await.unwrap().0
+    };
+    assert_eq!(create(a.clone(), "of-a", base(&endpoint)).await, 200, "{}", endpoint.log());
+    assert_eq!(create(Caller::with_token("of-nobody"), "shared", base(&endpoint)).await, 200);
+    // Also after a restart, and with another token.
+    endpoint.end().await;
+    endpoint.write("etc/token", "@a second-of-a\n@b only-of-b\nof-nobody-too");
+    endpoint.start(&flags, 2).await;
+    let base = base(&endpoint);
+    assert_eq!(answers(&b, &base, "of-a").await, [403, 403, 200, 403], "{}", endpoint.log());
+    let waits = told(&b, &base, "of-a").await;
+    assert!(waits.contains("NotYours") && !waits.contains("terminated\":{"), "{waits}");
+    assert_eq!(answers(&b, &base, "shared").await, [403, 403, 200, 403]);
+    let a = Caller::with_token("second-of-a");
+    assert!(!told(&a, &base, "of-a").await.contains("NotYours"));
+    assert_eq!(answers(&a, &base, "of-a").await, [200; 4]);
+    assert_eq!(answers(&Caller::with_token("of-nobody-too"), &base, "shared").await, [200; 4]);
+    // Our own user has all of them.
+    assert_eq!(create(b, "of-b", base.clone()).await, 200);
+    let ours = Caller { socket: Some(socket), ..Caller::default() };
+    assert_eq!(answers(&ours, "http://unix", "of-b").await, [200; 4]);
+    endpoint.end().await;
+    let log = endpoint.log();
+    for words in ["took a pod in", "a pod is taken away"] {
+        let line = |line: &&str| line.contains(words) && line.contains("of-a") && line.contains("token:a");
+        assert!(log.lines().any(|it| line(&it)), "{words}: {log}");
+    }
+    for secret in ["first-of-a", "second-of-a", "only-of-b", "of-nobody"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+async fn callers_share_their_pods_where_that_is_set() {
+    let mut endpoint = Endpoint::new();
+    let file = endpoint.write("etc/token", "@a token-of-a\n@b token-of-b");
+    let flags =
+        ["--interlink-listen", "127.0.0.1:0", "--interlink-token-file", &file, "--interlink-shared-pods"];
+    endpoint.start(&flags, 1).await;
+    let base = format!("http://{}", endpoint.address());
+    let created =
+        Caller::with_token("token-of-a").call("POST", &format!("{base}/create"), &pod("x")).await.unwrap();
+    assert_eq!(created.0, 200, "{created:?}");
+    assert_eq!(answers(&Caller::with_token("token-of-b"), &base, "x").await, [200; 4]);
+    endpoint.end().await;
+}
+
+async fn a_web_page_of_this_machine_is_refused() {
+    let mut endpoint = Endpoint::new();
+    let token = endpoint.write("etc/token", TOKEN);
+    for asks in [false, true] {
+        let mut flags =
+            vec!["--interlink-listen", "127.0.0.1:0", "--interlink-host-names", "edge.example.org"];
+        if asks {
+            flags.extend(["--interlink-token-file", &token]);
+        }
+        endpoint.start(&flags, 1).await;
+        let base = format!("http://{}", endpoint.address());
+        for (name, value, status) in [
+            ("x-nothing", "x", 200),
+            ("sec-fetch-site", "none", 200),
+            ("host", "localhost:4000", 200),
+            ("host", "edge.example.org", 200),
+            ("origin", "http://evil.example", 403),
+            ("origin", "null", 403),
+            ("sec-fetch-site", "cross-site", 403),
+            // DNS rebinding; but no page has the token.
+            ("host", "evil.example", if asks { 200 } else { 403 }),
+        ] {
+            let headers = vec![(name, value.to_owned())];
+            let token = asks.then(|| TOKEN.to_owned());
+            let caller = Caller { token, headers, ..Caller::default() };
+            assert_eq!(caller.ping(&base).await, Ok(status), "{name}: {value}");
+            let created = caller.call("POST", &format!("{base}/create"), &pod("by-page")).await.unwrap();
+            assert_eq!(created.0, status, "{name}: {value} {}", created.1);
+        }
+        endpoint.end().await;
+    }
 }
 
 async fn nobody_is_let_in_unasked_where_others_reach_the_port() {

@@ -47,6 +47,7 @@ const SUBMITTING: &[&str] = &[
 const ENDING: &[&str] = &[
     "report-durable",
     "end-durable",
+    "spent-forgotten",
     "outputs-fetched",
     "outputs-durable",
     "published-durable",

@@ -23,6 +23,7 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod secrets;
 mod standalone;
 mod submitting;
 mod transferring;
@@ -84,6 +85,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        secrets::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use cloudevents::{EventBuilder, EventBuilderV10};
 use futures::stream;
-use htc_core::events::{JOB_KEY_HEADER, PATH, SIGNATURE_HEADER, TYPE, job_key, sign};
+use htc_core::events::{JOB_KEY_HEADER, PATH, PROBE_BODY, PROBE_TYPE, SIGNATURE_HEADER, TYPE, job_key, sign};
 use htc_core::workload::report::{Phase, Report};
 use htc_operator::callbacks::{self, Options};
 use htc_operator::engine::keys::MasterKeys;
@@ -26,6 +26,7 @@ use crate::pool::Scripted;
 
 super::claims![
     each_refusal_has_its_code_and_one_plain_sentence,
+    a_report_is_no_probe_whatever_its_headers_say,
     a_replay_is_taken_and_changes_nothing,
     whatever_comes_in_nothing_panics_and_nothing_is_believed,
     a_body_that_is_too_large_or_too_slow_is_not_waited_for,
@@ -114,6 +115,20 @@ async fn each_refusal_has_its_code_and_one_plain_sentence() {
         assert_eq!(answer.text.lines().count(), 1, "{}", answer.text);
     }
     assert!(life.view("a").jobs[0].report.is_none());
+    life.end().await;
+}
+
+async fn a_report_is_no_probe_whatever_its_headers_say() {
+    let scripted = Scripted::new();
+    let life = queued(&scripted).await;
+    let door = door(&life, Options::default());
+    let key = "a/0/0/0";
+    let mut changed = signed(key, report(key, 3));
+    changed.headers_mut().insert("ce-type", HeaderValue::from_static(PROBE_TYPE));
+    assert_eq!(ask(&door, changed).await.code, 202);
+    assert_eq!(life.view("a").jobs[0].report.as_ref().unwrap().seq, 3, "it was not forgotten");
+    let probe = ask(&door, signed(key, PROBE_BODY)).await;
+    assert_eq!((probe.code, life.view("a").jobs[0].report.as_ref().unwrap().seq), (204, 3));
     life.end().await;
 }
 

@@ -1,0 +1,43 @@
+//! A pool that does not answer, as it is told.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::board::Trouble;
+use super::words::shortened;
+use crate::limits::{TROUBLE_MAX, TROUBLE_TOLD};
+
+impl Trouble {
+    /// Whether it has lasted so long that it is told also to those who do not wait for the pool: one question that
+    /// fails would have every status written.
+    pub fn lasts(&self, now: Timestamp) -> bool {
+        now.duration_since(self.since).unsigned_abs() >= TROUBLE_TOLD
+    }
+}
+
+/// One line, however much the tool said.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = self.why.replace(char::is_control, " ");
+        write!(f, "the pool has not answered since {:.0}: {}", self.since, shortened(why, TROUBLE_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_is_one_line_and_is_told_to_all_only_when_it_lasts() {
+        let since: Timestamp = "2026-01-01T00:00:00.123Z".parse().unwrap();
+        let trouble = Trouble { since, why: format!("no\nschedd {}", "x".repeat(5_000)) };
+        let text = trouble.to_string();
+        assert!(
+            text.starts_with("the pool has not answered since 2026-01-01T00:00:00Z: no schedd"),
+            "{text}"
+        );
+        assert!(text.len() < 600, "{text}");
+        assert!(!trouble.lasts(since) && trouble.lasts(since + TROUBLE_TOLD));
+    }
+}
