@@ -75,6 +75,9 @@ pub struct TroubleLine {
     /// How many ads of jobs in the queue cannot be judged.
     #[serde(default)]
     pub unreadable: usize,
+    /// How many jobs of other users bear our instance id.
+    #[serde(default)]
+    pub foreign: usize,
 }
 
 /// An object in numbers.
@@ -166,7 +169,8 @@ struct Table {
 
 impl Table {
     fn first(&self) -> Vec<u8> {
-        let Troubles { pool, submit, missing, vanished, riddles: unreadable } = self.engine.troubles();
+        let Troubles { pool, submit, missing, vanished, riddles: unreadable, foreign } =
+            self.engine.troubles();
         let (pool, since) = pool.map(|trouble| (trouble.why, trouble.since)).unzip();
         text(&Line::Trouble(TroubleLine {
             ready: self.engine.is_ready(),
@@ -176,6 +180,7 @@ impl Table {
             missing,
             vanished,
             unreadable,
+            foreign,
         }))
     }
 

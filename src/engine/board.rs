@@ -32,8 +32,8 @@ pub struct Board {
     pub vanished: Option<Vanished>,
     /// Ads of ours that cannot be judged: they have been told of.
     pub riddles: Vec<Riddle>,
-    /// Whether jobs of others that bear our instance id have been told of.
-    pub foreign_told: bool,
+    /// So many jobs of others bear our instance id.
+    pub foreign: usize,
     /// Why nothing is submitted, if something is in the way.
     pub obstacle: Option<Obstacle>,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.

@@ -92,8 +92,8 @@ impl Inner {
 
     fn note_foreign(&self, foreign: &[Foreign]) {
         self.metrics.foreign.set(foreign.len() as i64);
-        let Some(first) = foreign.first() else { return };
-        if !std::mem::replace(&mut self.board().foreign_told, true) {
+        let before = std::mem::replace(&mut self.board().foreign, foreign.len());
+        if let Some(first) = foreign.first().filter(|_| before == 0) {
             tracing::warn!(
                 jobs = foreign.len(),
                 owner = first.owner,
@@ -145,7 +145,9 @@ mod tests {
         take(&mut board, "bob@pool".into()).unwrap();
         let mut entry = Entry::bare();
         let progress = Progress::Submitting { job: None };
-        entry.jobs.insert(0, Box::new(Job::new("u/0/0/0".parse().unwrap(), String::new(), progress, Some(1))));
+        entry
+            .jobs
+            .insert(0, Box::new(Job::new("u/0/0/0".parse().unwrap(), String::new(), progress, Some(1))));
         board.entries.insert("u".parse().unwrap(), entry);
         let why = take(&mut board, "alice@pool".into()).unwrap_err();
         assert!(why.contains("takes us for alice@pool now") && why.contains("are of bob@pool"), "{why}");

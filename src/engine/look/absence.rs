@@ -75,7 +75,12 @@ mod tests {
 
     fn job(index: u32) -> Job {
         let key = format!("u/{index}/0/0").parse().unwrap();
-        Job::new(key, String::new(), Progress::Running { job: ID, start: 1, since: Timestamp::UNIX_EPOCH }, None)
+        Job::new(
+            key,
+            String::new(),
+            Progress::Running { job: ID, start: 1, since: Timestamp::UNIX_EPOCH },
+            None,
+        )
     }
 
     fn ad(state: State, staged: bool) -> Ad {
