@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::config::DataSettings;
 use crate::control::client::{self, JobsQuery, Line};
-use crate::control::jobs::{IndexLine, ObjectLine, TroubleLine};
+use crate::control::jobs::{IndexLine, ObjectLine};
+use crate::control::trouble::TroubleLine;
 use crate::{htcjob, interlink};
 
 /// Which jobs, and how they are printed.

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 
-use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION, Riddle};
+use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION};
 use super::answer::{self, Fields, Unreadable};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
+use super::riddle::Riddle;
 use super::whose::{self, Whose};
 use crate::limits::{CLUSTER_RANGES, FOREIGN_ASKED, QUERY_DEADLINE};
 

@@ -8,11 +8,26 @@
 use std::time::Instant;
 
 use super::Inner;
-use super::board::{Board, Job, Owner};
+use super::board::{Board, Job};
 use crate::condor::inspect;
 use crate::condor::query::{self, Answer, Foreign};
 use crate::condor::whose::Whose;
 use crate::limits::OWNER_ASKED;
+
+/// Who we are to the schedd.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The account that owns our jobs.
+    pub name: String,
+    /// As whom the schedd takes us: the account, and where it is from.
+    pub mapping: String,
+    /// Whether an ad whose id our own `condor_submit` printed has shown that it is so.
+    pub confirmed: bool,
+    /// When the schedd was last asked; nothing where it must be asked again.
+    pub asked: Option<Instant>,
+    /// When jobs of others that bear our instance id were last looked for.
+    pub foreign_sought: Instant,
+}
 
 impl Inner {
     /// Whose jobs are ours, and whether that is confirmed. An error is a sentence: without an answer nothing

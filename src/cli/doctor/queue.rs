@@ -5,7 +5,7 @@ use std::path::Path;
 use super::data::is_in_use;
 use super::finding::Finding;
 use crate::control::client::{self, JobsQuery, Line};
-use crate::control::jobs::TroubleLine;
+use crate::control::trouble::TroubleLine;
 
 const CHECK: &str = "queue";
 

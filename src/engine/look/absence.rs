@@ -8,8 +8,17 @@ use htc_core::workload::progress::{End, Outcome};
 
 use super::judge::{self, Look, Verdict};
 use crate::condor::ad::{Ad, State};
-use crate::engine::board::{Board, Finished, Job, Vanished};
+use crate::engine::board::{Board, Finished, Job};
 use crate::limits::VANISHED_LEAST;
+
+/// So many jobs are missing at once that the queue rather than the jobs may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vanished {
+    /// How many are missing.
+    pub missing: usize,
+    /// How many should be in the queue.
+    pub known: usize,
+}
 
 /// It was in the queue and is not there any more.
 pub fn missing(job: &Job, look: Look) -> Verdict {

@@ -7,8 +7,9 @@ use std::hash::Hash;
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::JobId;
 
-use crate::condor::ad::{Ad, Riddle};
+use crate::condor::ad::Ad;
 use crate::condor::query::{Answer, Foreign};
+use crate::condor::riddle::Riddle;
 use crate::engine::board::{Board, Entry, Job};
 use crate::store::wishes::Want;
 
