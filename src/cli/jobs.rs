@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::config::DataSettings;
 use crate::control::client::{self, JobsQuery, Line};
-use crate::control::jobs::{IndexLine, ObjectLine, TroubleLine};
+use crate::control::jobs::{IndexLine, ObjectLine};
+use crate::control::trouble::TroubleLine;
 use crate::{htcjob, interlink};
 
 /// Which jobs, and how they are printed.
@@ -168,7 +169,7 @@ impl Printer {
 
 /// What makes the lines old, for the person who reads them.
 fn tell(trouble: &TroubleLine) {
-    let TroubleLine { ready, pool, since, submit, missing, vanished, unreadable } = trouble;
+    let TroubleLine { ready, pool, since, submit, missing, vanished, unreadable, foreign: _ } = trouble;
     if let Some(why) = pool {
         let since = since.map_or(String::new(), |since| format!(" since {since:.0}"));
         eprintln!("the pool does not answer{since}, so this may be old: {why}");
@@ -176,7 +177,8 @@ fn tell(trouble: &TroubleLine) {
         eprintln!("the pool has not answered since the operator started: this is what was known before");
     }
     if *missing > 0 {
-        let most = if *vanished { ", most of all: is it the right schedd, and is its spool there?" } else { "" };
+        let most =
+            if *vanished { ", most of all: is it the right schedd, and is its spool there?" } else { "" };
         eprintln!("{missing} jobs are missing in HTCondor's queue{most}");
     }
     if *unreadable > 0 {

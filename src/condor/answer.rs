@@ -50,7 +50,11 @@ fn is_expression(text: &str) -> bool {
 
 /// Gives every ad of an answer to `take`, with the attributes of these names. An error when the ads cannot be
 /// told apart, as in an answer that was cut; nothing at all means that there are none.
-pub fn each(answer: &[u8], names: &'static [&'static str], mut take: impl FnMut(Fields)) -> Result<(), String> {
+pub fn each(
+    answer: &[u8],
+    names: &'static [&'static str],
+    mut take: impl FnMut(Fields),
+) -> Result<(), String> {
     // A value may have bytes that are no UTF-8: the tools print the bytes of paths and messages as they are.
     let text = String::from_utf8_lossy(answer);
     let mut scanner = Scanner { text: &text, at: 0 };

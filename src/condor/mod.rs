@@ -15,6 +15,7 @@ pub mod pool;
 pub mod probe;
 pub mod query;
 pub mod quote;
+pub mod riddle;
 pub mod status;
 pub mod submit;
 pub mod tail;

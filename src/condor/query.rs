@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 
-use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION, Riddle};
+use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION};
 use super::answer::{self, Fields, Unreadable};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
+use super::riddle::Riddle;
 use super::whose::{self, Whose};
 use crate::limits::{CLUSTER_RANGES, FOREIGN_ASKED, QUERY_DEADLINE};
 
@@ -68,9 +69,10 @@ pub async fn foreign(pool: &Pool, whose: &Whose) -> Result<Vec<Foreign>, CallErr
 }
 
 async fn ask(pool: &Pool, constraint: &str, limit: Option<usize>) -> Result<Vec<u8>, CallError> {
-    let mut arguments = ["-allusers", "-json", "-attributes", &PROJECTION.join(","), "-constraint", constraint]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments =
+        ["-allusers", "-json", "-attributes", &PROJECTION.join(","), "-constraint", constraint]
+            .map(str::to_owned)
+            .to_vec();
     arguments.extend(limit.into_iter().flat_map(|limit| ["-limit".to_owned(), limit.to_string()]));
     run(Call { tool: TOOL, arguments, pool, deadline: QUERY_DEADLINE }).await
 }
@@ -184,10 +186,13 @@ mod tests {
     #[test]
     fn an_ad_that_cannot_be_judged_spoils_no_other_and_one_of_another_owner_says_nothing() {
         let of = |owner: &str, key: &str| {
-            format!(r#""Owner": {owner}, "HTCOperatorInstance": "i", "HTCOperatorUid": "u", "HTCOperatorKey": {key}"#)
+            format!(
+                r#""Owner": {owner}, "HTCOperatorInstance": "i", "HTCOperatorUid": "u", "HTCOperatorKey": {key}"#
+            )
         };
         let (alice, good) = (r#""alice""#, r#""u/0/0/0""#);
-        let deep = format!(r#"{}, "ChirpHTCReport": {}0{}"#, of(alice, good), "[".repeat(500), "]".repeat(500));
+        let deep =
+            format!(r#"{}, "ChirpHTCReport": {}0{}"#, of(alice, good), "[".repeat(500), "]".repeat(500));
         let ads = [
             ad(0, &deep),
             ad(1, &of(alice, "{}")),

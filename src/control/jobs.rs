@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::find::find;
-use crate::engine::{Counts, Engine, IndexRow, JobRow, Tracking, Troubles, WorkloadRow, holds};
+use super::trouble::TroubleLine;
+use crate::engine::{Counts, Engine, IndexRow, JobRow, Tracking, WorkloadRow, holds};
 use crate::http::error::HttpError;
 
 /// Indices that are read under one lock of the board.
@@ -52,29 +53,6 @@ pub enum Line {
     Index(Box<IndexLine>),
     /// The last line, when there were more than asked for: how many more.
     More(u64),
-}
-
-/// Why the lines may be old.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TroubleLine {
-    /// The pool has answered since the operator started.
-    pub ready: bool,
-    /// Why the pool does not answer now.
-    pub pool: Option<String>,
-    /// Since when it does not.
-    pub since: Option<Timestamp>,
-    /// Why the last submission failed.
-    pub submit: Option<String>,
-    /// How many jobs are missing in HTCondor's queue.
-    #[serde(default)]
-    pub missing: usize,
-    /// Whether those are most of all.
-    #[serde(default)]
-    pub vanished: bool,
-    /// How many ads of jobs in the queue cannot be judged.
-    #[serde(default)]
-    pub unreadable: usize,
 }
 
 /// An object in numbers.
@@ -166,17 +144,7 @@ struct Table {
 
 impl Table {
     fn first(&self) -> Vec<u8> {
-        let Troubles { pool, submit, missing, vanished, riddles: unreadable } = self.engine.troubles();
-        let (pool, since) = pool.map(|trouble| (trouble.why, trouble.since)).unzip();
-        text(&Line::Trouble(TroubleLine {
-            ready: self.engine.is_ready(),
-            pool,
-            since,
-            submit,
-            missing,
-            vanished,
-            unreadable,
-        }))
+        text(&Line::Trouble(TroubleLine::of(&self.engine)))
     }
 
     /// The next lines; nothing when there are no more.

@@ -6,6 +6,7 @@ mod find;
 pub mod frames;
 pub mod jobs;
 pub mod logs;
+pub mod trouble;
 
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,10 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
-use crate::condor::ad::{Exit, Riddle};
+use super::look::absence::Vanished;
+use super::owner::Owner;
+use crate::condor::ad::Exit;
+use crate::condor::riddle::Riddle;
 use crate::limits::REMOVAL_REPEAT;
 use crate::store::wishes::{Waiting, Want};
 
@@ -34,8 +37,8 @@ pub struct Board {
     pub vanished: Option<Vanished>,
     /// Ads of ours that cannot be judged: they have been told of.
     pub riddles: Vec<Riddle>,
-    /// Whether jobs of others that bear our instance id have been told of.
-    pub foreign_told: bool,
+    /// So many jobs of others bear our instance id.
+    pub foreign: usize,
     /// Why nothing is submitted, if something is in the way.
     pub obstacle: Option<Obstacle>,
     /// When something of a namespace was last submitted, as far as that matters for turns.
@@ -46,30 +49,6 @@ pub struct Board {
     pub weighed: bool,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
-}
-
-/// Who we are to the schedd.
-#[derive(Clone, Debug)]
-pub struct Owner {
-    /// The account that owns our jobs.
-    pub name: String,
-    /// As whom the schedd takes us: the account, and where it is from.
-    pub mapping: String,
-    /// Whether an ad whose id our own `condor_submit` printed has shown that it is so.
-    pub confirmed: bool,
-    /// When the schedd was last asked; nothing where it must be asked again.
-    pub asked: Option<Instant>,
-    /// When jobs of others that bear our instance id were last looked for.
-    pub foreign_sought: Instant,
-}
-
-/// So many jobs are missing at once that the queue rather than the jobs may be gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vanished {
-    /// How many are missing.
-    pub missing: usize,
-    /// How many should be in the queue.
-    pub known: usize,
 }
 
 /// The pool does not answer.
@@ -396,36 +375,6 @@ impl Board {
             || self.entries.values().any(|e| {
                 e.want == Want::Gone || !e.waiting.is_empty() || e.jobs.values().any(|job| !job.left)
             })
-    }
-}
-
-#[cfg(test)]
-impl Entry {
-    /// One of which nothing is known.
-    pub fn bare() -> Entry {
-        Entry {
-            door: "test".into(),
-            namespace: String::new(),
-            name: "x".into(),
-            workload: None,
-            want: Want::Run,
-            gone_since: None,
-            lingers: None,
-            not_before: 0,
-            unproven_since: None,
-            waiting: Vec::new(),
-            intended: 0,
-            waits_since: Instant::now(),
-            at_most: None,
-            removal_asked: None,
-            in_queue: 0,
-            inherited: false,
-            collected: None,
-            owner: None,
-            unstaged: BTreeMap::new(),
-            refused: None,
-            jobs: BTreeMap::new(),
-        }
     }
 }
 

@@ -8,11 +8,26 @@
 use std::time::Instant;
 
 use super::Inner;
-use super::board::{Board, Job, Owner};
+use super::board::{Board, Job};
 use crate::condor::inspect;
 use crate::condor::query::{self, Answer, Foreign};
 use crate::condor::whose::Whose;
 use crate::limits::OWNER_ASKED;
+
+/// Who we are to the schedd.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The account that owns our jobs.
+    pub name: String,
+    /// As whom the schedd takes us: the account, and where it is from.
+    pub mapping: String,
+    /// Whether an ad whose id our own `condor_submit` printed has shown that it is so.
+    pub confirmed: bool,
+    /// When the schedd was last asked; nothing where it must be asked again.
+    pub asked: Option<Instant>,
+    /// When jobs of others that bear our instance id were last looked for.
+    pub foreign_sought: Instant,
+}
 
 impl Inner {
     /// Whose jobs are ours, and whether that is confirmed. An error is a sentence: without an answer nothing
@@ -92,8 +107,8 @@ impl Inner {
 
     fn note_foreign(&self, foreign: &[Foreign]) {
         self.metrics.foreign.set(foreign.len() as i64);
-        let Some(first) = foreign.first() else { return };
-        if !std::mem::replace(&mut self.board().foreign_told, true) {
+        let before = std::mem::replace(&mut self.board().foreign, foreign.len());
+        if let Some(first) = foreign.first().filter(|_| before == 0) {
             tracing::warn!(
                 jobs = foreign.len(),
                 owner = first.owner,
@@ -145,7 +160,9 @@ mod tests {
         take(&mut board, "bob@pool".into()).unwrap();
         let mut entry = Entry::bare();
         let progress = Progress::Submitting { job: None };
-        entry.jobs.insert(0, Box::new(Job::new("u/0/0/0".parse().unwrap(), String::new(), progress, Some(1))));
+        entry
+            .jobs
+            .insert(0, Box::new(Job::new("u/0/0/0".parse().unwrap(), String::new(), progress, Some(1))));
         board.entries.insert("u".parse().unwrap(), entry);
         let why = take(&mut board, "alice@pool".into()).unwrap_err();
         assert!(why.contains("takes us for alice@pool now") && why.contains("are of bob@pool"), "{why}");

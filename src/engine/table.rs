@@ -85,6 +85,8 @@ pub struct Troubles {
     pub vanished: bool,
     /// How many ads of our jobs cannot be judged.
     pub riddles: usize,
+    /// How many jobs of others bear our instance id.
+    pub foreign: usize,
 }
 
 impl Counts {
@@ -148,6 +150,7 @@ impl Engine {
             missing: board.missing(),
             vanished: board.vanished.is_some(),
             riddles: board.riddles.len(),
+            foreign: board.foreign,
         }
     }
 

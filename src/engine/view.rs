@@ -10,7 +10,8 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job, Obstacle, Trouble, Vanished};
+use super::board::{Entry, Job, Obstacle, Trouble};
+use super::look::absence::Vanished;
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.

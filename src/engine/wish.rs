@@ -237,3 +237,23 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+impl Entry {
+    /// One of which nothing is known.
+    pub(super) fn bare() -> Entry {
+        let wish = StoredWish {
+            uid: "u".parse().expect("a UID"),
+            door: "test".to_owned(),
+            namespace: String::new(),
+            name: "x".to_owned(),
+            workload: None,
+            want: Want::Run,
+            not_before: 0,
+            inherited: false,
+            collected: None,
+            owner: None,
+        };
+        Entry::of(&wish, Vec::new())
+    }
+}

@@ -57,10 +57,15 @@ fn unreadable(view: &View) -> Option<(bool, &'static str, String)> {
 }
 
 fn partly(view: &View) -> Option<(bool, &'static str, String)> {
-    let mut names: Vec<&str> = view.jobs.iter().flat_map(|job| match &job.tracking {
-        Tracking::Partly(names) => names.as_slice(),
-        _ => &[],
-    }).copied().collect();
+    let mut names: Vec<&str> = view
+        .jobs
+        .iter()
+        .flat_map(|job| match &job.tracking {
+            Tracking::Partly(names) => names.as_slice(),
+            _ => &[],
+        })
+        .copied()
+        .collect();
     names.sort_unstable();
     names.dedup();
     let indices = indices(view, |tracking| matches!(tracking, Tracking::Partly(_)))?;
@@ -111,8 +116,20 @@ mod tests {
         for (tracking, vanished, holds, reason, words) in [
             (vec![Missing, Good, Missing], None, false, "JobsMissing", "index 0,2: not in HTCondor's queue"),
             (vec![Missing], vanished, false, "QueueVanished", "9 of 10 jobs of this operator have vanished"),
-            (vec![Good, Unreadable("JobStatus")], vanished, false, "AdUnreadable", "index 1: JobStatus of its ad"),
-            (vec![partly()], None, true, "AdPartlyUnreadable", "index 0: ChirpHTCReport, HoldReason in the job's ad"),
+            (
+                vec![Good, Unreadable("JobStatus")],
+                vanished,
+                false,
+                "AdUnreadable",
+                "index 1: JobStatus of its ad",
+            ),
+            (
+                vec![partly()],
+                None,
+                true,
+                "AdPartlyUnreadable",
+                "index 0: ChirpHTCReport, HoldReason in the job's ad",
+            ),
         ] {
             let draft = condition(&view(&tracking, vanished), &HTCJobStatus::default()).unwrap();
             assert_eq!((draft.0, draft.1, draft.2.as_str()), (TRACKED, holds, reason));

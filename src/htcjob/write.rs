@@ -111,7 +111,8 @@ fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
     let released = released.map(|c| event(EventType::Normal, RELEASED, "Follow", c.message.clone()));
     // The recorder counts events of the same reason and action as one.
     let untracked = new.conditions.iter().filter(|c| {
-        let is_it = |old: &&Condition| old.type_ == c.type_ && old.status == c.status && old.reason == c.reason;
+        let is_it =
+            |old: &&Condition| old.type_ == c.type_ && old.status == c.status && old.reason == c.reason;
         c.type_ == TRACKED && c.status == "False" && !old.conditions.iter().any(|old| is_it(&old))
     });
     let untracked = untracked.map(|c| event(EventType::Warning, &c.reason, &c.reason, c.message.clone()));

@@ -71,12 +71,14 @@ async fn a_file_name_that_is_no_text_in_a_hold_reason_is_shown_and_harms_nothing
         let constraint = format!("HTCOperatorUid == \"{}\"", job.uid);
         until("condor_qedit", async || {
             let mut edit = Command::new("condor_qedit");
-            edit.args(["-constraint", &constraint, "HoldReason"]).arg(OsStr::from_bytes(b"\"no file f\xff\""));
+            edit.args(["-constraint", &constraint, "HoldReason"])
+                .arg(OsStr::from_bytes(b"\"no file f\xff\""));
             let output = edit.output().await.map_err(|why| why.to_string())?;
             output.status.success().then_some(()).ok_or_else(|| format!("{output:?}"))
         })
         .await;
-        let shown = |s: &HTCJobStatus| s.message.as_ref().is_some_and(|text| text.contains("no file f\u{fffd}"));
+        let shown =
+            |s: &HTCJobStatus| s.message.as_ref().is_some_and(|text| text.contains("no file f\u{fffd}"));
         bed.until_status(&job, "the reason", shown).await;
         another_ends(bed, "other").await;
         bed.delete(&job).await;

@@ -65,6 +65,7 @@ impl Workload {
             deadline_seconds,
             hostname: _,
             registries: _,
+            image_paths: _,
             submit: _,
         } = self;
         let told = |list: &[Container]| list.iter().map(Container::told_only).collect();
@@ -80,6 +81,7 @@ impl Workload {
             deadline_seconds: *deadline_seconds,
             hostname: None,
             registries: Vec::new(),
+            image_paths: Vec::new(),
             submit: Vec::new(),
         }
     }
@@ -118,6 +120,7 @@ mod tests {
             deadline_seconds: Some(5),
             hostname: Some(secret()),
             registries: vec![login],
+            image_paths: vec![],
             submit: vec![("environment".to_owned(), secret())],
         };
         let told = whole.told_only();

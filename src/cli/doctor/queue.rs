@@ -5,7 +5,7 @@ use std::path::Path;
 use super::data::is_in_use;
 use super::finding::Finding;
 use crate::control::client::{self, JobsQuery, Line};
-use crate::control::jobs::TroubleLine;
+use crate::control::trouble::TroubleLine;
 
 const CHECK: &str = "queue";
 
@@ -32,12 +32,13 @@ pub async fn check(data: &Path) -> Vec<Finding> {
 }
 
 fn judge(told: &TroubleLine) -> Vec<Finding> {
-    let TroubleLine { missing, vanished, unreadable, .. } = told;
+    let TroubleLine { missing, vanished, unreadable, foreign, .. } = told;
     let mut findings = Vec::new();
     let lost = "see the condition Tracked of the HTCJobs and condor_history; a job that is back goes on";
     if *vanished {
         let found = format!("{missing} jobs have vanished at once, most of all");
-        let remedy = format!("see that it is the right schedd (--schedd-name) and that its spool is mounted; {lost}");
+        let remedy =
+            format!("see that it is the right schedd (--schedd-name) and that its spool is mounted; {lost}");
         findings.push(Finding::failed(CHECK, found, remedy));
     } else if *missing > 0 {
         findings.push(Finding::warning(CHECK, format!("{missing} jobs are missing"), lost));
@@ -46,6 +47,10 @@ fn judge(told: &TroubleLine) -> Vec<Finding> {
         let remedy = "the operator's log names them; mend them with condor_qedit, or remove them";
         let found = format!("{unreadable} ads of jobs cannot be read, so those are not followed");
         findings.push(Finding::warning(CHECK, found, remedy));
+    }
+    if *foreign > 0 {
+        let found = format!("{foreign} jobs of other users bear our instance id; they are ignored");
+        findings.push(Finding::warning(CHECK, found, "the operator's log names the first; ask who that is"));
     }
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, "all jobs can be followed"));
@@ -67,5 +72,7 @@ mod tests {
         let some = of(1, false, 2);
         assert_eq!(some.iter().map(Finding::has_failed).collect::<Vec<_>>(), [false, false]);
         assert!(some[1].found.starts_with("2 ads"));
+        let strange = judge(&TroubleLine { foreign: 3, ..TroubleLine::default() });
+        assert!(strange[0].found.starts_with("3 jobs of other users") && !strange[0].has_failed());
     }
 }

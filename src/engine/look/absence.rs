@@ -8,8 +8,17 @@ use htc_core::workload::progress::{End, Outcome};
 
 use super::judge::{self, Look, Verdict};
 use crate::condor::ad::{Ad, State};
-use crate::engine::board::{Board, Finished, Job, Vanished};
+use crate::engine::board::{Board, Finished, Job};
 use crate::limits::VANISHED_LEAST;
+
+/// So many jobs are missing at once that the queue rather than the jobs may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vanished {
+    /// How many are missing.
+    pub missing: usize,
+    /// How many should be in the queue.
+    pub known: usize,
+}
 
 /// It was in the queue and is not there any more.
 pub fn missing(job: &Job, look: Look) -> Verdict {
@@ -75,7 +84,12 @@ mod tests {
 
     fn job(index: u32) -> Job {
         let key = format!("u/{index}/0/0").parse().unwrap();
-        Job::new(key, String::new(), Progress::Running { job: ID, start: 1, since: Timestamp::UNIX_EPOCH }, None)
+        Job::new(
+            key,
+            String::new(),
+            Progress::Running { job: ID, start: 1, since: Timestamp::UNIX_EPOCH },
+            None,
+        )
     }
 
     fn ad(state: State, staged: bool) -> Ad {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::JobId;
 
-use crate::condor::ad::{ACK, Ad, KEY, Riddle, SPOOLING_INPUT};
+use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
 use crate::condor::cli::CallError;
+use crate::condor::riddle::Riddle;
 use crate::condor::whose::Whose;
 use crate::condor::{act, quote};
 use crate::crash_point;

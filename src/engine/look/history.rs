@@ -51,7 +51,8 @@ impl Inner {
         for entry in entries.values_mut().filter(|entry| entry.want != Want::Tombstone) {
             let is_due = |job: &Job| job.sought.is_none_or(|at| at.elapsed() > HISTORY_AGAIN);
             for job in entry.jobs.values_mut().filter(|job| job.is_missing() && is_due(job)) {
-                let Some(id) = job.progress.job().filter(|_| ids.len() + strangers.len() < HISTORY_BATCH) else {
+                let Some(id) = job.progress.job().filter(|_| ids.len() + strangers.len() < HISTORY_BATCH)
+                else {
                     continue;
                 };
                 job.sought = Some(Instant::now());

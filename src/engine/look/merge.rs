@@ -57,10 +57,16 @@ fn decide(
     let mut changes = Vec::new();
     let Board { entries, intents, .. } = board;
     for uid in uids {
-        // Ads of a tombstone are orphans.
-        let Some(entry) = entries.get_mut(uid).filter(|entry| entry.want != Want::Tombstone) else { continue };
+        let Some(entry) = entries.get_mut(uid) else { continue };
         let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
         let shown = shown.of_workload(uid, entry);
+        if entry.want == Want::Tombstone {
+            // Its other ads are orphans.
+            if shown.riddles().next().is_some() && entry.removal_is_due() {
+                actions.remove_workload(uid, [].into_iter(), shown.riddles());
+            }
+            continue;
+        }
         let mut news = false;
         for job in entry.jobs.values_mut() {
             let own = shown.own(job);
@@ -69,7 +75,7 @@ fn decide(
             let unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
             let hidden = shown.may_hide(job);
             let before = Tracking::of(job);
-            shown.note(job);
+            shown.note(job, entry.want);
             let verdict = look_at(job, Context { intent, unstaged, once, hidden }, own, look, actions);
             if verdict == Verdict::NeverRan && own.is_some() {
                 entry.unstaged.insert(job.key.index, unstaged + 1);

@@ -2,7 +2,7 @@
 //! has changed is made durable and then believed, and what must be done in the pool is done. Only the two
 //! ends start tools.
 
-mod absence;
+pub mod absence;
 mod actions;
 mod change;
 pub mod history;

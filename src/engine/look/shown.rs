@@ -7,9 +7,11 @@ use std::hash::Hash;
 use htc_core::workload::names::Uid;
 use htc_core::workload::progress::JobId;
 
-use crate::condor::ad::{Ad, Riddle};
+use crate::condor::ad::Ad;
 use crate::condor::query::{Answer, Foreign};
+use crate::condor::riddle::Riddle;
 use crate::engine::board::{Board, Entry, Job};
+use crate::store::wishes::Want;
 
 /// An answer, by workload.
 pub struct Shown<'a> {
@@ -39,8 +41,10 @@ impl<'a> Shown<'a> {
         if self.nameless.is_empty() {
             return;
         }
-        let ids = |entry: &Entry| entry.jobs.values().filter_map(|job| job.progress.job()).collect::<Vec<_>>();
-        let known = board.entries.iter().flat_map(|(uid, entry)| ids(entry).into_iter().map(move |id| (id, uid)));
+        let ids =
+            |entry: &Entry| entry.jobs.values().filter_map(|job| job.progress.job()).collect::<Vec<_>>();
+        let known =
+            board.entries.iter().flat_map(|(uid, entry)| ids(entry).into_iter().map(move |id| (id, uid)));
         let known: HashMap<JobId, &Uid> = known.collect();
         self.nameless.retain(|riddle| {
             let uid = riddle.job.and_then(|id| known.get(&id));
@@ -133,7 +137,8 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
 
     /// Whether an index without a job may have one that cannot be judged.
     pub fn has_unknown(&self, entry: &Entry) -> bool {
-        let is_known = |riddle: &Riddle| riddle.key.as_ref().is_some_and(|key| entry.jobs.contains_key(&key.index));
+        let is_known =
+            |riddle: &Riddle| riddle.key.as_ref().is_some_and(|key| entry.jobs.contains_key(&key.index));
         self.loose.iter().any(|riddle| !is_known(riddle))
     }
 
@@ -144,7 +149,7 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
     }
 
     /// Notes beside a job's state whether it is in the queue at all, and what of its ad cannot be read.
-    pub fn note(&self, job: &mut Job) {
+    pub fn note(&self, job: &mut Job, want: Want) {
         let (ad, riddle) = (self.own(job), self.riddle(job));
         job.riddle = riddle.filter(|_| ad.is_none()).map(|riddle| riddle.attribute);
         if ad.is_some() || riddle.is_some() {
@@ -154,7 +159,8 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
             }
         }
         if let Some(ad) = ad {
-            job.released |= ad.acknowledged;
+            // Where nothing shall be left of it nobody but us says that. Else it has still to end.
+            job.released |= ad.acknowledged && want == Want::Gone;
             job.unread.clone_from(&ad.unread);
         }
     }

@@ -22,7 +22,8 @@ super::claims![
 
 /// A life in which a missing job is not lost for a day.
 async fn patient(scripted: &Scripted) -> Life {
-    let options = Options { lost_after: Duration::from_secs(86_400), ..options(&scripted.path().join("data")) };
+    let options =
+        Options { lost_after: Duration::from_secs(86_400), ..options(&scripted.path().join("data")) };
     Life::begin(options, scripted.pool()).await
 }
 
@@ -56,7 +57,9 @@ async fn an_empty_queue_ends_nothing_and_what_returns_goes_on() {
     life.until("a", "it is an alarm", |view| view.vanished.is_some()).await;
     assert!(view.jobs.iter().all(|job| matches!(job.progress, Progress::Running { .. })));
     scripted.calls_more("condor_q", 20).await;
-    scripted.eventually("the history was asked", |s| s.calls.iter().any(|c| c.tool == "condor_history")).await;
+    scripted
+        .eventually("the history was asked", |s| s.calls.iter().any(|c| c.tool == "condor_history"))
+        .await;
     assert_eq!(outcomes(&life.view("a")), [None; 3]);
     scripted.heal();
     life.until("a", "they are back", |view| view.jobs.iter().all(|job| job.tracking == Tracking::Good)).await;

@@ -83,7 +83,8 @@ async fn a_byte_that_is_no_text_spoils_nothing() {
 async fn a_job_whose_status_cannot_be_read_is_told_of_harms_no_other_and_can_be_deleted() {
     let scripted = Scripted::new();
     let life = two(&scripted).await;
-    let (from, to) = ("\"HTCOperatorKey\": \"a/0/0/0\"", "\"jobstatus\": [], \"HTCOperatorKey\": \"a/0/0/0\"");
+    let (from, to) =
+        ("\"HTCOperatorKey\": \"a/0/0/0\"", "\"jobstatus\": [], \"HTCOperatorKey\": \"a/0/0/0\"");
     // The first of two values counts, and names come in alphabetical order.
     let garble = Fault::Garble { from: from.to_owned(), to: to.to_owned() };
     scripted.plan(Planned::next("condor_q", garble).always());
@@ -162,7 +163,10 @@ async fn a_key_on_the_job_of_another_user_says_nothing_of_ours() {
     strangers_job(&scripted, "a/0/0/0", 4);
     scripted.calls_more("condor_q", 5).await;
     let view = life.view("a");
-    assert!(matches!(view.jobs[0].progress, Progress::Running { job: JobId { cluster: 1, .. }, .. }), "{view:?}");
+    assert!(
+        matches!(view.jobs[0].progress, Progress::Running { job: JobId { cluster: 1, .. }, .. }),
+        "{view:?}"
+    );
     assert_eq!(*tracking(&view), Tracking::Good);
     life.gone("a").await;
     life.is_gone("a").await;
@@ -179,7 +183,10 @@ async fn a_second_copy_with_our_key_is_removed_by_its_id_and_believed_in_nothing
     scripted.change(|state| set(&mut state.queue[0], json!({ "Owner": "alice", "LeaveJobInQueue": false })));
     scripted.eventually("the copy is gone", |state| state.queue.iter().all(|ad| id(ad) != "0.0")).await;
     let view = life.view("a");
-    assert!(matches!(view.jobs[0].progress, Progress::Running { job: JobId { cluster: 1, .. }, .. }), "{view:?}");
+    assert!(
+        matches!(view.jobs[0].progress, Progress::Running { job: JobId { cluster: 1, .. }, .. }),
+        "{view:?}"
+    );
     let removed = scripted.journal().into_iter().filter(|entry| entry.event == Event::Removed);
     assert_eq!(removed.map(|entry| entry.job).collect::<Vec<_>>(), ["0.0"]);
     scripted.auto_run(0);
@@ -225,7 +232,8 @@ async fn before_the_schedd_says_who_we_are_nothing_is_submitted_and_nothing_conc
     let life = Life::on(&scripted).await;
     life.open_door();
     life.wish("a", 1).await;
-    let told = |view: &View| view.trouble.as_ref().is_some_and(|told| told.why.contains("does not say who we are"));
+    let told =
+        |view: &View| view.trouble.as_ref().is_some_and(|told| told.why.contains("does not say who we are"));
     life.until("a", "the trouble is told", told).await;
     assert!(scripted.calls("condor_q").is_empty() && scripted.calls("condor_submit").is_empty());
     scripted.heal();
@@ -254,7 +262,8 @@ async fn another_credential_changes_nothing_for_jobs_that_are_under_way() {
     scripted.change(|state| state.mapping = Some("bob@pool".to_owned()));
     // Who we are is asked again after anything has failed.
     scripted.fault("condor_q", Fault::Fail("-- Failed to fetch ads".to_owned()));
-    let told = |view: &View| view.trouble.as_ref().is_some_and(|told| told.why.contains("takes us for bob@pool"));
+    let told =
+        |view: &View| view.trouble.as_ref().is_some_and(|told| told.why.contains("takes us for bob@pool"));
     life.until("a", "the trouble is told", told).await;
     assert!(matches!(life.progress("a", 0), Some(Progress::Running { .. })));
     scripted.change(|state| state.mapping = None);
