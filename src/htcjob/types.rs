@@ -67,7 +67,7 @@ pub struct Script {
     /// split into words as a shell would do; no shell runs it.
     pub command: String,
 
-    /// The text of the script: at most 256 KiB.
+    /// The text of the script, at most 256 KiB.
     pub source: String,
 
     /// The same as `spec.queue`; only one of them may be set.

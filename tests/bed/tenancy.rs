@@ -99,9 +99,9 @@ async fn who_may_edit_a_namespace_may_run_htcjobs_in_it_and_write_no_status() {
     on_bed(async |bed| {
         kubectl(&["apply", "-f", "-"], ROLES).await.unwrap();
         for (user, role) in [("viewer", "view"), ("editor", "edit")] {
-            let user = format!("--user={user}-{}", bed.id);
-            let arguments = ["create", "rolebinding", role, "-n", &bed.namespace, &user];
-            kubectl(&[&arguments[..], &[&format!("--clusterrole={role}")]].concat(), "").await.unwrap();
+            let (user, role_given) = (format!("--user={user}-{}", bed.id), format!("--clusterrole={role}"));
+            let arguments = ["create", "rolebinding", role, "-n", &bed.namespace, &user, &role_given];
+            kubectl(&arguments, "").await.unwrap();
         }
         let may = async |user: &str, verb: &str, resource: &str| {
             let user = format!("--as={user}-{}", bed.id);
