@@ -108,8 +108,14 @@ mod tests {
             assert!(!refused("/status", &[("host", good)], Some(&hosts)), "{good}");
         }
         let mine = format!("{machine}.evil.example");
-        for bad in ["evil.example:4000", "localhost.evil.example", "127.0.0.1.evil.example", "", "::", &mine]
-        {
+        for bad in [
+            "evil.example:4000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            "[evil.example]",
+            &mine,
+        ] {
             assert!(refused("/status", &[("host", bad)], Some(&hosts)), "{bad}");
             assert!(!refused("/status", &[("host", bad)], None), "who shows a token may call by any name");
         }

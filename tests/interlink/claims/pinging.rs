@@ -107,7 +107,7 @@ async fn a_pool_that_is_away_for_long_takes_neither_pings_nor_readiness() {
     door.scripted.plan(Planned::everywhere(Fault::Outage(Outage::Pool)));
     until_connected(&door, false).await;
     let before = door.scripted.calls("condor_q").len();
-    while door.scripted.calls("condor_q").len() < before + 5 {
+    while door.scripted.calls("condor_q").len() < before + 3 {
         let (code, text) = ready(&door).await;
         assert!(code == 200 && text.contains("the pool has not answered since"), "{text}");
         assert_eq!(text.lines().count(), 1, "{text}");

@@ -361,7 +361,7 @@ fn pod(uid: &str) -> String {
         "metadata": { "name": "p", "namespace": "n", "uid": uid },
         "spec": { "containers": [container], "restartPolicy": "Never" },
     });
-    json!({ "pod": pod }).to_string()
+    json!({ "pod": pod, "container": [] }).to_string()
 }
 
 /// What a caller is answered about a pod: its `/create`, its `/getLogs`, its `/status`, its `/delete`.
