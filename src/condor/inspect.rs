@@ -65,8 +65,20 @@ pub async fn version(pool: &Pool) -> Result<String, CallError> {
 
 /// A setting of HTCondor's configuration; none where it is not defined.
 pub async fn setting(pool: &Pool, name: &str) -> Result<Option<String>, CallError> {
-    match ask(&local(pool), "condor_config_val", &[name]).await {
-        Err(CallError::Failed { message, .. }) if message.contains("Not defined") => Ok(None),
+    defined(ask(&local(pool), "condor_config_val", &[name]).await)
+}
+
+/// The same as the schedd itself has it, which tells whoever may READ.
+pub async fn schedds_setting(pool: &Pool, name: &str) -> Result<Option<String>, CallError> {
+    defined(ask(pool, "condor_config_val", &["-schedd", name]).await)
+}
+
+/// A file that lacks a setting is a failure to the tool, a daemon that lacks it is not.
+fn defined(answer: Result<String, CallError>) -> Result<Option<String>, CallError> {
+    const NOT: &str = "Not defined";
+    match answer {
+        Err(CallError::Failed { message, .. }) if message.contains(NOT) => Ok(None),
+        Ok(value) if value.trim().is_empty() || value.starts_with(NOT) => Ok(None),
         other => other.map(|value| Some(value.trim().to_owned())),
     }
 }
@@ -127,6 +139,17 @@ async fn ask(pool: &Pool, tool: &'static str, arguments: &[&str]) -> Result<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_is_not_defined_in_whatever_way_the_tool_says_so() {
+        let failed =
+            |message: &str| Err(CallError::Failed { tool: "condor_config_val", message: message.to_owned() });
+        assert_eq!(defined(failed("Not defined: X")).unwrap(), None);
+        assert_eq!(defined(Ok("Not defined\n".to_owned())).unwrap(), None);
+        assert_eq!(defined(Ok("\n".to_owned())).unwrap(), None);
+        assert_eq!(defined(Ok("/home, /data\n".to_owned())).unwrap().as_deref(), Some("/home, /data"));
+        assert!(defined(failed("Can't connect to schedd")).is_err());
+    }
 
     #[test]
     fn a_bad_credential_is_told_from_an_outage() {

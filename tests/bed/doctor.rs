@@ -112,6 +112,34 @@ async fn what_is_wrong_with_the_pool_is_named_with_its_remedy() {
     .await;
 }
 
+/// Whatever the bed has: a newer HTCondor, which answers as it is told.
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn where_jobs_can_name_files_the_limit_of_folders_is_looked_at() {
+    on_bed(async |bed: &mut Bed| {
+        fs::create_dir(bed.data()).unwrap();
+        mode(&bed.data(), 0o700);
+        bed.replace_tool("condor_version", "#!/bin/sh\necho '$CondorVersion: 25.14.1 2026-10-16 $'\n");
+        for (answer, level, found) in [
+            ("echo /software", "ok", "LIMIT_DIRECTORY_ACCESS is /software"),
+            ("echo Not defined", "warning", "CommonInputFiles"),
+            ("echo DENIED >&2; exit 1", "warning", "does not tell LIMIT_DIRECTORY_ACCESS"),
+        ] {
+            let script = format!(
+                "#!/bin/sh\ncase \"$*\" in *-schedd*LIMIT_DIRECTORY_ACCESS) {answer} ;; \
+                 *) exec /usr/bin/condor_config_val \"$@\" ;; esac\n"
+            );
+            bed.replace_tool("condor_config_val", &script);
+            let (findings, success) = doctor(bed, &["--no-test-job"]).await;
+            let of_it: Vec<_> = findings.iter().filter(|f| f["check"] == "files of jobs").collect();
+            assert!(success && of_it.len() == 1, "{findings:#?}");
+            assert_eq!(of_it[0]["level"], level, "{of_it:#?}");
+            assert!(of_it[0]["found"].as_str().unwrap().contains(found), "{of_it:#?}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
 async fn each_right_that_lacks_is_named() {

@@ -13,15 +13,21 @@ use crate::condor::pool::Pool;
 /// What the last question is called in findings: whether the schedd takes jobs from us.
 pub const SUBMISSION: &str = "submission";
 
+/// HTCondor's setting for the folders whose files jobs may bring or write.
+const LIMIT: &str = "LIMIT_DIRECTORY_ACCESS";
+
 /// Everything about it; the schedd only when the collector knows it.
 pub async fn check(pool: &Pool, uid: u32) -> Vec<Finding> {
     let mut findings = vec![tools(pool).await, user(pool, uid).await];
     findings.extend(credentials(pool, uid).await);
-    let schedd = schedd(pool).await;
-    let answers = !schedd.has_failed();
-    findings.push(schedd);
-    if answers {
-        findings.push(identity(pool).await);
+    match schedd(pool).await {
+        Err(failed) => findings.push(failed),
+        Ok((known, version)) => {
+            findings.extend([known, identity(pool).await]);
+            if has_common_files(&version) {
+                findings.push(files(inspect::schedds_setting(pool, LIMIT).await));
+            }
+        }
     }
     findings
 }
@@ -109,7 +115,8 @@ async fn credentials(pool: &Pool, uid: u32) -> Vec<Finding> {
     findings
 }
 
-async fn schedd(pool: &Pool) -> Finding {
+/// What was found of it, and its version; or why it cannot be used.
+async fn schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
     let check = "schedd";
     let collector = match &pool.collector {
         Some(collector) => collector.clone(),
@@ -120,34 +127,67 @@ async fn schedd(pool: &Pool) -> Finding {
     };
     let known = match inspect::schedds(pool).await {
         Ok(known) => known,
-        Err(why) => return refused("collector", &collector, &why),
+        Err(why) => return Err(refused("collector", &collector, &why)),
     };
     let names: Vec<&str> = known.iter().map(|schedd| schedd.name.as_str()).collect();
     // A name without a domain is one of this domain.
     let is = |name: &str, wanted: &str| name == wanted || name.split('.').next() == Some(wanted);
     let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| is(&schedd.name, wanted)));
     match found {
-        Some(None) => Finding::failed(
+        Some(None) => Err(Finding::failed(
             check,
             format!("{collector} knows no {}", pool.schedd.as_deref().unwrap_or_default()),
             format!("set --schedd-name to one that it knows: {}", names.join(", ")),
-        ),
-        Some(Some(schedd)) => Finding::ok(
-            check,
-            format!("{collector} knows {} ({})", schedd.name, number(&schedd.condor_version)),
-        ),
-        None if known.is_empty() => Finding::failed(
+        )),
+        Some(Some(schedd)) => {
+            let version = number(&schedd.condor_version);
+            let found = format!("{collector} knows {} ({version})", schedd.name);
+            Ok((Finding::ok(check, found), version.to_owned()))
+        }
+        None if known.is_empty() => Err(Finding::failed(
             check,
             format!("{collector} knows no schedd"),
             "start one, or name another pool with --collector",
-        ),
-        None => Finding::ok(check, format!("the one of this host; {collector} knows {}", names.join(", "))),
+        )),
+        None => {
+            let found = format!("the one of this host; {collector} knows {}", names.join(", "));
+            // It was installed with the tools.
+            let version = inspect::version(pool).await.unwrap_or_default();
+            Ok((Finding::ok(check, found), version))
+        }
     }
 }
 
 /// `$CondorVersion: 23.9.6 …` → `23.9.6`.
 fn number(version: &str) -> &str {
     version.split_whitespace().nth(1).unwrap_or("of unknown version")
+}
+
+/// Whether a job's ad can name files of the access point that go to its machine, as from 25.2 on.
+fn has_common_files(version: &str) -> bool {
+    let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    (parts.next(), parts.next()) >= (Some(25), Some(2))
+}
+
+/// What such an ad can reach. The operator refuses the attributes; this is the second lock on the door.
+fn files(limit: Result<Option<String>, CallError>) -> Finding {
+    let check = "files of jobs";
+    let remedy = format!(
+        "ask the pool's admin to set {LIMIT} on the access point to folders that hold nothing of this account's; SPOOL \
+         need not be among them"
+    );
+    match limit {
+        Ok(Some(folders)) => Finding::ok(check, format!("{LIMIT} is {folders}")),
+        Ok(None) => Finding::warning(
+            check,
+            format!(
+                "{LIMIT} is not set: that a job's attributes (CommonInputFiles) bring it any file of this account's, \
+                 such as the master key, is prevented by the operator alone"
+            ),
+            remedy,
+        ),
+        Err(why) => Finding::warning(check, format!("the schedd does not tell {LIMIT} ({why})"), remedy),
+    }
 }
 
 async fn identity(pool: &Pool) -> Finding {
@@ -182,6 +222,35 @@ fn refused(check: &'static str, who: &str, why: &CallError) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_folders_is_looked_at_where_jobs_can_name_files() {
+        for version in ["25.2.0", "25.14.1", "26.0.1"] {
+            assert!(has_common_files(version), "{version}");
+        }
+        for version in ["25.1.9", "23.9.6", "of unknown version", "", "25"] {
+            assert!(!has_common_files(version), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_folders_that_is_missing_or_untold_is_a_warning_with_its_reason() {
+        let is_well = |finding: &Finding| finding.to_string().starts_with("ok ");
+        assert!(is_well(&files(Ok(Some("/software".to_owned())))));
+        let (missing, untold) = (
+            files(Ok(None)),
+            files(Err(CallError::Failed { tool: "condor_config_val", message: "DENIED".to_owned() })),
+        );
+        assert!(missing.to_string().contains("CommonInputFiles"), "{missing}");
+        assert!(untold.to_string().contains("DENIED"), "{untold}");
+        for finding in [missing, untold] {
+            assert!(finding.to_string().starts_with("warning "), "{finding}");
+            assert!(
+                finding.to_string().contains("-> ask the pool's admin to set LIMIT_DIRECTORY"),
+                "{finding}"
+            );
+        }
+    }
 
     #[test]
     fn a_refusal_says_whether_it_is_the_credential_or_the_network() {
