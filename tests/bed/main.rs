@@ -11,6 +11,7 @@ mod client;
 mod harness;
 
 mod alone;
+mod attacks;
 mod content;
 mod crash;
 mod deletion;
