@@ -170,9 +170,8 @@ mod tests {
 
     #[test]
     fn a_setting_is_not_defined_in_whatever_way_the_tool_says_so() {
-        let failed = |message: &str| {
-            Err(CallError::Failed { tool: "condor_config_val", message: message.to_owned() })
-        };
+        let failed =
+            |message: &str| Err(CallError::Failed { tool: "condor_config_val", message: message.to_owned() });
         assert_eq!(defined(failed("Not defined: X")).unwrap(), None);
         assert_eq!(defined(Ok("Not defined\n".to_owned())).unwrap(), None);
         assert_eq!(defined(Ok("\n".to_owned())).unwrap(), None);

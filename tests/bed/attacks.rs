@@ -1,7 +1,7 @@
 //! Attributes with which the author of an HTCJob would have HTCondor act against others: read files of
 //! the operator's account, change jobs within the schedd, hold it up or end it.
 
-use htc_operator::htcjob::types::Phase;
+use htc_operator::htcjob::types::{HTCJobStatus, Phase};
 
 use crate::harness::{Bed, Job, host, tool, with_operator};
 
@@ -63,12 +63,12 @@ async fn attributes_that_act_in_htcondor_are_refused_by_name_and_the_schedd_goes
 /// What an attack was answered with, unless its attribute is what was refused.
 async fn accepts(bed: &Bed, job: &Job, attack: &str) -> Option<String> {
     let name = attack.trim_start_matches('+').trim_start_matches("MY.").split(' ').next().unwrap();
-    let answered = |s: &htc_operator::htcjob::types::HTCJobStatus| {
-        s.phase == Some(Phase::Failed) || !s.jobid.is_empty() || s.active > Some(0)
-    };
+    let answered =
+        |s: &HTCJobStatus| s.phase == Some(Phase::Failed) || !s.jobid.is_empty() || s.active > Some(0);
     let status = bed.until_status(job, "an answer", answered).await;
     let message = status.message.unwrap_or_default();
-    let refused = status.reason.as_deref() == Some("InvalidSpec") && message.contains(name);
+    let refused = status.reason.as_deref() == Some("InvalidSpec")
+        && message.to_lowercase().contains(&name.to_lowercase());
     (!refused).then(|| format!("{attack}: {:?} {:?} {message}", status.phase, status.reason))
 }
 

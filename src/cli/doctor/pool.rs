@@ -238,7 +238,10 @@ mod tests {
         assert!(untold.to_string().contains("DENIED"), "{untold}");
         for finding in [missing, untold] {
             assert!(finding.to_string().starts_with("warning "), "{finding}");
-            assert!(finding.to_string().contains("-> ask the pool's admin to set LIMIT_DIRECTORY"), "{finding}");
+            assert!(
+                finding.to_string().contains("-> ask the pool's admin to set LIMIT_DIRECTORY"),
+                "{finding}"
+            );
         }
     }
 
