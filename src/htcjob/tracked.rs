@@ -95,6 +95,8 @@ mod tests {
             tracking: tracking.clone(),
         };
         View {
+            owner: None,
+            pool_away: None,
             door: "htcjob".to_owned(),
             workload: None,
             want: Want::Run,

@@ -42,6 +42,7 @@ fn board(workloads: &[(&str, u32, &[&str])]) -> Board {
             not_before: 0,
             inherited: false,
             collected: None,
+            owner: None,
         };
         let all = Waiting { first: 0, last: indices - 1, attempt: 0, submission: 0 };
         board.entries.insert(wish.uid.clone(), Entry::of(&wish, vec![all]));

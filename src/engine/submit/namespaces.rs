@@ -122,6 +122,7 @@ mod tests {
             not_before: 0,
             inherited: false,
             collected: None,
+            owner: None,
         };
         let waiting = Waiting { first: 100, last: 100, attempt: 0, submission: 0 };
         let mut entry = Entry::of(&wish, vec![waiting]);
