@@ -175,7 +175,8 @@ fn options(
         "the data folder {} has a character that submit files cannot carry; choose another",
         data.display()
     );
-    let OutputSettings { max_output_mb, keep_outputs_days } = settings.outputs;
+    let OutputSettings { max_output_mb, give_up_outputs_days, keep_outputs_days } = settings.outputs;
+    let days = |days: u32| (days > 0).then(|| DAY * days);
     Ok(Options {
         instance,
         data,
@@ -188,7 +189,8 @@ fn options(
         max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
         max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
-        keep_outputs: (keep_outputs_days > 0).then(|| DAY * keep_outputs_days),
+        give_up_outputs: days(give_up_outputs_days),
+        keep_outputs: days(keep_outputs_days),
     })
 }
 

@@ -1,9 +1,11 @@
 //! What we do to many jobs at once: remove, acknowledge, fetch outputs.
 
+use std::time::Duration;
+
 use super::ad::ACK;
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
-use crate::limits::{ACT_DEADLINE, TRANSFER_DEADLINE};
+use crate::limits::ACT_DEADLINE;
 
 /// Says that the jobs may leave the queue. That no job matches is no failure.
 pub async fn acknowledge(pool: &Pool, constraint: &str) -> Result<(), CallError> {
@@ -17,9 +19,9 @@ pub async fn remove(pool: &Pool, constraint: &str) -> Result<(), CallError> {
 
 /// Brings the outputs of jobs home, each to the folder it was submitted from. The exit code proves
 /// nothing: look for the files.
-pub async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+pub async fn transfer(pool: &Pool, constraint: &str, deadline: Duration) -> Result<(), CallError> {
     let arguments = ["-constraint", constraint].map(str::to_owned).to_vec();
-    run(Call { tool: "condor_transfer_data", arguments, pool, deadline: TRANSFER_DEADLINE }).await.map(drop)
+    run(Call { tool: "condor_transfer_data", arguments, pool, deadline }).await.map(drop)
 }
 
 async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; N]) -> Result<(), CallError> {

@@ -11,10 +11,12 @@ mod inherited;
 mod janitor;
 mod judge;
 pub mod keys;
+mod late;
 pub mod logs;
 mod merge;
 mod polls;
 mod reports;
+mod result;
 mod retriever;
 mod start;
 mod submit;
@@ -84,6 +86,9 @@ pub struct Options {
     pub max_jobs_in_queue: usize,
     /// What a job may bring home, in MB; any amount without.
     pub max_output_mb: Option<u32>,
+    /// How long HTCondor may answer without giving the outputs of a job before they are given up; as long as it
+    /// has the job without.
+    pub give_up_outputs: Option<Duration>,
     /// How long outputs are kept after the end of their workload; as long as it is wished without.
     pub keep_outputs: Option<Duration>,
 }

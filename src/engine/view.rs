@@ -65,6 +65,12 @@ pub struct JobView {
     pub published: bool,
     /// It had outputs, and they will not come home.
     pub outputs_lost: bool,
+    /// Why its outputs do not come home, where that lasts; they are tried again.
+    pub outputs_late: Option<Obstacle>,
+}
+
+fn late_outputs(job: &Job) -> Option<Obstacle> {
+    job.late.as_ref().filter(|_| job.wants_files())?.told()
 }
 
 impl Engine {
@@ -79,6 +85,7 @@ impl Engine {
             report: job.report.clone(),
             published: job.published,
             outputs_lost: !entry.inherited && job.has_lost_files(),
+            outputs_late: late_outputs(job),
         };
         Some(View {
             door: entry.door.clone(),
@@ -95,6 +102,16 @@ impl Engine {
             inherited: entry.inherited,
             outputs: self.outputs(uid, entry),
         })
+    }
+
+    /// How many jobs have outputs that do not come home though they were fetched again and again, and why one
+    /// of them does not.
+    pub fn late_outputs(&self) -> (usize, Option<Obstacle>) {
+        let board = self.0.board();
+        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+        let mut late = jobs.filter_map(|job| late_outputs(job));
+        let first = late.next();
+        (late.count() + usize::from(first.is_some()), first)
     }
 
     /// What is wished of a workload; nothing when nobody ever wished it.

@@ -42,6 +42,7 @@ pub fn options(data: &Path) -> Options {
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
         max_output_mb: Some(1024),
+        give_up_outputs: None,
         keep_outputs: None,
     }
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod data;
 mod finding;
 mod listeners;
+mod outputs;
 mod pool;
 mod probe;
 mod secrets;
@@ -58,6 +59,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.add(vec![sender::check(settings.operator.sender.as_ref(), &pool).await])?;
     report.add(cluster::check(&settings.kubernetes.watch_namespace).await)?;
     report.add(pool::check(&pool, uid).await)?;
+    report.add(outputs::check(&settings.data.data_dir).await)?;
     let callers = &settings.operator.callers;
     report.add(callers::check(callers, uid))?;
     let around = Around { running: data::is_in_use(&settings.data.data_dir), made: &[] };
@@ -122,6 +124,7 @@ pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
     })?;
     report.add(vec![sender::check(sender.as_ref(), &pool).await])?;
     report.add(pool::check(&pool, uid).await)?;
+    report.add(outputs::check(&data).await)?;
     report.add(callers::check(&callers, uid))?;
     report.add(callers::without_kubernetes(&mut callers))?;
     let (running, made) = (data::is_in_use(&data), [Some(data.as_path()), data_root.as_deref()]);

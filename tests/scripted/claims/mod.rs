@@ -21,6 +21,7 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod results;
 mod standalone;
 mod submitting;
 mod transferring;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        results::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
