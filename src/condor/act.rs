@@ -32,10 +32,16 @@ async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; 
     }
 }
 
+/// Whether a tool that failed has not got as far as asking: nobody has refused anything.
+pub fn has_no_connection(message: &str) -> bool {
+    ["SECMAN", "AUTHENTICATE", "Failed to connect", "Can't find address"]
+        .iter()
+        .any(|sign| message.contains(sign))
+}
+
 /// The tools' exit code is 1 when no job matches, as for an outage: only the text tells.
 fn nothing_matched(message: &str) -> bool {
-    let no_connection = message.contains("SECMAN") || message.contains("AUTHENTICATE");
-    !no_connection
+    !has_no_connection(message)
         && (message.contains("all jobs matching constraint") || message.contains("No attributes were set"))
 }
 
@@ -55,5 +61,9 @@ mod tests {
             "SECMAN:2011:Connection closed; Couldn't find/remove all jobs matching constraint (x)"
         ));
         assert!(!nothing_matched("condor_rm: (null)"));
+        assert!(has_no_connection("AUTHENTICATE:1003:Failed to authenticate with any method"));
+        assert!(!has_no_connection(
+            "DCSchedd::receiveJobSandbox:7003:File transfer failed for target job 7.0"
+        ));
     }
 }

@@ -111,6 +111,7 @@ async fn call(inner: &Inner, batch: &Batch) -> Result<(), (Cause, String)> {
         let cause = match &why {
             CallError::Deadline { .. } => Cause::Slow,
             CallError::Start { .. } | CallError::Unreadable { .. } => Cause::Away,
+            CallError::Failed { message, .. } if act::has_no_connection(message) => Cause::Away,
             CallError::Failed { .. } => inner.cause_of_refusal(),
         };
         (cause, why.to_string())
