@@ -56,8 +56,9 @@ fn place(scratch: &Path) -> PathBuf {
 
 fn take_room(path: &Path) -> io::Result<File> {
     let mut file = make(path)?;
-    // Written, and not only promised: holes get their blocks when it is too late.
-    if let Err(why) = file.write_all(&[b' '; FILE_MAX]) {
+    // Written, and not only promised: holes get their blocks when it is too late. As an array the blanks would
+    // be part of the program, which travels with each job.
+    if let Err(why) = file.write_all(&vec![b' '; FILE_MAX]) {
         let _ = fs::remove_file(path);
         return Err(why);
     }

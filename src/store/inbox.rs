@@ -35,11 +35,14 @@ pub fn put(t: &Transaction<'_>, report: &Report) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// More than any report that a door takes has as JSON.
+const LONGEST: usize = 4 * MAX;
+
 /// All newest reports. One that cannot be read any more is left out, and one that is longer than a report may be:
 /// earlier releases kept those. The job's ad tells as well.
 pub fn load(t: &Transaction<'_>) -> Result<Vec<Report>, StoreError> {
-    let mut statement = t.prepare("SELECT body FROM inbox WHERE length(CAST(body AS BLOB)) <= ?1")?;
+    let mut statement = t.prepare("SELECT body FROM inbox WHERE octet_length(body) <= ?1")?;
     let bodies =
-        statement.query_map([MAX as i64], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        statement.query_map([LONGEST as i64], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
 }
