@@ -48,6 +48,7 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
         max_output_mb: None,
+        give_up_outputs: None,
         keep_outputs: None,
         lost_after: Duration::from_secs(3_600),
         polls: 0,

@@ -73,6 +73,12 @@ pub struct Metrics {
     pub answer_bytes: Counter,
     /// Calls of `condor_tail`.
     pub tails: Counter,
+    /// Calls of `condor_transfer_data`, by result.
+    pub transfers: Family<Kind, Counter>,
+    /// Jobs whose outputs have not come home though they were fetched.
+    pub outputs_late: Gauge,
+    /// Jobs whose outputs were given up.
+    pub outputs_given_up: Counter,
     /// Workloads whose outputs were removed because their time was over.
     pub collected: Counter,
     /// Bytes that are free where the data folder is.
@@ -123,6 +129,13 @@ impl Default for Metrics {
             interlink_removed: add(r, "interlink_removed", "Pods taken away unasked, by reason"),
             interlink_followers: add(r, "interlink_followers", "Calls of InterLink that follow a log"),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
+            transfers: add(r, "transfers", "Calls of condor_transfer_data, by result"),
+            outputs_late: add(
+                r,
+                "outputs_late",
+                "Jobs whose outputs have not come home though they were fetched",
+            ),
+            outputs_given_up: add(r, "outputs_given_up", "Jobs whose outputs were given up"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),
             namespaces_full: add(

@@ -38,10 +38,14 @@ struct Body(
 
 /// The value for a report, signed and never longer than [`MAX`].
 ///
-/// A report that is too long loses, in this order, as much as it must: the ends of its messages,
-/// its messages, its init containers, its containers. A last report travels whole or not at all:
-/// an end is judged by it, and `result.json` brings the whole one home.
+/// Everybody can read the ad, so no message travels: it may be what the user's program said last. A report
+/// that is too long loses, in this order, as much as it must: its init containers, its containers. A last
+/// report travels whole or not at all: an end is judged by it, and `result.json` brings the whole one home.
 pub fn encode(key_id: &str, key: &[u8], report: &Report) -> Option<String> {
+    let mut states = report.init_containers.iter().chain(&report.containers).map(|status| &status.state);
+    if report.is_final() && states.any(|state| !state.message().is_empty()) {
+        return None;
+    }
     let value = |body: &Body| {
         let body = serde_json::to_vec(body).ok()?;
         let value = format!("{},{}", sign_short(key_id, key, &body), STANDARD.encode(&body));
@@ -102,21 +106,17 @@ fn body_of(report: &Report) -> Body {
         init_containers,
         containers,
     } = report;
-    let (inits, containers) = (init_containers.clone(), containers.clone());
+    let [inits, containers] = [init_containers, containers].map(|list| {
+        let mut list = list.clone();
+        list.iter_mut().for_each(|status| status.state.cut_message(0));
+        list
+    });
     Body(*start, *seq, *now, *phase, *retcode, inits, containers, cut.clone())
 }
 
 /// What a report that is too long loses, in this order.
-const SHORTENINGS: [fn(&mut Body); 4] = [
-    |body| cut_messages(body, 60),
-    |body| cut_messages(body, 0),
-    |Body(.., init_containers, _, _)| init_containers.clear(),
-    |Body(.., containers, _)| containers.clear(),
-];
-
-fn cut_messages(Body(.., init_containers, containers, _): &mut Body, bytes: usize) {
-    init_containers.iter_mut().chain(containers).for_each(|status| status.state.cut_message(bytes));
-}
+const SHORTENINGS: [fn(&mut Body); 2] =
+    [|Body(.., init_containers, _, _)| init_containers.clear(), |Body(.., containers, _)| containers.clear()];
 
 #[cfg(test)]
 #[path = "chirp_tests.rs"]

@@ -8,4 +8,5 @@ pub mod chirp;
 pub mod events;
 pub mod log;
 pub mod poll;
+pub mod result;
 pub mod workload;

@@ -1,12 +1,16 @@
 //! The files that HTCondor brings home. A missing one puts the job on hold, so all of them are made
-//! before anything else, and `result.json` gets its content as the very last act.
+//! before anything else, and `result.json` gets its content as the very last act. The room for it is taken
+//! while there is some: a container that fills the disk cannot hide how its job ended.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use htc_core::workload::report::{RESULT_FILE, Report};
+use htc_core::result::FILE_MAX;
+use htc_core::workload::report::RESULT_FILE;
+
+use crate::words::say;
 
 /// The folder of the job that comes home.
 pub const WORK: &str = "work";
@@ -22,8 +26,12 @@ pub struct Error {
     source: io::Error,
 }
 
+/// A file of full length that becomes `result.json`; none where the disk was full from the start.
+#[derive(Debug)]
+pub struct Room(Option<File>);
+
 /// Makes all outputs of a job with these containers, empty, and the private folder.
-pub fn create(scratch: &Path, containers: &[String]) -> Result<(), Error> {
+pub fn create(scratch: &Path, containers: &[String]) -> Result<Room, Error> {
     let folder = |name: &str, mode: u32| {
         let path = scratch.join(name);
         let made = DirBuilder::new().recursive(true).mode(mode).create(&path);
@@ -36,7 +44,31 @@ pub fn create(scratch: &Path, containers: &[String]) -> Result<(), Error> {
         file(&log, 0o644)?;
         file(&before(&log), 0o644)?;
     }
-    folder(PRIVATE, 0o700)
+    folder(PRIVATE, 0o700)?;
+    let room = take_room(&place(scratch));
+    Ok(Room(room.inspect_err(|why| say(format_args!("no room is kept for {RESULT_FILE}: {why}"))).ok()))
+}
+
+/// Where the file lies until it is `result.json`.
+fn place(scratch: &Path) -> PathBuf {
+    scratch.join(format!("{PRIVATE}.{RESULT_FILE}"))
+}
+
+fn take_room(path: &Path) -> io::Result<File> {
+    let mut file = make(path)?;
+    // Written, and not only promised: holes get their blocks when it is too late. As an array the blanks would
+    // be part of the program, which travels with each job.
+    if let Err(why) = file.write_all(&vec![b' '; FILE_MAX]) {
+        let _ = fs::remove_file(path);
+        return Err(why);
+    }
+    Ok(file)
+}
+
+/// A new file, whatever was there.
+fn make(path: &Path) -> io::Result<File> {
+    clear(path)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The log of a container.
@@ -50,19 +82,28 @@ pub fn before(log: &Path) -> PathBuf {
 }
 
 /// Writes `result.json` at once or not at all, whatever user processes on the worker left in its place.
-pub fn write_result(scratch: &Path, report: &Report) -> Result<(), Error> {
-    let [temporary, path] =
-        [format!("{PRIVATE}.{RESULT_FILE}"), RESULT_FILE.to_owned()].map(|n| scratch.join(n));
+pub fn write_result(scratch: &Path, room: Room, bytes: &[u8]) -> Result<(), Error> {
+    let (temporary, path) = (place(scratch), scratch.join(RESULT_FILE));
     let write = || {
-        clear(&temporary)?;
+        if room.0.is_none_or(|file| write_in_place(&file, &temporary, bytes).is_err()) {
+            make(&temporary)?.write_all(bytes)?;
+        }
         if path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
             clear(&path)?;
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(report)?)?;
         fs::rename(&temporary, &path)
     };
     write().map_err(|source| Error { path, source })
+}
+
+/// Takes no block that the file does not have.
+fn write_in_place(file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (ours, there) = (file.metadata()?, path.symlink_metadata()?);
+    if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    file.write_all_at(bytes, 0)?;
+    file.set_len(bytes.len() as u64)
 }
 
 fn clear(path: &Path) -> io::Result<()> {
@@ -90,5 +131,36 @@ mod tests {
             assert_eq!(fs::read(scratch.path().join(name)).unwrap(), b"", "{name}");
         }
         assert!(scratch.path().join("work").is_dir());
+    }
+
+    #[test]
+    fn the_result_takes_the_place_of_whatever_a_process_of_the_user_left_there() {
+        type Deed = fn(&Path);
+        let deeds: [Deed; 6] = [
+            |_| {},
+            |scratch| fs::remove_file(place(scratch)).unwrap(),
+            |scratch| fs::write(place(scratch), "x").unwrap(),
+            |scratch| {
+                fs::remove_file(place(scratch)).unwrap();
+                std::os::unix::fs::symlink("/etc/hostname", place(scratch)).unwrap();
+            },
+            |scratch| {
+                fs::remove_file(scratch.join(RESULT_FILE)).unwrap();
+                fs::create_dir_all(scratch.join(RESULT_FILE).join("deep")).unwrap();
+            },
+            |scratch| {
+                fs::remove_file(place(scratch)).unwrap();
+                fs::create_dir(place(scratch)).unwrap();
+            },
+        ];
+        for deed in deeds {
+            let scratch = tempfile::tempdir().unwrap();
+            let room = create(scratch.path(), &["main".to_owned()]).unwrap();
+            assert_eq!(fs::metadata(place(scratch.path())).unwrap().len(), FILE_MAX as u64);
+            deed(scratch.path());
+            write_result(scratch.path(), room, b"the last words").unwrap();
+            assert_eq!(fs::read(scratch.path().join(RESULT_FILE)).unwrap(), b"the last words");
+            assert!(!place(scratch.path()).exists());
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use htc_core::result::{self, Signer};
 use htc_core::workload::container::{Container, Image};
 use htc_core::workload::report::{CANNOT_RUN, ContainerState, Cut, Phase};
 use htc_core::workload::spec::JobSpec;
@@ -18,6 +19,7 @@ use crate::image::Images;
 use crate::job_ad::JobAd;
 use crate::launch::Place;
 use crate::log::{Closed, Log};
+use crate::outputs::Room;
 use crate::poll::{Logs, Poller};
 use crate::process::CLEARING;
 use crate::reporter::Reporter;
@@ -58,7 +60,7 @@ fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
     let scratch = std::env::current_dir()?;
     let description = job::take(&scratch);
     let names = job::names(description.as_deref().unwrap_or_default());
-    outputs::create(&scratch, &names)?;
+    let room = outputs::create(&scratch, &names)?;
     let job = job::parse(&description?)?;
     guarded?;
     say(format_args!("htc-sender {} runs {} ({})", env!("CARGO_PKG_VERSION"), job.key, job.name));
@@ -98,6 +100,7 @@ fn run_in_current_folder(kept: bool) -> Result<i32, Error> {
         alive,
         deadline: None,
         kill_at: None,
+        room,
     };
     Ok(runtime.run())
 }
@@ -116,6 +119,8 @@ struct Runtime<'a> {
     deadline: Option<Instant>,
     /// Set from the request to end on: when those that are left are killed.
     kill_at: Option<Instant>,
+    /// Room for the last report.
+    room: Room,
 }
 
 impl<'a> Runtime<'a> {
@@ -342,8 +347,10 @@ impl<'a> Runtime<'a> {
         let code = self.board.exit_code();
         let scratch = self.place.scratch;
         let (report, reporter) = self.board.close();
+        let signer =
+            self.job.events.as_ref().map(|events| Signer { key_id: &events.key_id, key: &events.key });
         // Nobody is left who could change it, and we may be killed while we report.
-        if let Err(error) = outputs::write_result(&scratch, &report) {
+        if let Err(error) = outputs::write_result(&scratch, self.room, &result::write(&report, signer)) {
             say(error);
         }
         // What was ended on request is no success, even if it took the request well.

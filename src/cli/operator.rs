@@ -175,7 +175,9 @@ fn options(
         "the data folder {} has a character that submit files cannot carry; choose another",
         data.display()
     );
-    let OutputSettings { max_output_mb, max_output_mb_per_namespace, keep_outputs_days } = settings.outputs;
+    let OutputSettings { max_output_mb, max_output_mb_per_namespace, give_up_outputs_days, keep_outputs_days } =
+        settings.outputs;
+    let days = |days: u32| (days > 0).then(|| DAY * days);
     Ok(Options {
         instance,
         data,
@@ -193,7 +195,8 @@ fn options(
             .then_some(max_output_mb_per_namespace.into()),
         image_cache_shared: settings.images.image_cache_shared,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
-        keep_outputs: (keep_outputs_days > 0).then(|| DAY * keep_outputs_days),
+        give_up_outputs: days(give_up_outputs_days),
+        keep_outputs: days(keep_outputs_days),
     })
 }
 

@@ -1,9 +1,11 @@
 //! What we do to many jobs at once: remove, acknowledge, fetch outputs.
 
+use std::time::Duration;
+
 use super::ad::ACK;
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
-use crate::limits::{ACT_DEADLINE, TRANSFER_DEADLINE};
+use crate::limits::ACT_DEADLINE;
 
 /// Says that the jobs may leave the queue. That no job matches is no failure.
 pub async fn acknowledge(pool: &Pool, constraint: &str) -> Result<(), CallError> {
@@ -24,9 +26,9 @@ pub async fn mend_status(pool: &Pool, constraint: &str) -> Result<(), CallError>
 
 /// Brings the outputs of jobs home, each to the folder it was submitted from. The exit code proves
 /// nothing: look for the files.
-pub async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+pub async fn transfer(pool: &Pool, constraint: &str, deadline: Duration) -> Result<(), CallError> {
     let arguments = ["-constraint", constraint].map(str::to_owned).to_vec();
-    run(Call { tool: "condor_transfer_data", arguments, pool, deadline: TRANSFER_DEADLINE }).await.map(drop)
+    run(Call { tool: "condor_transfer_data", arguments, pool, deadline }).await.map(drop)
 }
 
 async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; N]) -> Result<(), CallError> {
@@ -37,11 +39,19 @@ async fn act<const N: usize>(pool: &Pool, tool: &'static str, arguments: [&str; 
     }
 }
 
+/// Whether a tool that failed has not got as far as asking: nobody has refused anything.
+pub fn has_no_connection(message: &str) -> bool {
+    ["SECMAN", "AUTHENTICATE", "Failed to connect", "Can't find address"]
+        .iter()
+        .any(|sign| message.contains(sign))
+}
+
 /// The tools' exit code is 1 when no job matches, as for an outage: only the text tells.
 fn nothing_matched(message: &str) -> bool {
     // The same last line follows a refusal.
-    let refused = ["SECMAN", "AUTHENTICATE", "DENIED", "ermission denied"];
-    !refused.iter().any(|sign| message.contains(sign))
+    let refused = ["DENIED", "ermission denied"];
+    !has_no_connection(message)
+        && !refused.iter().any(|sign| message.contains(sign))
         && (message.contains("all jobs matching constraint") || message.contains("No attributes were set"))
 }
 
@@ -63,6 +73,10 @@ mod tests {
         assert!(!nothing_matched("condor_rm: (null)"));
         assert!(!nothing_matched(
             "Permission denied to remove job 7.0; Couldn't find/remove all jobs matching constraint (x)"
+        ));
+        assert!(has_no_connection("AUTHENTICATE:1003:Failed to authenticate with any method"));
+        assert!(!has_no_connection(
+            "DCSchedd::receiveJobSandbox:7003:File transfer failed for target job 7.0"
         ));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use super::{act, quote};
-use crate::limits::{PROBE_KEPT_SECONDS, QUERY_DEADLINE, SUBMIT_DEADLINE};
+use crate::limits::{PROBE_KEPT_SECONDS, QUERY_DEADLINE, SUBMIT_DEADLINE, TRANSFER_DEADLINE};
 use htc_core::workload::spec;
 
 /// What the job writes.
@@ -80,7 +80,7 @@ pub async fn look(pool: &Pool, id: &str) -> Result<State, CallError> {
 
 /// Brings its output to its folder.
 pub async fn fetch(pool: &Pool, id: &str) -> Result<(), CallError> {
-    act::transfer(pool, &constraint(id)).await
+    act::transfer(pool, &constraint(id), TRANSFER_DEADLINE).await
 }
 
 /// Takes it out of the queue.

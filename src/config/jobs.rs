@@ -15,6 +15,11 @@ pub struct OutputSettings {
     #[arg(long, env = "HTC_MAX_OUTPUT_MB_PER_NAMESPACE", default_value_t = 0)]
     pub max_output_mb_per_namespace: u32,
 
+    /// Days that HTCondor may refuse to hand over the outputs of an ended job, at each try, before they are given
+    /// up and the job leaves its queue; 0 for as long as it has the job, which is 10 days.
+    #[arg(long, env = "HTC_GIVE_UP_OUTPUTS_DAYS", default_value_t = 0)]
+    pub give_up_outputs_days: u32,
+
     /// Days that outputs and logs are kept after the end of their HTCJob, 0 for as long as the HTCJob
     /// is there. They always go with the HTCJob.
     #[arg(long, env = "HTC_KEEP_OUTPUTS_DAYS", default_value_t = 30)]

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::frames::{Decoder, Frame};
 pub use super::jobs::{JobsQuery, Line};
 pub use super::logs::LogQuery;
+use super::outputs::LateOutputs;
 use super::socket;
 
 /// Asks the operator of this data folder for a log and writes it as it comes; notices go to `notices`.
@@ -58,6 +59,12 @@ pub async fn jobs(
         }
     }
     Ok(())
+}
+
+/// Asks the operator of this data folder for outputs that do not come home.
+pub async fn late_outputs(data: &Path) -> anyhow::Result<LateOutputs> {
+    let answer = get(data, "outputs", &serde_json::json!({})).await?.bytes().await.context(GONE)?;
+    parse(&answer)
 }
 
 const GONE: &str = "the operator has gone away before its answer was whole; is it being restarted?";

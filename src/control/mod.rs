@@ -6,6 +6,7 @@ mod find;
 pub mod frames;
 pub mod jobs;
 pub mod logs;
+pub mod outputs;
 pub mod trouble;
 
 use std::path::{Path, PathBuf};
@@ -22,5 +23,9 @@ pub fn socket(data: &Path) -> PathBuf {
 
 /// The routes of the socket.
 pub fn router(engine: Engine) -> Router {
-    Router::new().route("/logs", get(logs::logs)).route("/jobs", get(jobs::jobs)).with_state(engine)
+    Router::new()
+        .route("/logs", get(logs::logs))
+        .route("/jobs", get(jobs::jobs))
+        .route("/outputs", get(outputs::outputs))
+        .with_state(engine)
 }

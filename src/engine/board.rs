@@ -11,6 +11,7 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
+use super::late::Late;
 use super::look::absence::Vanished;
 use super::owner::Owner;
 use crate::condor::ad::Exit;
@@ -172,8 +173,12 @@ pub struct Job {
     pub home: bool,
     /// What they take on our disk, where that is counted.
     pub bytes: u64,
-    /// Its files do not come home, however often they are fetched.
+    /// Its files do not come home: the pool does not have them, or they were given up.
     pub forsaken: bool,
+    /// What is known of its files where they do not come home at once.
+    pub late: Option<Box<Late>>,
+    /// Whether its sender signs its result: those of earlier releases did not.
+    pub signs_result: bool,
     /// Its door has made its end known.
     pub published: bool,
     /// It is no longer in the queue, and that is right.
@@ -246,6 +251,8 @@ impl Job {
             home: false,
             bytes: 0,
             forsaken: false,
+            late: None,
+            signs_result: true,
             published: false,
             left: false,
             missing: None,

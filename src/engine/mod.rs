@@ -8,11 +8,13 @@ mod gone;
 mod inherited;
 mod janitor;
 pub mod keys;
+mod late;
 pub mod logs;
 mod look;
 mod owner;
 mod polls;
 mod reports;
+mod result;
 mod retriever;
 mod spent;
 mod start;
@@ -91,6 +93,9 @@ pub struct Options {
     pub image_cache_shared: bool,
     /// What a job may bring home, in MB; any amount without.
     pub max_output_mb: Option<u32>,
+    /// How long HTCondor may answer without giving the outputs of a job before they are given up; as long as it
+    /// has the job without.
+    pub give_up_outputs: Option<Duration>,
     /// How long outputs are kept after the end of their workload; as long as it is wished without.
     pub keep_outputs: Option<Duration>,
 }

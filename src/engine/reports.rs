@@ -46,6 +46,8 @@ impl Engine {
 
 impl Inner {
     async fn report(&self, report: Report) -> Result<Taken, StoreError> {
+        // A signature says who wrote it, and not that it is decent.
+        let report = report.bounded();
         let known = {
             let board = self.board();
             match board.job(&report.key) {

@@ -1,69 +1,152 @@
-//! Brings the outputs of ended jobs home, many in one call, and reads each job's result.
+//! Brings the outputs of ended jobs home, many in one call and a few calls at a time, and reads each job's
+//! result. They are given up only when HTCondor has none, or after the time of a setting: see [`super::late`].
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use htc_core::workload::names::JobKey;
-use htc_core::workload::progress::{End, JobId, Progress};
-use htc_core::workload::report::{RESULT_FILE, Report};
+use htc_core::workload::progress::{End, JobId, Outcome, Progress};
+use htc_core::workload::report::Report;
 use tokio::time::timeout;
 
 use super::Inner;
-use super::board::Job;
+use super::board::{Finished, Job};
+use super::late::{Batch, Calls, Cause, Late, Next, Wanted};
 use super::look::judge;
-use super::look::tracker::backoff;
-use crate::condor::ad::KEY;
+use super::result;
+use super::words::shortened;
+use crate::condor::ad::{Exit, KEY};
+use crate::condor::cli::CallError;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::limits::{DISK_FULL, FETCH_TRIES, IDLE_LOOK, TRANSFER_BATCH};
+use crate::limits::{DISK_FULL, IDLE_LOOK, TRANSFERS_AT_ONCE, TROUBLE_MAX};
 use crate::store::database::StoreError;
 use crate::store::{inbox, jobs};
 
-/// Failures of one job's transfer, and when to try again.
-type Failures = HashMap<JobKey, (u32, Instant)>;
-
 /// Works until it is dropped.
 pub async fn work(inner: Arc<Inner>) {
-    let mut failures = Failures::new();
+    let (mut calls, mut under_way) = (Calls::default(), FuturesUnordered::new());
     loop {
-        let wanted = inner.wanted(&failures);
-        if wanted.is_empty() {
-            let next = failures.values().map(|(_, at)| at.saturating_duration_since(Instant::now())).min();
-            let rest = next.unwrap_or(IDLE_LOOK).max(Duration::from_millis(100));
-            let _ = timeout(rest, inner.fetch_bell.notified()).await;
-            failures.retain(|key, _| inner.board().job(key).is_some_and(|job| job.wants_files()));
-            continue;
+        let mut rest = IDLE_LOOK;
+        while under_way.len() < TRANSFERS_AT_ONCE {
+            match inner.next_fetch(&calls) {
+                Next::Fetch(batch) => {
+                    calls.begin(&batch);
+                    let inner = inner.clone();
+                    under_way.push(async move { (fetch(&inner, &batch).await, batch) });
+                }
+                Next::Wait(time) => {
+                    rest = time.max(Duration::from_millis(100));
+                    break;
+                }
+            }
         }
-        if let Err(why) = fetch(&inner, wanted, &mut failures).await {
-            tracing::warn!(%why, "failed to note that outputs are home; they are fetched again");
+        tokio::select! {
+            Some((well, batch)) = under_way.next() => {
+                calls.end(&batch, well, Instant::now());
+                inner.count_late();
+            }
+            _ = timeout(rest, inner.fetch_bell.notified()) => {}
         }
     }
 }
 
+/// A job whose files are home.
+#[derive(Clone)]
+struct Home {
+    key: JobKey,
+    end: End,
+    report: Option<Report>,
+}
+
+/// What a call brought: the jobs whose files came, each with its words, and those whose did not.
+type Came = (Vec<(JobKey, Option<Report>)>, Vec<(JobKey, String)>);
+
+/// Makes one call; says whether anything came home.
+async fn fetch(inner: &Arc<Inner>, batch: &Batch) -> bool {
+    let Batch { jobs, .. } = batch;
+    let called = call(inner, batch).await;
+    crash_point!("outputs-fetched");
+    let came = match called {
+        Ok(()) => came(inner, jobs.clone()).await,
+        Err((cause, why)) => {
+            jobs.iter().for_each(|job| inner.failed_to_fetch(&job.key, cause, &why, jobs.len()));
+            return false;
+        }
+    };
+    let (home, missing) = came;
+    for (key, why) in missing {
+        let cause = inner.cause_of_refusal();
+        inner.failed_to_fetch(&key, cause, &why, jobs.len());
+    }
+    let home: Vec<Home> =
+        home.into_iter().filter_map(|(key, words)| inner.collect_home(&key, words)).collect();
+    if home.is_empty() {
+        return false;
+    }
+    let keys: Vec<JobKey> = home.iter().map(|home| home.key.clone()).collect();
+    let kept = keep(inner, home).await;
+    if let Err(why) = &kept {
+        let why = format!("failed to note that they are home: {why}");
+        keys.iter().for_each(|key| inner.failed_to_fetch(key, Cause::DiskFull, &why, keys.len()));
+    }
+    kept.is_ok()
+}
+
+async fn call(inner: &Inner, batch: &Batch) -> Result<(), (Cause, String)> {
+    let folders: Vec<_> = batch.jobs.iter().map(|job| job.folder.clone()).collect();
+    let removed =
+        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|f| result::remove(f))).await;
+    removed.map_err(std::io::Error::other).flatten().map_err(|why| (Cause::DiskFull, why.to_string()))?;
+    let constraint = inner.ended_jobs(batch.jobs.iter().map(|job| &job.key));
+    let constraint = constraint.ok_or((Cause::Away, "the schedd has not said who we are".to_owned()))?;
+    let most = inner.options.max_output_mb.map(|mb| u64::from(mb) << 20);
+    let called = act::transfer(&inner.pool, &constraint, batch.deadline(most)).await;
+    let label = called.as_ref().err().map_or("ok", CallError::kind);
+    inner.metrics.transfers.get_or_create(&label.into()).inc();
+    called.map_err(|why| {
+        let cause = match &why {
+            CallError::Deadline { .. } => Cause::Slow,
+            CallError::Start { .. } | CallError::Unreadable { .. } => Cause::Away,
+            CallError::Failed { message, .. } if act::has_no_connection(message) => Cause::Away,
+            CallError::Failed { .. } => inner.cause_of_refusal(),
+        };
+        (cause, why.to_string())
+    })
+}
+
+/// Exit code 0 is given to a call that found no job too, and a file may be there without the others: it takes
+/// both.
+async fn came(inner: &Inner, jobs: Vec<Wanted>) -> Came {
+    let keys = inner.keys.clone();
+    let look = move || {
+        let (mut home, mut missing) = Came::default();
+        for Wanted { key, folder, is_signed } in jobs {
+            match result::arrived(&folder) {
+                Ok(bytes) => {
+                    let words = result::words(&bytes, &key, is_signed, &keys);
+                    home.push((key, words));
+                }
+                Err(why) => missing.push((key, format!("condor_transfer_data brought nothing: {why}"))),
+            }
+        }
+        (home, missing)
+    };
+    // A panic there is one here.
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(|why| std::panic::resume_unwind(why.into_panic()))
+}
+
 impl Inner {
-    /// Jobs whose files are due. One that failed before goes alone: a call fails as a whole.
-    fn wanted(&self, failures: &Failures) -> Vec<(JobKey, String)> {
+    fn next_fetch(&self, calls: &Calls) -> Next {
         let board = self.board();
-        let mut wanted: Vec<(JobKey, String)> = Vec::new();
         if board.owner.is_none() {
             // The first look rings.
-            return wanted;
+            return Next::Wait(IDLE_LOOK);
         }
         let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-        for job in jobs.filter(|job| job.wants_files()) {
-            let item = (job.key.clone(), job.folder.clone());
-            match failures.get(&job.key) {
-                None => wanted.push(item),
-                Some((_, at)) if *at <= Instant::now() => return vec![item],
-                Some(_) => {}
-            }
-            if wanted.len() == TRANSFER_BATCH {
-                break;
-            }
-        }
-        wanted
+        calls.next(jobs.map(|job| &**job).filter(|job| job.wants_files()), Instant::now())
     }
 
     /// The constraint for these jobs: by id, so that no copy is meant, and by key.
@@ -77,93 +160,65 @@ impl Inner {
         Some(format!("{ours} && member({KEY}, {keys}) && (JobStatus == 3 || JobStatus == 4)"))
     }
 
-    fn forsake(&self, key: &JobKey) {
-        if let Some(job) = self.board().job_mut(key) {
-            job.forsaken = true;
-        }
-        self.look_bell.notify_one();
-    }
-
     fn is_disk_full(&self) -> bool {
         self.free_space().is_some_and(|free| free < DISK_FULL)
     }
 
-    fn failed_to_fetch(&self, key: JobKey, why: &str, failures: &mut Failures) {
-        let (count, at) = failures.entry(key.clone()).or_insert((0, Instant::now()));
-        *count += 1;
-        *at = Instant::now() + backoff(*count);
-        tracing::warn!(%key, why, tries = *count, "failed to fetch the outputs of a job");
-        // While the pool is away nothing is known of them, and a full disk of ours is not their fault.
-        if *count >= FETCH_TRIES && self.board().trouble.is_none() && !self.is_disk_full() {
-            tracing::error!(%key, "the outputs of a job are given up; it may leave the queue");
-            self.forsake(&key);
-            self.ring([key.uid]);
+    /// While the pool is away nothing is known of outputs, and a full disk of ours is not their fault.
+    fn cause_of_refusal(&self) -> Cause {
+        match (self.is_disk_full(), self.board().trouble.is_some()) {
+            (true, _) => Cause::DiskFull,
+            (false, true) => Cause::Away,
+            (false, false) => Cause::Refused,
         }
     }
 
-    fn is_home(&self, key: &JobKey, result: Option<Report>) -> Option<Home> {
+    fn failed_to_fetch(&self, key: &JobKey, cause: Cause, why: &str, together: usize) {
+        let now = Instant::now();
+        let why = shortened(why.to_owned(), TROUBLE_MAX);
+        let mut board = self.board();
+        let Some(job) = board.job_mut(key) else { return };
+        let told = job.late.as_ref().and_then(|late| late.told());
+        let late = Late::after(job.late.as_deref(), cause, &why, together, now);
+        let given_up = late.is_given_up(self.options.give_up_outputs, now);
+        let news = given_up || late.told() != told;
+        tracing::warn!(%key, why, tries = late.tries(), "failed to fetch the outputs of a job");
+        job.forsaken |= given_up;
+        job.late = Some(Box::new(late));
+        drop(board);
+        if given_up {
+            tracing::error!(%key, "the outputs of a job are given up; it may leave the queue");
+            self.metrics.outputs_given_up.inc();
+            self.look_bell.notify_one();
+        }
+        if news {
+            self.ring([key.uid.clone()]);
+        }
+    }
+
+    fn count_late(&self) {
+        let board = self.board();
+        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+        let late = jobs.filter(|job| job.wants_files() && job.late.is_some()).count();
+        self.metrics.outputs_late.set(i64::try_from(late).unwrap_or(i64::MAX));
+    }
+
+    /// How a job has ended whose files have come, by what it said at last: HTTP may have brought that before.
+    fn collect_home(&self, key: &JobKey, words: Option<Report>) -> Option<Home> {
         let board = self.board();
         let job = board.job(key)?;
-        let result = result.filter(|r| r.key == *key && r.start >= job.starts);
-        let report = job.final_report().map(|r| (**r).clone()).or(result);
-        let end = match (&job.progress, &job.finished) {
-            (Progress::Ended { end, .. }, _) => end.clone(),
-            (_, Some(finished)) => judge::end(finished, job.starts, report.as_ref()),
+        // Whoever ends the sender by a signal may have written its words, too.
+        let by_signal = match (&job.progress, &job.finished) {
+            (Progress::Ended { end, .. }, _) => matches!(end.outcome, Outcome::Signal(_)),
+            (_, Some(finished)) => matches!(finished.exit, Exit::Signal(_)),
             (_, None) => return None,
         };
+        let words = words.filter(|report| !by_signal && report.start >= job.starts);
+        let report = job.final_report().map(|report| (**report).clone()).or(words);
+        let end = |finished: &Finished| judge::end(finished, job.starts, report.as_ref());
+        let end = job.end().cloned().or_else(|| job.finished.as_ref().map(end))?;
         Some(Home { key: key.clone(), end, report })
     }
-}
-
-/// A job whose files are home.
-#[derive(Clone)]
-struct Home {
-    key: JobKey,
-    end: End,
-    report: Option<Report>,
-}
-
-async fn fetch(
-    inner: &Inner,
-    wanted: Vec<(JobKey, String)>,
-    failures: &mut Failures,
-) -> Result<(), StoreError> {
-    for (_, folder) in &wanted {
-        // What an interrupted call left is no proof; mostly there is nothing.
-        let _ = tokio::fs::remove_file(result_file(folder)).await;
-    }
-    let Some(constraint) = inner.ended_jobs(wanted.iter().map(|(key, _)| key)) else { return Ok(()) };
-    let called = act::transfer(&inner.pool, &constraint).await.map_err(|why| why.to_string());
-    crash_point!("outputs-fetched");
-    let mut home = Vec::new();
-    for (key, folder) in wanted {
-        // Exit code 0 is given to a call that found no job too, and a file may be there without the
-        // others: it takes both.
-        let proof = match &called {
-            Ok(()) => read_result(&folder).await,
-            Err(why) => Err(why.clone()),
-        };
-        match proof {
-            Ok(result) => {
-                failures.remove(&key);
-                home.extend(inner.is_home(&key, result));
-            }
-            Err(why) => inner.failed_to_fetch(key, &why, failures),
-        }
-    }
-    if home.is_empty() { Ok(()) } else { keep(inner, home).await }
-}
-
-fn result_file(folder: &str) -> PathBuf {
-    Path::new(folder).join(RESULT_FILE)
-}
-
-/// The last report of a job whose files are home. A sender that was killed has left the file
-/// empty: that it came is proof all the same, and the ad tells how the job ended.
-async fn read_result(folder: &str) -> Result<Option<Report>, String> {
-    let path = result_file(folder);
-    let bytes = tokio::fs::read(&path).await.map_err(|why| format!("{}: {why}", path.display()))?;
-    Ok(serde_json::from_slice(&bytes).ok())
 }
 
 async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
@@ -182,7 +237,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
     let keys = home.iter().map(|home| home.key.clone()).collect();
     for Home { key, end, report } in home {
         if let Some(job) = inner.board().job_mut(&key) {
-            job.home = true;
+            (job.home, job.late) = (true, None);
             if job.end().is_none() {
                 inner.metrics.ended(end.outcome);
                 job.progress = Progress::Ended { job: job.progress.job(), end };

@@ -38,7 +38,7 @@ pub async fn load(store: &Database) -> Result<(Board, i64), StoreError> {
     }
     for report in reports {
         if let Some(job) = board.job_mut(&report.key.clone()) {
-            job.report = Some(Arc::new(report));
+            job.report = Some(Arc::new(report.bounded()));
         }
     }
     Ok((board, born))
@@ -58,11 +58,11 @@ pub fn tidy(intents: &Path, board: &Board) {
 }
 
 fn job(stored: StoredJob) -> Job {
-    let StoredJob { key, name: _, job, folder, intent, end, home, published } = stored;
+    let StoredJob { key, name: _, job, folder, intent, end, home, published, signs_result } = stored;
     let progress = match (end, job, intent) {
         (Some(end), job, _) => Progress::Ended { job, end },
         (None, Some(job), None) => Progress::Queued { job },
         (None, job, _) => Progress::Submitting { job },
     };
-    Job { home, published, ..Job::new(key, folder, progress, intent) }
+    Job { home, published, signs_result, ..Job::new(key, folder, progress, intent) }
 }

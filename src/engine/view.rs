@@ -74,6 +74,8 @@ pub struct JobView {
     pub outputs_lost: bool,
     /// How well it can be followed.
     pub tracking: Tracking,
+    /// Why its outputs do not come home, where that lasts; they are tried again.
+    pub outputs_late: Option<Obstacle>,
 }
 
 /// How well a job can be followed.
@@ -100,6 +102,10 @@ impl Tracking {
     }
 }
 
+fn late_outputs(job: &Job) -> Option<Obstacle> {
+    job.late.as_ref().filter(|_| job.wants_files())?.told()
+}
+
 impl Engine {
     /// What is known of a workload; nothing when nobody ever wished it.
     pub fn view(&self, uid: &Uid) -> Option<View> {
@@ -113,6 +119,7 @@ impl Engine {
             published: job.published,
             outputs_lost: !entry.inherited && job.has_lost_files(),
             tracking: Tracking::of(job),
+            outputs_late: late_outputs(job),
         };
         Some(View {
             door: entry.door.clone(),
@@ -133,6 +140,16 @@ impl Engine {
             outputs: self.outputs(uid, entry),
             owner: entry.owner.clone(),
         })
+    }
+
+    /// How many jobs have outputs that do not come home though they were fetched again and again, and why one
+    /// of them does not.
+    pub fn late_outputs(&self) -> (usize, Option<Obstacle>) {
+        let board = self.0.board();
+        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+        let mut late = jobs.filter_map(|job| late_outputs(job));
+        let first = late.next();
+        (late.count() + usize::from(first.is_some()), first)
     }
 
     /// What is wished of a workload; nothing when nobody ever wished it.

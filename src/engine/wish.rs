@@ -194,6 +194,7 @@ pub(super) fn stored_job(name: &str, job: &Job) -> StoredJob {
         end: job.end().cloned(),
         home: job.home,
         published: job.published,
+        signs_result: job.signs_result,
     }
 }
 

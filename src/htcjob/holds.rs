@@ -64,7 +64,8 @@ pub fn sentence(hold: &Hold) -> String {
     format!("index {indexes}: {message} (hold code {code}, subcode {subcode}). {remedy}")
 }
 
-fn few(intervals: &str) -> String {
+/// The first few of many intervals.
+pub(super) fn few(intervals: &str) -> String {
     match intervals.match_indices(',').nth(INTERVALS - 1) {
         Some((end, _)) => format!("{},…", &intervals[..end]),
         None => intervals.to_owned(),

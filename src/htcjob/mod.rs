@@ -6,6 +6,7 @@ mod holds;
 mod inherited;
 mod leaving;
 mod object;
+mod outputs;
 mod reconcile;
 mod state;
 pub mod status;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Map, Value};
 
 use super::types::{HTCJobStatus, Hold, Phase};
-use super::{holds, tracked};
+use super::{holds, outputs, tracked};
 use crate::engine::{JobView, Obstacle, Outputs, View, shortened};
 use crate::limits::{JOB_IDS_LISTED, STATUS_TEXT_MAX};
 
@@ -68,9 +68,10 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let holds = holds::list(view);
     let (reason, message) =
         told_failure(subject, phase, old).unwrap_or_else(|| explain(phase, view, &ends, &holds));
-    let message = shortened(with_losses(message, view), STATUS_TEXT_MAX);
+    let message = shortened(outputs::with_losses(message, view), STATUS_TEXT_MAX);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
+    conditions.extend(outputs::condition(view, old));
     conditions.extend(tracked::condition(view, old));
     conditions.extend(view.inherited.then(|| {
         let message = "its jobs were submitted before this operator came; they are followed as they are";
@@ -173,20 +174,6 @@ fn told_failure(subject: Subject<'_>, phase: Phase, old: &HTCJobStatus) -> Optio
     let same = old.uniqid.as_deref() == Some(subject.uid) && old.phase == Some(phase);
     let reason = old.reason.clone().filter(|_| same && phase == Phase::Failed)?;
     Some((reason, old.message.clone().unwrap_or_default()))
-}
-
-/// Outputs that will not come home are told, whatever else there is to say.
-fn with_losses(message: String, view: &View) -> String {
-    let lost = view.jobs.iter().filter(|job| job.outputs_lost).map(|job| job.index);
-    let told = "could not be fetched from the pool and are lost";
-    match intervals(lost) {
-        Some(_) if message.contains(told) => message,
-        Some(indices) => {
-            let between = if message.is_empty() { "" } else { "; " };
-            format!("{message}{between}the outputs of index {indices} {told}")
-        }
-        None => message,
-    }
 }
 
 /// The word and the sentence for the phase.

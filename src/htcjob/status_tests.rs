@@ -43,6 +43,7 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
         published: false,
         outputs_lost: false,
         tracking: Tracking::Good,
+        outputs_late: None,
     };
     let jobs = jobs.map(job).collect();
     View {
@@ -84,6 +85,22 @@ fn outputs_that_are_lost_are_told_once() {
     assert_eq!(told.message.as_deref(), Some(message));
     let subject = Subject { uid: "u", generation: Some(1), indices: 2, deleting: false, now: at(100) };
     assert_eq!(status(subject, &view, &told).message, told.message);
+}
+
+#[test]
+fn outputs_that_wait_in_the_pool_are_a_condition_until_they_are_home() {
+    let mut view = view(vec![ended(0, Outcome::Succeeded), ended(1, Outcome::Succeeded)], 0);
+    let late = |status: &HTCJobStatus| status.conditions.iter().find(|c| c.type_ == outputs::LATE).cloned();
+    assert_eq!(late(&of(&view, 2)), None);
+    view.jobs[1].outputs_late = Some(Obstacle { reason: "TransferFailed", why: "no READ".to_owned() });
+    let waits = of(&view, 2);
+    let told = late(&waits).unwrap();
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "TransferFailed"));
+    assert!(told.message.contains("index 1 ") && told.message.ends_with("no READ"), "{}", told.message);
+    assert_eq!(waits.phase, Some(Phase::Succeeded));
+    view.jobs[1].outputs_late = None;
+    let subject = Subject { uid: "u", generation: Some(1), indices: 2, deleting: false, now: at(100) };
+    assert_eq!(late(&status(subject, &view, &waits)).unwrap().status, "False");
 }
 
 #[test]

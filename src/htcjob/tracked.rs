@@ -92,6 +92,7 @@ mod tests {
             report: None,
             published: false,
             outputs_lost: false,
+            outputs_late: None,
             tracking: tracking.clone(),
         };
         View {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::error::ReconcileError;
 use super::holds::{self, HELD, RELEASED};
 use super::object::Seen;
+use super::outputs::LATE;
 use super::state::DoorState;
 use super::status;
 use super::tracked::TRACKED;
@@ -96,7 +97,8 @@ fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
     };
     let come_true = new.conditions.iter().filter(|c| c.status == "True" && !holds_true(old, &c.type_));
     let of_conditions = come_true.filter(|c| c.type_ != HELD).map(|c| {
-        let type_ = if c.type_ == "Failed" { EventType::Warning } else { EventType::Normal };
+        let warns = c.type_ == "Failed" || c.type_ == LATE;
+        let type_ = if warns { EventType::Warning } else { EventType::Normal };
         event(type_, &c.type_, "Follow", format!("{}: {}", c.reason, c.message))
     });
     let is_new = |n: usize, reason: &str| old.holds.iter().chain(&new.holds[..n]).all(|h| h.reason != reason);
@@ -160,6 +162,8 @@ mod tests {
         let warning = (EventType::Warning, "Failed".to_owned(), "Follow".to_owned());
         assert_eq!(told(&submitted, &failed), [warning]);
         assert_eq!(told(&failed, &failed), []);
+        let late = status(&[("Submitted", "True"), (LATE, "True")], &[]);
+        assert_eq!(told(&submitted, &late), [(EventType::Warning, LATE.to_owned(), "Follow".to_owned())]);
         assert_eq!(told(&status(&[], &[]), &status(&[("Submitted", "False")], &[])), []);
     }
 

@@ -69,8 +69,26 @@ pub const CAPACITY_LOOK: Duration = Duration::from_secs(60);
 /// `condor_rm` and `condor_qedit`: 10,000 jobs take 0.2 s; a hanging schedd 20 s.
 pub const ACT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// `condor_transfer_data`: one call carries at most [`TRANSFER_BATCH`] jobs.
+/// `condor_transfer_data` of at most [`TRANSFER_BATCH`] jobs. One that takes longer has large outputs, or hangs:
+/// each of its jobs then gets a call of its own.
 pub const TRANSFER_DEADLINE: Duration = Duration::from_secs(600);
+
+/// A job whose outputs did not come alone in that time gets time for all that it may bring home at so many bytes
+/// a second: 68 minutes more for a GiB.
+pub const TRANSFER_PACE: u64 = 256 << 10;
+
+/// The time is doubled whenever it was not enough, up to this.
+pub const TRANSFER_DEADLINE_MAX: Duration = Duration::from_secs(12 * 3_600);
+
+/// Calls of `condor_transfer_data` at the same time. The schedd bounds its transfers by itself; this bounds how
+/// many one that hangs keeps waiting.
+pub const TRANSFERS_AT_ONCE: usize = 4;
+
+/// So many of them at most are for outputs that were too slow before.
+pub const SLOW_TRANSFERS: usize = 2;
+
+/// Outputs that do not come are told of after so many calls: most of the time the next one brings them.
+pub const LATE_TOLD: u32 = 3;
 
 /// `condor_submit`: hangs for ever on a stopped schedd; 200 jobs take 2 s. Nothing of an earlier
 /// life can be committed later than this after that life ended.
@@ -117,10 +135,6 @@ pub const END_EXPECTED: Duration = Duration::from_secs(5);
 /// A job that ended by its ad but whose files do not come home is judged by its ad alone after
 /// this time.
 pub const RESULT_PATIENCE: Duration = Duration::from_secs(15);
-
-/// Outputs that have not come home after so many calls that the pool answered are given up: with
-/// the pauses between them, that is a quarter of an hour.
-pub const FETCH_TRIES: u32 = 30;
 
 /// First and longest pause after failed submissions and tools.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -271,6 +285,10 @@ pub const TAIL_SESSION: Duration = Duration::from_secs(600);
 /// Calls of `condor_tail` at the same time: each is a process of 15 MB, and asks the schedd for a place
 /// in its transfer queue every 2 s.
 pub const TAILS_AT_ONCE: usize = 8;
+
+/// What one `condor_tail` may bring: the in-job program begins a log anew at 50 MiB, but a container that has
+/// left its image can write to the file, too.
+pub const MIRROR_MAX: u64 = 128 << 20;
 
 /// While others wait for a place among these, a `condor_tail` has it for so long: twice what the
 /// first call of a job takes.

@@ -21,6 +21,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/01-first.sql")),
     M::up(include_str!("../../migrations/02-inherited.sql")),
     M::up(include_str!("../../migrations/03-collected.sql")),
+    M::up(include_str!("../../migrations/04-signed-results.sql")),
     M::up(include_str!("../../migrations/07-owner.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
@@ -183,6 +184,7 @@ pub fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::jobs::StoredJob;
     use super::*;
 
     #[test]
@@ -207,6 +209,29 @@ mod tests {
             .query_row("SELECT jobId FROM htcjobs", [], |r| r.get(0))
             .unwrap();
         assert_eq!(kept, "884426.0");
+    }
+
+    #[tokio::test]
+    async fn jobs_of_the_release_before_results_were_signed_are_told_from_later_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let mut old = Connection::open(&path).unwrap();
+        Migrations::from_slice(&STEPS[..3]).to_latest(&mut old).unwrap();
+        old.execute_batch(
+            "INSERT INTO htcjobs (htcjobName, jobId, status, tempDir, uid, idx, attempt, submission)
+             VALUES ('x', '1.0', 1, '/data', 'u', 0, 0, 0)",
+        )
+        .unwrap();
+        drop(old);
+        let database = Database::open(&path).unwrap();
+        let jobs = database.call(|t| {
+            let [old] = &super::super::jobs::load(t)?[..] else { panic!("one job") };
+            let new = StoredJob { key: "u/1/0/0".parse().unwrap(), signs_result: true, ..old.clone() };
+            super::super::jobs::insert(t, &new)?;
+            super::super::jobs::load(t)
+        });
+        let signs: Vec<bool> = jobs.await.unwrap().iter().map(|job| job.signs_result).collect();
+        assert_eq!(signs, [false, true]);
     }
 
     #[tokio::test]

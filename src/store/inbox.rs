@@ -1,6 +1,6 @@
 //! The newest report of each job.
 
-use htc_core::workload::report::Report;
+use htc_core::workload::report::{MAX, Report};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::database::StoreError;
@@ -35,9 +35,14 @@ pub fn put(t: &Transaction<'_>, report: &Report) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// All newest reports. One that cannot be read any more is left out: the job's ad tells as well.
+/// More than any report that a door takes has as JSON.
+const LONGEST: usize = 4 * MAX;
+
+/// All newest reports. One that cannot be read any more is left out, and one that is longer than a report may be:
+/// earlier releases kept those. The job's ad tells as well.
 pub fn load(t: &Transaction<'_>) -> Result<Vec<Report>, StoreError> {
-    let mut statement = t.prepare("SELECT body FROM inbox")?;
-    let bodies = statement.query_map([], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let mut statement = t.prepare("SELECT body FROM inbox WHERE octet_length(body) <= ?1")?;
+    let bodies =
+        statement.query_map([LONGEST as i64], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
 }

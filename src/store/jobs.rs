@@ -36,14 +36,17 @@ pub struct StoredJob {
     pub home: bool,
     /// Whether its door has made its end known.
     pub published: bool,
+    /// Whether its sender signs its result.
+    pub signs_result: bool,
 }
 
 /// Keeps a new job.
 pub fn insert(t: &Transaction<'_>, job: &StoredJob) -> Result<(), StoreError> {
-    let StoredJob { key, name, job, folder, intent, end, home, published } = job;
+    let StoredJob { key, name, job, folder, intent, end, home, published, signs_result } = job;
     let mut statement = t.prepare_cached(
         "INSERT INTO htcjobs (htcjobName, jobId, status, tempDir, uniqid, uid, idx, attempt, submission,
-         intent, ending, published) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         intent, ending, published, signs_result)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     statement.execute(params![
         name,
@@ -57,6 +60,7 @@ pub fn insert(t: &Transaction<'_>, job: &StoredJob) -> Result<(), StoreError> {
         intent,
         end.as_ref().map(json).transpose()?,
         published,
+        signs_result,
     ])?;
     Ok(())
 }
@@ -102,8 +106,8 @@ pub fn delete(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
 /// All jobs with a key; rows of the predecessor have none.
 pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredJob>, StoreError> {
     let mut statement = t.prepare(
-        "SELECT uid, idx, attempt, submission, htcjobName, jobId, tempDir, intent, ending, status, published
-         FROM htcjobs WHERE uid IS NOT NULL",
+        "SELECT uid, idx, attempt, submission, htcjobName, jobId, tempDir, intent, ending, status, published,
+         signs_result FROM htcjobs WHERE uid IS NOT NULL",
     )?;
     let mut rows = statement.query([])?;
     let mut jobs = Vec::new();
@@ -126,6 +130,7 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredJob>, StoreError> {
             end: ending.map(|e| serde_json::from_str(&e)).transpose().map_err(|e| unreadable(&e))?,
             home: row.get::<_, i64>(9)? > HOME,
             published: row.get(10)?,
+            signs_result: row.get(11)?,
         });
     }
     Ok(jobs)

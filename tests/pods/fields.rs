@@ -67,6 +67,16 @@ fn places<'a>(kind: &str, spec: &'a Value) -> Vec<&'a Value> {
     }
 }
 
+/// What stands behind the list.
+const SEEN: &str = r"
+## What others can see
+
+- The words of a container stand in the worker's list of processes while it runs. A variable of a Secret that `args` expands (`--password=$(PASSWORD)`) is among them: let the program read the variable or a file.
+- Volumes of Secrets are files of the pool's account on the worker's scratch disk, not in memory, and go with the job. Other jobs of that account on that worker can read them, and so can who administers the worker.
+- Termination messages and the messages of waiting containers are never in the job's ad, which everybody can read with `condor_q`. Names, reasons and exit codes of containers are, where workers do not reach the operator.
+- A message is kept up to 4,096 bytes, the end that is told up to 900, a reason up to 128, whatever a job says.
+";
+
 #[test]
 fn the_documentation_is_the_list() {
     let mut text = String::from(
@@ -89,5 +99,6 @@ fn the_documentation_is_the_list() {
             writeln!(text, "| `{field}` | {word} | {what} |").unwrap();
         }
     }
+    text.push_str(SEEN);
     golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pod-support.md"), &text);
 }

@@ -45,6 +45,7 @@ pub fn options(data: &Path) -> Options {
         max_output_mb_per_namespace: None,
         image_cache_shared: false,
         max_output_mb: Some(1024),
+        give_up_outputs: None,
         keep_outputs: None,
     }
 }

@@ -16,6 +16,12 @@ pub const MAX: usize = 64 << 10;
 /// <https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/>
 pub const MESSAGE_MAX: usize = 4096;
 
+/// The longest name of a container, a volume or an object, in bytes, as Kubernetes has it.
+pub const NAME_MAX: usize = 253;
+
+/// The longest word for a reason, in bytes. Ours are shorter.
+pub const REASON_MAX: usize = 128;
+
 /// The exit code of a job whose container could not be started at all, as shells have it.
 pub const CANNOT_RUN: i32 = 127;
 
@@ -68,6 +74,38 @@ impl Report {
                 .iter_mut()
                 .chain(&mut self.containers)
                 .for_each(|c| c.state.cut_message(bytes));
+        }
+        self
+    }
+
+    /// The same report as it is kept: whoever wrote it, no text in it is longer than its kind may be.
+    pub fn bounded(mut self) -> Report {
+        // No `..`: a text that is forgotten here could be of any length.
+        let Report {
+            name,
+            namespace,
+            jobid,
+            retcode: _,
+            key: _,
+            start: _,
+            seq: _,
+            now: _,
+            phase: _,
+            cut,
+            init_containers,
+            containers,
+        } = &mut self;
+        [name, namespace].into_iter().chain(jobid).for_each(|text| shorten(text, NAME_MAX));
+        if let Some(Cut::Volume { name, bytes: _, limit: _ }) = cut {
+            shorten(name, NAME_MAX);
+        }
+        for ContainerStatus { name, state } in init_containers.iter_mut().chain(containers) {
+            shorten(name, NAME_MAX);
+            state.cut_message(MESSAGE_MAX);
+            if let ContainerState::Waiting { reason, .. } | ContainerState::Terminated { reason, .. } = state
+            {
+                shorten(reason, REASON_MAX);
+            }
         }
         self
     }
@@ -181,16 +219,32 @@ impl ContainerState {
     /// Keeps the first bytes of the message, in whole characters.
     pub fn cut_message(&mut self, bytes: usize) {
         if let ContainerState::Waiting { message, .. } | ContainerState::Terminated { message, .. } = self {
-            message.truncate(message.floor_char_boundary(bytes));
+            shorten(message, bytes);
+        }
+    }
+
+    /// The sentence, where there is one.
+    pub fn message(&self) -> &str {
+        match self {
+            ContainerState::Waiting { message, .. } | ContainerState::Terminated { message, .. } => message,
+            ContainerState::Running { .. } => "",
         }
     }
 }
 
+/// Keeps the first bytes, in whole characters, and gives back the room of the rest.
+fn shorten(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.shrink_to_fit();
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn report(containers: usize, message: &str) -> Report {
+    pub(crate) fn report(containers: usize, message: &str) -> Report {
         let state = ContainerState::Waiting { reason: String::new(), message: message.to_owned() };
         let status = |n: usize| ContainerStatus { name: format!("c{n}"), state: state.clone() };
         Report {
@@ -215,6 +269,42 @@ mod tests {
             _ => 0,
         };
         report.init_containers.iter().chain(&report.containers).map(length).collect()
+    }
+
+    #[test]
+    fn no_text_that_is_kept_is_longer_than_its_kind_may_be() {
+        let long = || "\u{1f980}".repeat(1 << 20);
+        let container = |state| ContainerStatus { name: long(), state };
+        let at = Timestamp::UNIX_EPOCH;
+        let (exit_code, signal, started_at, finished_at) = (0, None, None, at);
+        let ended = |message, reason| ContainerState::Terminated {
+            exit_code,
+            signal,
+            reason,
+            message,
+            started_at,
+            finished_at,
+        };
+        let waiting = ContainerState::Waiting { reason: long(), message: long() };
+        let kept = Report {
+            name: long(),
+            namespace: long(),
+            jobid: Some(long()),
+            cut: Some(Cut::Volume { name: long(), bytes: 2, limit: 1 }),
+            init_containers: vec![container(waiting)],
+            containers: vec![
+                container(ended(long(), long())),
+                container(ContainerState::Running { started_at: at }),
+            ],
+            ..report(1, "")
+        }
+        .bounded();
+        // Names: three of containers, and four; two reasons; two messages.
+        let most = 7 * NAME_MAX + 2 * REASON_MAX + 2 * MESSAGE_MAX + 1_000;
+        let bytes = serde_json::to_vec(&kept).unwrap().len();
+        assert!(bytes > 2 * MESSAGE_MAX && bytes < most, "{bytes}");
+        let usual = report(15, &"x".repeat(MESSAGE_MAX));
+        assert_eq!(usual.clone().bounded(), usual);
     }
 
     #[test]

@@ -101,11 +101,13 @@ fn copy(
         }
         let mut sink = lock(sink);
         sink.tail.take(&chunk[..read]);
-        let written = sink.file.append(&text);
+        let kept = sink.file.append(&text);
+        let why = sink.file.lost();
         drop(sink);
-        if let (Err(error), false) = (written, lost) {
+        // When it begins, and all of it at the end: the log itself has no room for it.
+        if !kept && (read == 0 || !lost) {
+            say(why.unwrap_or_default());
             lost = true;
-            say(format!("lines of {stream} are lost: {error}"));
         }
         text.clear();
         if read == 0 {

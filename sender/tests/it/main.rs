@@ -5,6 +5,7 @@
 mod chirp;
 mod entry_point;
 mod files;
+mod full;
 mod host;
 mod image;
 mod limits;

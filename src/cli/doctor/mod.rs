@@ -8,6 +8,7 @@ mod data;
 mod finding;
 mod listeners;
 mod objects;
+mod outputs;
 mod pool;
 mod probe;
 mod queue;
@@ -62,6 +63,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.add(cluster::check(&settings.kubernetes.watch_namespace, &serve::site(&settings)).await)?;
     report.add(pool::check(&pool, uid).await)?;
     report.add(queue::check(&settings.data.data_dir).await)?;
+    report.add(outputs::check(&settings.data.data_dir).await)?;
     report.add(attributes::check(&pool).await.into_iter().collect())?;
     let callers = &settings.operator.callers;
     report.add(callers::check(callers, uid))?;
@@ -128,6 +130,7 @@ pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
     report.add(vec![sender::check(sender.as_ref(), &pool).await])?;
     report.add(pool::check(&pool, uid).await)?;
     report.add(queue::check(&data).await)?;
+    report.add(outputs::check(&data).await)?;
     report.add(callers::check(&callers, uid))?;
     report.add(callers::without_kubernetes(&mut callers))?;
     let (running, made) = (data::is_in_use(&data), [Some(data.as_path()), data_root.as_deref()]);

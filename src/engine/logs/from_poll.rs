@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use htc_core::log::HEAD;
 use htc_core::poll::{Begin, LogWant, Position, Want};
 use htc_core::workload::names::JobKey;
 use tokio::time::{Instant, timeout};
@@ -42,7 +43,8 @@ impl Reader<'_> {
                 self.begin_anew().await?;
             }
             if !part.at.head.is_empty() {
-                (self.at, self.head) = (Some(part.at.offset), part.at.head.clone());
+                let head = &part.at.head[..part.at.head.len().min(HEAD)];
+                (self.at, self.head) = (Some(part.at.offset), head.to_vec());
                 self.start = self.newest_start(key);
             }
             let left = left.get_or_insert(part.size.saturating_sub(part.at.offset));

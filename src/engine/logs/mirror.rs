@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::condor::tail::{Tail, Until};
 use crate::engine::Inner;
 use crate::engine::files::unnamed_file;
-use crate::limits::{TAIL_TURN, TAILS_AT_ONCE};
+use crate::limits::{MIRROR_MAX, TAIL_TURN, TAILS_AT_ONCE};
 
 /// The tools at work, and those that wait for a place.
 pub struct Mirrors {
@@ -124,6 +124,11 @@ impl Inner {
                 return tail.finish().await.map_err(|why| why.to_string());
             }
             let (file, count) = (into.clone(), bytes.len() as u64);
+            if grow.borrow().bytes + count > MIRROR_MAX {
+                return Err(
+                    "the log on the worker is longer than the in-job program ever makes it".to_owned()
+                );
+            }
             let written = tokio::task::spawn_blocking(move || (&*file).write_all(&bytes)).await;
             written.map_err(|why| why.to_string())?.map_err(|why| format!("failed to keep it: {why}"))?;
             grow.send_modify(|grown| grown.bytes += count);

@@ -248,7 +248,7 @@ fn is_start_failure(reason: &str) -> bool {
 
 pub(super) fn removed(reason: &str, at: Timestamp) -> End {
     let message = if reason.is_empty() { "removed from the queue".to_owned() } else { reason.to_owned() };
-    End { outcome: Outcome::Removed, message, at }
+    End { outcome: Outcome::Removed, message: words::shortened(message, MESSAGE_MAX), at }
 }
 
 fn never_staged(look: Look) -> End {

@@ -147,6 +147,14 @@ impl Bed {
         self.ended().await;
     }
 
+    /// The most memory that the operator has had, in bytes.
+    pub fn memory_at_most(&self) -> u64 {
+        let id = self.process.as_ref().and_then(Child::id).expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Sends a signal to the operator.
     pub fn signal(&self, signal: Signal) {
         let id = self.process.as_ref().and_then(Child::id).expect("it runs");

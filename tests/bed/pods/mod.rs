@@ -5,6 +5,7 @@ mod capacity;
 mod ends;
 mod eviction;
 mod files;
+mod results;
 mod rooms;
 mod values;
 

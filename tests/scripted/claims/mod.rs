@@ -23,6 +23,7 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod results;
 mod secrets;
 mod standalone;
 mod submitting;
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        results::all(),
         secrets::all(),
         standalone::all(),
         submitting::all(),

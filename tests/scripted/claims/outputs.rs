@@ -12,6 +12,9 @@ super::claims![
     outputs_are_where_the_view_says,
     outputs_go_when_their_time_is_over_and_that_is_remembered,
     outputs_stay_while_one_copy_has_not_ended,
+    outputs_that_cannot_be_fetched_stay_in_the_pool_and_are_told_until_they_come_home,
+    outputs_are_given_up_after_the_time_of_the_setting,
+    a_transfer_that_hangs_holds_up_no_other,
     outputs_come_home_though_one_answer_did_not_have_their_job,
     outputs_that_left_the_pool_with_their_job_are_not_waited_for,
     a_namespace_whose_outputs_take_too_much_waits_until_some_are_gone_in_the_next_life_too,
@@ -125,6 +128,59 @@ async fn ended_away(scripted: &Scripted) -> Life {
     life.wish("a", 1).await;
     life.ends("a").await;
     life
+}
+
+async fn outputs_that_cannot_be_fetched_stay_in_the_pool_and_are_told_until_they_come_home() {
+    let scripted = Scripted::new();
+    let life = ended_away(&scripted).await;
+    let late = |view: &View| view.jobs[0].outputs_late.clone();
+    let view = life.until("a", "it is told", |view| late(view).is_some()).await;
+    let told = late(&view).unwrap();
+    assert_eq!((told.reason, told.why.as_str()), ("TransferFailed", "condor_transfer_data failed: no room"));
+    assert_eq!(life.engine.late_outputs(), (1, Some(told)));
+    assert_eq!((life.metric("htc_outputs_late"), life.metric("htc_outputs_given_up_total")), (1, 0));
+    assert!(!view.jobs[0].outputs_lost);
+    life.until("a", "the end is published", |view| view.jobs[0].published).await;
+    scripted.calls_more("condor_q", 3).await;
+    assert_eq!(scripted.jobs().len(), 1, "the pool keeps them");
+    scripted.heal();
+    let view = life.until("a", "it is home", is_home).await;
+    assert_eq!((late(&view), life.engine.late_outputs()), (None, (0, None)));
+    scripted.empties().await;
+    assert_eq!(life.metric("htc_outputs_given_up_total"), 0);
+    life.end().await;
+}
+
+async fn outputs_are_given_up_after_the_time_of_the_setting() {
+    let scripted = Scripted::new();
+    scripted.plan(Planned::next("condor_transfer_data", Fault::Fail("no room".into())).always());
+    scripted.auto_run(0);
+    let give_up_outputs = Some(Duration::from_secs(1));
+    let options = htc_operator::engine::Options { give_up_outputs, ..options(&scripted.path().join("data")) };
+    let life = Life::begin(options, scripted.pool()).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.until("a", "they are given up", |view| view.jobs.first().is_some_and(|job| job.outputs_lost)).await;
+    scripted.empties().await;
+    assert_eq!((life.metric("htc_outputs_given_up_total"), life.engine.late_outputs().0), (1, 0));
+    life.end().await;
+}
+
+async fn a_transfer_that_hangs_holds_up_no_other() {
+    let scripted = Scripted::new();
+    scripted.fault("condor_transfer_data", Fault::Hang);
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    scripted.eventually("one hangs", |state| !state.hanging.is_empty()).await;
+    life.wish("b", 1).await;
+    life.until("b", "it is home", is_home).await;
+    assert!(!is_home(&life.view("a")));
+    assert_eq!(scripted.pass_deadlines(), 1);
+    life.until("a", "it is home", is_home).await;
+    scripted.empties().await;
+    life.end().await;
 }
 
 async fn outputs_come_home_though_one_answer_did_not_have_their_job() {

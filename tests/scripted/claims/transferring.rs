@@ -2,6 +2,9 @@
 
 use htc_core::workload::report::Report;
 use htc_operator::condor::act;
+use htc_operator::condor::cli::CallError;
+use htc_operator::condor::pool::Pool;
+use htc_operator::limits::TRANSFER_DEADLINE;
 
 use super::{see, submit};
 use crate::pool::{Ending, Fault, Scripted};
@@ -13,6 +16,10 @@ super::claims![
     half_of_the_files_may_come_before_it_fails,
     a_job_may_end_without_a_result,
 ];
+
+async fn transfer(pool: &Pool, constraint: &str) -> Result<(), CallError> {
+    act::transfer(pool, constraint, TRANSFER_DEADLINE).await
+}
 
 /// Whether the schedd says that the first job's files were fetched.
 fn fetched(scripted: &Scripted) -> bool {
@@ -26,7 +33,7 @@ async fn the_files_of_an_ended_job_come_home_and_the_ad_says_so() {
     let pool = scripted.pool();
     let before = see(&pool).await.remove(0);
     assert!(!fetched(&scripted));
-    act::transfer(&pool, "JobStatus == 4").await.unwrap();
+    transfer(&pool, "JobStatus == 4").await.unwrap();
     assert!(fetched(&scripted));
     let home = |name: &str| std::fs::read_to_string(format!("{}/{name}", before.folder)).unwrap();
     let report: Report = serde_json::from_str(&home("result.json")).unwrap();
@@ -42,11 +49,11 @@ async fn the_files_of_an_ended_job_come_home_and_the_ad_says_so() {
 async fn an_exit_code_of_zero_proves_nothing() {
     let scripted = Scripted::new();
     let pool = scripted.pool();
-    act::transfer(&pool, "JobStatus == 4").await.unwrap();
+    transfer(&pool, "JobStatus == 4").await.unwrap();
     submit(&scripted, &["u/0/0/0"]).await.1.unwrap();
     scripted.run_jobs(0);
     scripted.fault("condor_transfer_data", Fault::NothingDone);
-    act::transfer(&pool, "JobStatus == 4").await.unwrap();
+    transfer(&pool, "JobStatus == 4").await.unwrap();
     assert!(!fetched(&scripted));
 }
 
@@ -57,9 +64,9 @@ async fn one_job_without_files_fails_the_whole_call() {
     scripted.remove("u/1/0/0");
     scripted.run_jobs(0);
     let pool = scripted.pool();
-    act::transfer(&pool, "true").await.unwrap_err();
+    transfer(&pool, "true").await.unwrap_err();
     assert!(!fetched(&scripted));
-    act::transfer(&pool, "JobStatus == 4").await.unwrap();
+    transfer(&pool, "JobStatus == 4").await.unwrap();
     assert!(fetched(&scripted));
 }
 
@@ -69,7 +76,7 @@ async fn half_of_the_files_may_come_before_it_fails() {
     scripted.run_jobs(0);
     let pool = scripted.pool();
     scripted.fault("condor_transfer_data", Fault::HalfOutput { code: 1 });
-    act::transfer(&pool, "JobStatus == 4").await.unwrap_err();
+    transfer(&pool, "JobStatus == 4").await.unwrap_err();
     let ads = see(&pool).await;
     let came = |n: usize| std::path::Path::new(&ads[n].folder).join("result.json").exists();
     assert_eq!((came(0), came(1)), (true, false));
@@ -83,7 +90,7 @@ async fn a_job_may_end_without_a_result() {
     scripted.finish("u/0/0/0", Ending::signal(9));
     scripted.finish("u/1/0/0", Ending::code(0).without_result());
     let pool = scripted.pool();
-    act::transfer(&pool, "JobStatus == 4").await.unwrap();
+    transfer(&pool, "JobStatus == 4").await.unwrap();
     let ads = see(&pool).await;
     let texts: Vec<String> = ads.iter().map(|ad| format!("{:?}", ad.state)).collect();
     assert_eq!(texts, ["Completed(Signal(9))", "Completed(Code(0))"]);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use htc_core::result::{self, Signer};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, RESULT_FILE, Report};
 use htc_core::workload::spec;
@@ -251,5 +252,9 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
         init_containers: inits.iter().map(|name| ended(name, 0)).collect(),
         containers: names.map(|name| ended(name, ending.code)).collect(),
     };
-    Ok(serde_json::to_vec(&report)?)
+    // As the sender does: where it is told how to report, it signs.
+    let events =
+        told.get("events").and_then(|events| serde_json::from_value::<spec::Events>(events.clone()).ok());
+    let signer = events.as_ref().map(|events| Signer { key_id: &events.key_id, key: &events.key });
+    Ok(result::write(&report, signer))
 }
