@@ -6,6 +6,7 @@ pub mod ad;
 pub mod attributes;
 pub mod cli;
 pub mod expression;
+pub mod failure;
 pub mod holds;
 pub mod inspect;
 pub mod options;
