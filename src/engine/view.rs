@@ -87,11 +87,7 @@ impl Engine {
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
             jobs: entry.jobs.iter().map(|(&index, it)| job(index, it)).collect(),
-            trouble: board
-                .trouble
-                .as_ref()
-                .map(|trouble| Obstacle::pool(trouble.why.clone()))
-                .or_else(|| board.obstacle.clone()),
+            trouble: board.in_the_way(entry),
             inherited: entry.inherited,
             outputs: self.outputs(uid, entry),
         })

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::board::{Board, Entry, Job};
 use super::{Engine, Inner};
+use crate::condor::submit::Terms;
 use crate::crash_point;
 use crate::limits::SUBMIT_DEADLINE;
 use crate::store::database::{StoreError, now};
@@ -207,12 +208,12 @@ impl Entry {
             waiting,
             intended: 0,
             served: None,
-            at_most: None,
+            doubts: None,
+            shape: workload.as_ref().map(|workload| Terms::from(&**workload).shape_id()),
             removal_asked: None,
             in_queue: 0,
             inherited: *inherited,
             collected: collected.and_then(|at| Timestamp::from_second(at).ok()),
-            unstaged: BTreeMap::new(),
             jobs: BTreeMap::new(),
         }
     }

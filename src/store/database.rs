@@ -20,6 +20,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/01-first.sql")),
     M::up(include_str!("../../migrations/02-inherited.sql")),
     M::up(include_str!("../../migrations/03-collected.sql")),
+    M::up(include_str!("../../migrations/08-submitting.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -1,7 +1,7 @@
 //! Judges every job of the board by one complete answer. What has changed and what must be done in the
 //! pool come out as values.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use htc_core::workload::names::Uid;
@@ -11,13 +11,9 @@ use super::actions::Actions;
 use super::change::Change;
 use super::judge::{self, Context, Look, Verdict, judge};
 use crate::condor::ad::Ad;
-use crate::condor::holds;
-use crate::crash_point;
-use crate::engine::board::{Board, Entry, Finished, Job, ToolEnd};
-use crate::engine::{Inner, files};
+use crate::engine::Inner;
+use crate::engine::board::{Board, Entry, Finished, Job};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
-use crate::store::database::StoreError;
-use crate::store::intents;
 use crate::store::wishes::Want;
 
 impl Inner {
@@ -80,17 +76,20 @@ fn decide(
         // Ads of a tombstone are orphans.
         let known = by_uid.get(uid).filter(|_| entry.want != Want::Tombstone);
         let ads = known.map(Vec::as_slice).unwrap_or_default();
+        let mut unstaged = false;
         for job in entry.jobs.values_mut() {
             let of_index = of_index(ads, job.key.index);
             let own = of_index.iter().copied().find(|ad| ad.key == job.key);
             of_index.iter().filter(|ad| ad.key != job.key).for_each(|ad| actions.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
-            let unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
-            let verdict = look_at(job, Context { intent, unstaged, once }, own, look, actions);
-            if verdict == Verdict::NeverRan && own.is_some() {
-                entry.unstaged.insert(job.key.index, unstaged + 1);
-            }
-            changes.extend(follow(job, verdict, own, entry.want, actions));
+            let refused_since = entry.doubts.as_ref().and_then(|doubts| doubts.refused_since(job.key.index));
+            let context = Context { intent, refused_since, once };
+            let verdict = look_at(job, context, own, look, actions);
+            unstaged |= verdict == Verdict::NeverRan && own.is_some();
+            changes.extend(follow(job, verdict, own, context, entry.want, actions));
+        }
+        if unstaged {
+            entry.doubts.get_or_insert_default().unstaged(Instant::now());
         }
         if entry.want == Want::Gone {
             leave(uid, entry, ads.len(), look, actions);
@@ -152,6 +151,7 @@ fn follow(
     job: &mut Job,
     verdict: Verdict,
     ad: Option<&Ad>,
+    context: Context<'_>,
     want: Want,
     actions: &mut Actions,
 ) -> Option<Change> {
@@ -181,7 +181,8 @@ fn follow(
         }
         Verdict::NeverRan => {
             ad.into_iter().for_each(|ad| actions.acknowledge(ad));
-            Some(Change::Void { key: key(), again: want == Want::Run })
+            let refused_since = context.refused_since;
+            Some(Change::Void { key: key(), again: want == Want::Run, refused_since })
         }
         Verdict::Unstaged => {
             ad.into_iter().for_each(|ad| actions.unstaged(ad));
