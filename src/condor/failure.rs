@@ -94,22 +94,27 @@ impl Failure {
 /// Lines stand one behind the other, with `; ` between. A value of a user may be in them, and may read
 /// like one of our signs: only how the first error begins, and the whole line after it, count.
 fn of_words(message: &str, committed: bool) -> Failure {
+    let without = |line: &'_ str| line.trim_start_matches("ERROR:").trim_start().to_owned();
     let mut lines = message.split("; ").skip_while(|line| !line.starts_with("ERROR:"));
-    let whole = message.split("; ").next().unwrap_or_default();
-    let first = lines.next().map_or(whole, |line| line.trim_start_matches("ERROR:").trim_start());
-    let next = lines.next().map_or("", |line| line.trim_start_matches("ERROR:").trim_start());
+    let first = without(lines.next().or_else(|| message.split("; ").next()).unwrap_or_default());
+    let rest: Vec<&str> = lines.collect();
+    let next = without(rest.first().copied().unwrap_or_default());
     let begins = |signs: &[&str]| signs.iter().any(|sign| first.starts_with(sign));
-    let is_limit = |signs: &[&str]| begins(signs) || signs.contains(&next);
+    let counted =
+        begins(&["Failed to create cluster", "Failed to create proc", "MAX_JOBS_SUBMITTED exceeded"]);
+    let is_limit = |signs: &[&str]| begins(signs) || (counted && signs.contains(&next.as_str()));
+    let is_disabled = begins(&["User "]) && next == "User is disabled";
     match () {
         () if committed || begins(&["Failed to spool"]) => Failure::Spool,
-        () if begins(&["Failed to commit job submission"]) => match next.is_empty() {
-            true => Failure::Pool,
-            false => Failure::Refused,
-        },
+        // With an error of its own behind it, the schedd answered and said no.
+        () if begins(&["Failed to commit job submission"]) => {
+            let said_no = rest.iter().any(|line| line.starts_with("ERROR:"));
+            if said_no { Failure::Refused } else { Failure::Pool }
+        }
         () if is_limit(BATCH) => Failure::Batch,
         () if is_limit(QUEUE) => Failure::Queue,
         () if begins(POOL) => Failure::Pool,
-        () if begins(OURS) || next == "User is disabled" => Failure::Ours,
+        () if begins(OURS) || is_disabled => Failure::Ours,
         () if begins(DESCRIPTION) || INVALID.iter().any(|sign| first.contains(sign)) => Failure::Refused,
         () => Failure::Unknown,
     }
@@ -133,6 +138,10 @@ mod tests {
         Failure::Pool
     )]
     #[case::lost("ERROR: Failed to commit job submission into the queue.", Failure::Pool)]
+    #[case::lost_with_words(
+        "ERROR: Failed to commit job submission into the queue.; SECMAN:2007:Failed to end classad message.",
+        Failure::Pool
+    )]
     #[case::no(
         "ERROR: Failed to commit job submission into the queue.; ERROR: No memory, no job.",
         Failure::Refused
@@ -175,6 +184,7 @@ mod tests {
             for words in [
                 format!("ERROR: Parse error in expression: ; Requirements = (x; {sign}"),
                 format!("ERROR: Parse error in expression: {sign}"),
+                format!("ERROR: request_memory=is invalid, must eval to; {sign}; is invalid, must eval to"),
             ] {
                 let error = CallError::Failed { tool: TOOL, message: words };
                 assert_eq!(Failure::of(&error, false), Failure::Refused, "{error}");
