@@ -51,6 +51,7 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         give_up_outputs: None,
         keep_outputs: None,
         lost_after: Duration::from_secs(3_600),
+        refused_after: Duration::from_secs(3_600),
         polls: 0,
     };
     let keys = MasterKeys::parse("k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();

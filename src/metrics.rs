@@ -43,6 +43,8 @@ pub struct Metrics {
     pub adopted: Counter,
     /// Jobs removed because their files never all arrived.
     pub unstaged: Counter,
+    /// Jobs whose submission failed alone, which are tried again.
+    pub doubtful: Gauge,
     /// Jobs removed because their index has another job, or had ended.
     pub copies: Counter,
     /// Jobs of our instance in the queue that nobody wishes.
@@ -117,6 +119,7 @@ impl Default for Metrics {
             committed: add(r, "jobs_committed", "Jobs seen in the queue with all their files"),
             adopted: add(r, "jobs_adopted", "Jobs of an earlier life taken over"),
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
+            doubtful: add(r, "jobs_doubtful", "Jobs whose submission failed alone; they are tried again"),
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
             missing: add(r, "jobs_missing", "Jobs that should be in the queue and are not"),
@@ -193,7 +196,7 @@ impl Metrics {
         self.held.get_or_create(&Code { code }).set(jobs);
     }
 
-    /// A `condor_submit` has ended; `error` is its kind.
+    /// A `condor_submit` has ended; `error` is what its failure is about.
     pub fn submission(&self, jobs: usize, time: Duration, error: Option<&'static str>) {
         self.submissions.get_or_create(&error.unwrap_or("ok").into()).inc();
         self.submission_seconds.observe(time.as_secs_f64());

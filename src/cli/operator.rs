@@ -187,6 +187,7 @@ fn options(
         images: image_settings(&settings.images),
         poll: Duration::from_secs_f64(settings.pool.poll_seconds.clamp(0.1, 3600.0)),
         lost_after: Duration::from_secs_f64(settings.pool.lost_after_seconds.max(0.0)),
+        refused_after: Duration::from_secs(settings.pool.refused_after_seconds.into()),
         max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
         max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
         max_jobs_per_namespace: (settings.pool.max_jobs_per_namespace > 0)

@@ -53,6 +53,16 @@ pub enum CallError {
         /// Its deadline.
         deadline: Duration,
     },
+    /// A signal ended it.
+    #[error("{tool} was ended by signal {signal}: {message}")]
+    Died {
+        /// Which tool.
+        tool: &'static str,
+        /// Which signal.
+        signal: i32,
+        /// What it wrote to stderr, on one line.
+        message: String,
+    },
     /// It said no.
     #[error("{tool} failed: {message}")]
     Failed {
@@ -77,6 +87,7 @@ impl CallError {
         match self {
             CallError::Start { .. } => "start",
             CallError::Deadline { .. } => "deadline",
+            CallError::Died { .. } => "died",
             CallError::Failed { .. } => "failed",
             CallError::Unreadable { .. } => "unreadable",
         }
@@ -160,14 +171,18 @@ impl Running {
         if status.code() == Some(137) || status.signal() == Some(9) {
             return Err(CallError::Deadline { tool, deadline: self.deadline });
         }
-        if status.code() == Some(127) && err.starts_with(b"timeout:") {
-            let source = std::io::Error::other(one_line(&err));
-            return Err(CallError::Start { tool, source });
+        let message = one_line(if err.trim_ascii().is_empty() { &out } else { &err });
+        // 125 to 127 are given by `timeout` itself, or by a loader that misses a library of the tool.
+        if matches!(status.code(), Some(125..=127)) {
+            return Err(CallError::Start { tool, source: std::io::Error::other(message) });
         }
-        Err(CallError::Failed {
-            tool,
-            message: one_line(if err.trim_ascii().is_empty() { &out } else { &err }),
-        })
+        match status
+            .signal()
+            .or(status.code().filter(|code| (129..192).contains(code)).map(|code| code - 128))
+        {
+            Some(signal) => Err(CallError::Died { tool, signal, message }),
+            None => Err(CallError::Failed { tool, message }),
+        }
     }
 }
 
@@ -230,6 +245,21 @@ mod tests {
             matches!(&error, CallError::Failed { message, .. } if message.contains("/no/such")),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_could_not_work_is_told_from_one_that_says_no() {
+        for code in [125, 126, 127] {
+            let script = format!("echo libcondor_utils.so: cannot open >&2; exit {code}");
+            let error = call("sh", &["-c", &script], &pool(), 5).unwrap().finish().await.unwrap_err();
+            assert!(matches!(error, CallError::Start { .. }), "{error}");
+            assert!(error.to_string().contains("libcondor_utils.so"), "{error}");
+        }
+        for signal in [6, 11, 15] {
+            let script = format!("kill -{signal} $$");
+            let error = call("sh", &["-c", &script], &pool(), 5).unwrap().finish().await.unwrap_err();
+            assert!(matches!(error, CallError::Died { signal: s, .. } if s == signal), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod attributes;
 pub mod cli;
 pub mod expression;
+pub mod failure;
 pub mod history;
 pub mod holds;
 pub mod inspect;

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 use htc_core::workload::report::RESULT_FILE;
 use htc_core::workload::spec;
+use sha2::{Digest, Sha256};
 
 use super::ad::{ACK, INSTANCE, KEY, NAME, NAMESPACE, UID};
 use super::cli::{Call, CallError, Running};
 use super::pool::Pool;
 use super::quote;
-use crate::limits::{GRACE_MARGIN_SECONDS, KEPT_IN_QUEUE_SECONDS, SUBMIT_DEADLINE};
+use crate::limits::{GRACE_MARGIN_SECONDS, KEPT_IN_QUEUE_SECONDS};
 
 /// Stands for a name that is none.
 const NO_WORD: &str = "-";
@@ -33,6 +35,9 @@ pub struct Row {
     /// How it is to be treated.
     pub terms: Terms,
 }
+
+/// Two workloads with the same have the same shape.
+pub type ShapeId = [u8; 32];
 
 /// How a job is to be treated: the same for all copies of a workload.
 #[derive(Clone, Debug)]
@@ -93,6 +98,17 @@ impl Terms {
     pub fn shape(&self) -> BTreeMap<String, Option<String>> {
         let value = |value: String| (!fits_in_column(&value)).then_some(value);
         self.commands().into_iter().map(|(name, text)| (name, value(text))).collect()
+    }
+
+    /// The shape as a number: made once, and compared for all that waits.
+    pub fn shape_id(&self) -> ShapeId {
+        let mut hash = Sha256::new();
+        for (name, value) in self.shape() {
+            // No text has a NUL in it.
+            hash.update([name.as_bytes(), &[0, u8::from(value.is_some())]].concat());
+            hash.update([value.unwrap_or_default().as_bytes(), &[0]].concat());
+        }
+        hash.finalize().into()
     }
 }
 
@@ -188,10 +204,16 @@ fn word(text: &str) -> &str {
 pub struct Submission(Running);
 
 impl Submission {
-    /// Starts the tool on a description file. `lock` is held by the tool as long as it lives.
-    pub fn start(pool: &Pool, description: &Path, lock: File) -> Result<Submission, CallError> {
+    /// Starts the tool on a description file. `lock` is held by the tool as long as it lives, which is
+    /// until `deadline` at most.
+    pub fn start(
+        pool: &Pool,
+        description: &Path,
+        lock: File,
+        deadline: Duration,
+    ) -> Result<Submission, CallError> {
         let arguments = ["-terse", "-spool", &description.display().to_string()].map(str::to_owned).to_vec();
-        let call = Call { tool: "condor_submit", arguments, pool, deadline: SUBMIT_DEADLINE };
+        let call = Call { tool: "condor_submit", arguments, pool, deadline };
         Running::start(&call, Some(lock)).map(Submission)
     }
 
@@ -205,38 +227,6 @@ impl Submission {
     /// Waits for the end of the tool. An error is no proof that nothing was committed.
     pub async fn finish(self) -> Result<(), CallError> {
         self.0.finish().await.map(drop)
-    }
-}
-
-/// Whether the schedd has as many jobs as it takes, of us or of all: what we asked for is not to blame.
-/// <https://htcondor.readthedocs.io/en/latest/admin-manual/configuration-macros.html#MAX_JOBS_PER_OWNER>
-pub fn is_full(error: &CallError) -> bool {
-    let limits = ["would exceed MAX_JOBS_PER_OWNER", "would exceed MAX_JOBS_SUBMITTED"];
-    matches!(error, CallError::Failed { message, .. } if limits.iter().any(|sign| message.contains(sign)))
-}
-
-/// Whether a failed `condor_submit` may do better later. What we do not know is taken as an answer
-/// to what was asked: it is tried in halves, and only a row that fails alone is given up.
-pub fn is_outage(error: &CallError) -> bool {
-    const SIGNS: &[&str] = &[
-        "Can't find address",
-        "Failed to connect",
-        "Failed to spool",
-        "spoolJobFiles",
-        "SECMAN",
-        "AUTHENTICATE",
-        "CEDAR",
-        "Failed submission for job",
-        "Failed to end classad",
-    ];
-    match error {
-        CallError::Start { .. } | CallError::Deadline { .. } | CallError::Unreadable { .. } => true,
-        CallError::Failed { message, .. } => {
-            // With a reason of its own behind it, the schedd answered and said no.
-            let no_reason = message.matches("ERROR:").count() < 2;
-            let commit = message.contains("Failed to commit job submission") && no_reason;
-            commit || SIGNS.iter().any(|sign| message.contains(sign))
-        }
     }
 }
 
@@ -259,6 +249,10 @@ mod tests {
         assert_eq!(shape(&[("request_cpus", "1")]), shape(&[("request_cpus", "2")]));
         assert_ne!(shape(&[("request_cpus", "1")]), shape(&[]));
         assert_ne!(shape(&[("rank", "a + b")]), shape(&[("rank", "a - b")]));
+        let id = |options: &[(&str, &str)]| terms(options).shape_id();
+        assert_eq!(id(&[("request_cpus", "1")]), id(&[("request_cpus", "2")]));
+        assert_ne!(id(&[("request_cpus", "1")]), id(&[]));
+        assert_ne!(id(&[("rank", "a + b")]), id(&[("rank", "a - b")]));
     }
 
     #[test]

@@ -28,7 +28,12 @@ pub struct PoolSettings {
     #[arg(long, env = "HTC_LOST_AFTER_SECONDS", visible_alias = "lost-after", default_value_t = 86_400.0)]
     pub lost_after_seconds: f64,
 
-    /// Jobs in one call of condor_submit.
+    /// Seconds that a job which HTCondor refuses is tried again before it has failed. What fails in any other
+    /// way is tried again without end.
+    #[arg(long, env = "HTC_REFUSED_AFTER_SECONDS", default_value_t = 3600)]
+    pub refused_after_seconds: u32,
+
+    /// Jobs in one call of condor_submit at most; fewer where the schedd takes fewer, or their files travel slowly.
     #[arg(long, env = "HTC_MAX_JOBS_PER_SUBMISSION", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub max_jobs_per_submission: u32,

@@ -15,7 +15,10 @@ use super::late::Late;
 use super::look::absence::Vanished;
 use super::owner::Owner;
 use crate::condor::ad::Exit;
+use crate::condor::failure::Failure;
 use crate::condor::riddle::Riddle;
+use crate::condor::submit::ShapeId;
+use crate::engine::submit::doubt::Doubts;
 use crate::limits::REMOVAL_REPEAT;
 use crate::store::wishes::{Waiting, Want};
 
@@ -128,9 +131,10 @@ pub struct Entry {
     pub intended: u64,
     /// Since when it waits for its turn: since it came, or since something of it was last submitted.
     pub waits_since: Instant,
-    /// A submission with jobs of it was refused, and nobody knows which was meant: so many go
-    /// together at most, and with none that is beyond doubt.
-    pub at_most: Option<usize>,
+    /// What failed submissions have made doubtful of it; mostly nothing.
+    pub doubts: Option<Box<Doubts>>,
+    /// Workloads with the same have descriptions that go into one submission.
+    pub shape: Option<ShapeId>,
     /// When its removal was last asked for.
     pub removal_asked: Option<Instant>,
     /// While it leaves: how many of its jobs the last answer had.
@@ -141,8 +145,6 @@ pub struct Entry {
     pub collected: Option<Timestamp>,
     /// To whom it belongs among the callers of its door; to all of them without.
     pub owner: Option<String>,
-    /// How many submissions of an index were committed and never got their files, in this life of ours.
-    pub unstaged: BTreeMap<u32, u32>,
     /// Why nothing of it may be submitted any more, if so.
     pub refused: Option<String>,
     /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
@@ -213,12 +215,27 @@ pub struct Finished {
 pub struct Intent {
     /// When it was made, epoch seconds.
     pub created: i64,
+    /// When its tool is dead at the latest, epoch seconds.
+    pub deadline: i64,
     /// How many jobs it was for.
     pub rows: usize,
-    /// Our own submitter is at it and will say how the tool ended. Else the lock tells.
-    pub at_work: bool,
+    /// Who says that the tool is dead.
+    pub witness: Witness,
     /// Once the tool is dead: since when, and what it said.
     pub dead: Option<(Instant, ToolEnd)>,
+}
+
+/// Who says that the tool of a submission is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// Our own submitter, which is at it.
+    Submitter,
+    /// Its lock: an earlier life of ours started it in this boot of this host.
+    Lock,
+    /// The time: it was started elsewhere, where the lock cannot be seen.
+    Time(Instant),
+    /// Both: nobody knows where it was started.
+    LockAndTime(Instant),
 }
 
 /// What is known of the end of a `condor_submit`.
@@ -226,12 +243,8 @@ pub struct Intent {
 pub enum ToolEnd {
     /// Exit code 0.
     Well,
-    /// It failed, and may do better later.
-    Outage,
-    /// The schedd has as many jobs of ours as it takes: later, or with fewer, it may do better.
-    Full,
-    /// It refused what was asked, with this sentence.
-    Refused(String),
+    /// It failed: what that is about, and its words.
+    Failed(Failure, String),
     /// It ended in an earlier life of ours.
     Unknown,
 }
@@ -364,6 +377,14 @@ impl Board {
     /// The current job with this key.
     pub fn job(&self, key: &JobKey) -> Option<&Job> {
         self.entries.get(&key.uid)?.jobs.get(&key.index).map(|job| &**job).filter(|job| job.key == *key)
+    }
+
+    /// What is in the way of what waits of a workload, if something is.
+    pub fn in_the_way(&self, entry: &Entry) -> Option<Obstacle> {
+        let pool = self.trouble.as_ref().map(|trouble| Obstacle::pool(trouble.why.clone()));
+        let own = || entry.doubts.as_ref()?.obstacle.clone();
+        let full = || self.full.get(&entry.namespace)?.told.clone();
+        pool.or_else(own).or_else(|| self.obstacle.clone()).or_else(full)
     }
 
     /// Jobs that are in the queue or may be.

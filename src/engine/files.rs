@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use htc_core::workload::names::{JobKey, Uid};
+use htc_core::workload::spec;
 
 use super::Inner;
 
@@ -73,6 +74,14 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
+    }
+}
+
+/// Removes the folder of a job that never ran. Whatever else than its description is in it stays.
+pub fn remove_unused(folder: &Path) -> io::Result<()> {
+    match fs::remove_file(folder.join(spec::FILE)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => fs::remove_dir(folder),
     }
 }
 

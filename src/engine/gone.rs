@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::board::{Board, Entry};
-use crate::limits::{SUBMIT_DEADLINE, TROUBLE_MAX};
+use crate::limits::{INTENT_DEADLINE, SUBMIT_DEADLINE, TROUBLE_MAX};
 use crate::store::database::{StoreError, now};
 use crate::store::wishes::{self, NewWish, StoredWish, Want};
 
@@ -119,10 +119,9 @@ fn awaited(board: &Board, entry: &Entry, now: i64) -> Awaited {
         let why = trouble.why.chars().take(TROUBLE_MAX).collect();
         return Awaited::Pool { since: trouble.since, why };
     }
-    let deadline = SUBMIT_DEADLINE.as_secs().cast_signed();
     let intents = entry.jobs.values().filter_map(|job| board.intents.get(&job.intent?));
-    let alive = intents.filter(|intent| intent.dead.is_none()).map(|intent| intent.created + deadline);
-    let coming = (entry.intended > 0).then_some(now + deadline);
+    let alive = intents.filter(|intent| intent.dead.is_none()).map(|intent| intent.deadline);
+    let coming = (entry.intended > 0).then_some(now + INTENT_DEADLINE.as_secs().cast_signed());
     let earlier_life = (entry.not_before > now).then_some(entry.not_before);
     match alive.chain(coming).chain(earlier_life).max() {
         Some(until) => Awaited::Submission { until: Timestamp::from_second(until).unwrap_or_default() },
@@ -136,7 +135,7 @@ fn awaited(board: &Board, entry: &Entry, now: i64) -> Awaited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::board::{Intent, Job, ToolEnd, Trouble};
+    use crate::engine::board::{Intent, Job, ToolEnd, Trouble, Witness};
     use htc_core::workload::progress::Progress;
 
     /// The board of a workload that shall be gone, with one job of submission 1.
@@ -160,7 +159,8 @@ mod tests {
         entry.jobs.insert(0, Box::new(job));
         entry.in_queue = 3;
         let mut board = Board::default();
-        board.intents.insert(1, Intent { created: 1_000, rows: 1, at_work: true, dead });
+        let witness = Witness::Submitter;
+        board.intents.insert(1, Intent { created: 1_000, deadline: 1_180, rows: 1, witness, dead });
         board.entries.insert(uid.clone(), entry);
         (board, uid)
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_tool_that_lives_is_waited_for_until_its_deadline() {
         let (board, uid) = board(None);
-        let until = at(1_000 + SUBMIT_DEADLINE.as_secs().cast_signed());
+        let until = at(1_180);
         assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Submission { until });
     }
 

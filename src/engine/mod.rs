@@ -2,6 +2,7 @@
 //! interface knows Kubernetes.
 
 pub mod board;
+mod boot;
 mod capacity;
 pub mod files;
 mod gone;
@@ -81,6 +82,8 @@ pub struct Options {
     pub poll: Duration,
     /// How long a job may be missing in the queue before it is lost.
     pub lost_after: Duration,
+    /// How long a job that HTCondor refuses is tried again before it ends.
+    pub refused_after: Duration,
     /// Jobs in one call of `condor_submit`.
     pub max_jobs_per_submission: usize,
     /// Jobs in the queue at the same time.
@@ -113,6 +116,8 @@ struct Inner {
     board: Mutex<Board>,
     /// When the store was made, epoch seconds.
     born: i64,
+    /// Where we live.
+    boot: boot::Boot,
     /// Rings when something waits to be submitted, or may be again.
     submit_bell: Notify,
     /// Rings when the pool should be looked at now.
@@ -140,8 +145,9 @@ impl Engine {
         metrics: Arc<Metrics>,
     ) -> Result<Engine, StoreError> {
         let store = Database::open(&options.data.join("htcjobs.db"))?;
-        let (board, born) = start::load(&store).await?;
-        start::tidy(&options.data.join("intents"), &board);
+        let boot = boot::Boot::this();
+        let (board, born) = start::load(&store, &boot).await?;
+        let board = start::tidy(&options.data, board).await;
         let polls = Polls::new(options.polls);
         let inner = Arc::new(Inner {
             options,
@@ -151,6 +157,7 @@ impl Engine {
             metrics,
             board: Mutex::new(board),
             born,
+            boot,
             submit_bell: Notify::new(),
             look_bell: Notify::new(),
             fetch_bell: Notify::new(),

@@ -128,12 +128,7 @@ impl Engine {
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
             jobs: entry.jobs.iter().map(|(&index, it)| job(index, it)).collect(),
-            trouble: board
-                .trouble
-                .as_ref()
-                .map(|trouble| Obstacle::pool(trouble.why.clone()))
-                .or_else(|| board.obstacle.clone())
-                .or_else(|| board.full.get(&entry.namespace)?.told.clone()),
+            trouble: board.in_the_way(entry),
             pool_away: board.trouble.as_ref().filter(|_| board.trouble_told).map(Trouble::to_string),
             inherited: entry.inherited,
             vanished: board.vanished,

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::board::{Board, Entry, Job};
 use super::{Engine, Inner};
+use crate::condor::submit::Terms;
 use crate::crash_point;
 use crate::limits::SUBMIT_DEADLINE;
 use crate::store::database::{StoreError, now};
@@ -226,13 +227,13 @@ impl Entry {
             waiting,
             intended: 0,
             waits_since: Instant::now(),
-            at_most: None,
+            doubts: None,
+            shape: workload.as_ref().map(|workload| Terms::from(&**workload).shape_id()),
             removal_asked: None,
             in_queue: 0,
             inherited: *inherited,
             collected: collected.and_then(|at| Timestamp::from_second(at).ok()),
             owner: owner.clone(),
-            unstaged: BTreeMap::new(),
             refused: None,
             jobs: BTreeMap::new(),
         }

@@ -94,6 +94,25 @@ pub const LATE_TOLD: u32 = 3;
 /// life can be committed later than this after that life ended.
 pub const SUBMIT_DEADLINE: Duration = Duration::from_secs(120);
 
+/// From the intent to the death of its tool: the files of a batch are written before the tool starts.
+pub const INTENT_DEADLINE: Duration = Duration::from_secs(180);
+
+/// A submission that takes longer tells how many jobs arrive in time.
+pub const SLOW_SUBMISSION: Duration = Duration::from_secs(10);
+
+/// How often a batch is tried that is larger than one that was refused: a site may have raised its limit.
+pub const BATCH_RAISED: Duration = Duration::from_secs(3_600);
+
+/// A submission of jobs in doubt that failed and took t is followed by no other of that kind for t times
+/// this: the others have four fifths of the time.
+pub const DOUBT_REST_FACTOR: u32 = 4;
+
+/// The shortest and the longest of these rests.
+pub const DOUBT_REST: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// The longest pause of a job that fails alone: a thousand of them are four submissions a second.
+pub const LONE_BACKOFF_MAX: Duration = Duration::from_secs(300);
+
 /// Jobs in one `condor_transfer_data`: 500 took 1.2 s.
 pub const TRANSFER_BATCH: usize = 200;
 
@@ -111,10 +130,6 @@ pub const INTENT_TRUSTED: Duration = Duration::from_secs(9 * 86_400);
 /// The schedd moves a job from "held, spooling" to idle a moment after the last file has arrived,
 /// which may be after the tool's end.
 pub const STAGE_PATIENCE: Duration = Duration::from_secs(20);
-
-/// An index whose files did not reach the pool in so many submissions, in one life of ours, is given up:
-/// with [`STAGE_PATIENCE`] and the pauses between them, that is about a quarter of an hour.
-pub const STAGE_TRIES: u32 = 30;
 
 /// Shortest time between two queries. A query over few jobs costs 30 ms of CPU.
 pub const QUERY_GAP: Duration = Duration::from_millis(150);

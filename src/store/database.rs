@@ -23,6 +23,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/03-collected.sql")),
     M::up(include_str!("../../migrations/04-signed-results.sql")),
     M::up(include_str!("../../migrations/07-owner.sql")),
+    M::up(include_str!("../../migrations/08-submitting.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -1,21 +1,38 @@
 //! Intents: the durable word that a `condor_submit` is about to be started.
 
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 
-use super::database::{StoreError, now};
+use super::database::StoreError;
 
 /// An intent that is not settled yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StoredIntent {
     /// Its number, never used again.
     pub id: i64,
-    /// When it was made, epoch seconds.
-    pub created: i64,
+    /// What it says.
+    pub intent: NewIntent,
 }
 
-/// A new intent.
-pub fn create(t: &Transaction<'_>) -> Result<i64, StoreError> {
-    t.execute("INSERT INTO intents (created) VALUES (?1)", [now()])?;
+/// What an intent says.
+#[derive(Clone, Debug)]
+pub struct NewIntent {
+    /// When it was made, epoch seconds.
+    pub created: i64,
+    /// When its tool is dead at the latest, epoch seconds; unknown in rows of earlier releases.
+    pub deadline: Option<i64>,
+    /// The boot in which the tool was started, where that is known.
+    pub boot: Option<String>,
+    /// The host, for people.
+    pub host: Option<String>,
+}
+
+/// Keeps a new intent; gives its number.
+pub fn create(t: &Transaction<'_>, intent: &NewIntent) -> Result<i64, StoreError> {
+    let NewIntent { created, deadline, boot, host } = intent;
+    t.execute(
+        "INSERT INTO intents (created, deadline, boot, host) VALUES (?1, ?2, ?3, ?4)",
+        params![created, deadline, boot, host],
+    )?;
     Ok(t.last_insert_rowid())
 }
 
@@ -27,7 +44,10 @@ pub fn close(t: &Transaction<'_>, id: i64) -> Result<(), StoreError> {
 
 /// All that are open.
 pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredIntent>, StoreError> {
-    let mut statement = t.prepare("SELECT id, created FROM intents ORDER BY id")?;
-    let rows = statement.query_map([], |r| Ok(StoredIntent { id: r.get(0)?, created: r.get(1)? }))?;
+    let mut statement = t.prepare("SELECT id, created, deadline, boot, host FROM intents ORDER BY id")?;
+    let rows = statement.query_map([], |r| {
+        let intent = NewIntent { created: r.get(1)?, deadline: r.get(2)?, boot: r.get(3)?, host: r.get(4)? };
+        Ok(StoredIntent { id: r.get(0)?, intent })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

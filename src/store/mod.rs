@@ -5,4 +5,5 @@ pub mod inbox;
 pub mod intents;
 pub mod jobs;
 pub mod predecessor;
+pub mod refused;
 pub mod wishes;

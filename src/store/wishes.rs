@@ -142,7 +142,7 @@ pub fn collected(t: &Transaction<'_>, uid: &Uid, at: i64) -> Result<(), StoreErr
 
 /// Nothing is left of the workload: only the tombstone stays.
 pub fn bury(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
-    for table in ["htcjobs", "inbox", "waiting"] {
+    for table in ["htcjobs", "inbox", "waiting", "refused"] {
         t.execute(&format!("DELETE FROM {table} WHERE uid = ?1"), [uid.as_str()])?;
     }
     t.execute(

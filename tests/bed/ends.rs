@@ -103,10 +103,11 @@ async fn one_that_htcondor_refuses() {
         let words = "ERROR: Failed to commit job submission into the queue.\nERROR: No memory, no job.";
         fs::write(&tool, format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n")).unwrap();
         fs::set_permissions(&tool, Permissions::from_mode(0o755)).unwrap();
+        bed.set("HTC_REFUSED_AFTER_SECONDS", Some("1"));
         bed.set("PATH", Some(&format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())));
         bed.start().await;
         let job = bed.apply(host("refused", "true")).await;
-        row("HTCondor refuses the job").is_seen(bed, &job, "").await;
+        row("HTCondor refuses the job, for an hour").is_seen(bed, &job, "").await;
         bed.assert_committed_once(&job, 0).await;
     })
     .await;

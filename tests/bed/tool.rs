@@ -1,10 +1,10 @@
 //! A `condor_submit` that lives too short or too long: one that dies between the commit and its
 //! files leaves a job in the queue that never ran and never will; one that outlives its operator
-//! may commit long after the next life has begun.
+//! may commit long after the next life has begun; one that fails in a way that nobody knows.
 
 use htc_operator::htcjob::types::Phase;
 
-use crate::harness::{Bed, DYING_SUBMIT, SLOW_SUBMIT, host, on_bed, until};
+use crate::harness::{Bed, DYING_SUBMIT, FAILING_SUBMIT, SLOW_SUBMIT, host, on_bed, until};
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -68,6 +68,25 @@ async fn a_tool_that_outlives_the_operator_is_waited_for() {
         bed.until_phase(&job, Phase::Succeeded).await;
         bed.until_queue_empty().await;
         bed.assert_committed_once(&job, 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_tool_that_fails_in_a_way_that_nobody_knows_only_delays() {
+    on_bed(async |bed: &mut Bed| {
+        bed.replace_tool("condor_submit", FAILING_SUBMIT);
+        bed.start().await;
+        let job = bed.apply(host("delayed", "true")).await;
+        bed.until_phase(&job, Phase::Succeeded).await;
+        assert_eq!(bed.metric("htc_submissions_total{kind=\"unknown\"}").await, 2);
+        assert_eq!(bed.metric("htc_submissions_total{kind=\"ours\"}").await, 1);
+        bed.until_queue_empty().await;
+        bed.assert_committed_once(&job, 1).await;
+        let left = std::fs::read_dir(bed.folder.join("data/jobs")).unwrap().flatten();
+        let left = left.flat_map(|workload| std::fs::read_dir(workload.path()).unwrap()).flatten();
+        assert!(left.map(|folder| folder.path().join("job.json")).all(|file| !file.exists()));
     })
     .await;
 }

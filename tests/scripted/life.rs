@@ -39,6 +39,7 @@ pub fn options(data: &Path) -> Options {
         polls: 100,
         poll: Duration::from_millis(100),
         lost_after: Duration::from_secs(1),
+        refused_after: Duration::ZERO,
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
         max_jobs_per_namespace: None,

@@ -45,9 +45,7 @@ pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Pl
     match entry.jobs.get(&index) {
         Some(job) => of_job(entry, job),
         None => {
-            let pool = board.trouble.as_ref().map(|trouble| &trouble.why);
-            let trouble = pool.or(board.obstacle.as_ref().map(|obstacle| &obstacle.why));
-            let why = trouble.map_or(String::new(), |why| format!(": {why}"));
+            let why = board.in_the_way(entry).map_or(String::new(), |obstacle| format!(": {}", obstacle.why));
             Ok(Place::Nowhere(format!("index {index} waits to be submitted to the pool{why}")))
         }
     }

@@ -7,12 +7,12 @@ use htc_core::workload::progress::{End, JobId, Progress};
 use htc_core::workload::spec;
 
 use crate::crash_point;
-use crate::engine::Inner;
 use crate::engine::board::{Board, Finished, Job};
 use crate::engine::wish::stored_job;
+use crate::engine::{Inner, files};
 use crate::store::database::{StoreError, Transaction};
 use crate::store::wishes::Waiting;
-use crate::store::{jobs, wishes};
+use crate::store::{jobs, refused, wishes};
 
 /// A change of one job.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub enum Change {
         key: JobKey,
         /// Whether its index waits again.
         again: bool,
+        /// Since when its index is refused, epoch seconds.
+        refused_since: Option<i64>,
     },
 }
 
@@ -70,12 +72,12 @@ impl Inner {
             crash_point!("end-durable");
         }
         let mut changed: Vec<Uid> = changes.iter().map(|change| change.key().uid.clone()).collect();
-        let spent: Vec<PathBuf> = {
+        let spent: Vec<Spent> = {
             let mut board = self.board();
             changes.into_iter().filter_map(|change| self.believe(&mut board, change)).collect()
         };
-        // Nobody waits for this: a file that stays only takes room, and is ours alone.
-        tokio::task::spawn_blocking(move || spent.iter().map(std::fs::remove_file).for_each(drop));
+        // Nobody waits for this: a file that stays only takes room, is ours alone, and goes at the next start.
+        tokio::task::spawn_blocking(move || spent.iter().for_each(Spent::remove));
         changed.sort();
         changed.dedup();
         if ending && let Err(why) = self.forget_spent(changed.iter().cloned()).await {
@@ -84,9 +86,9 @@ impl Inner {
         Ok(changed)
     }
 
-    /// Gives the job's description when the schedd has it now, or this submission came to nothing: it holds
-    /// secrets, and is not needed here any more.
-    fn believe(&self, board: &mut Board, change: Change) -> Option<PathBuf> {
+    /// Gives what is not needed here any more: the job's description, which holds secrets, once the schedd
+    /// has it or will never get it.
+    fn believe(&self, board: &mut Board, change: Change) -> Option<Spent> {
         if let Change::Adopt { name: _, job } = change {
             self.metrics.adopted.inc();
             if let Some(entry) = board.entries.get_mut(&job.key.uid) {
@@ -98,7 +100,14 @@ impl Inner {
         if let Change::Void { .. } = change {
             let job = board.entries.get_mut(&key.uid).and_then(|entry| entry.jobs.remove(&key.index));
             self.submit_bell.notify_one();
-            return job.map(|job| Path::new(&job.folder).join(spec::FILE));
+            return job.map(|job| Spent::Folder(job.folder.into()));
+        }
+        if let Some(doubts) = board.entries.get_mut(&key.uid).and_then(|entry| entry.doubts.as_mut()) {
+            match change {
+                Change::End(..) => doubts.ended(key.index),
+                Change::Settle(..) | Change::Finish(..) => doubts.arrived(),
+                _ => {}
+            }
         }
         let job = board.job_mut(&key).filter(|job| job.end().is_none())?;
         let unsettled = job.intent.take().is_some();
@@ -117,16 +126,33 @@ impl Inner {
             Change::End(_, end) => job.progress = self.ended(job.progress.job(), end),
             Change::Adopt { .. } | Change::Used(_) | Change::Void { .. } => {}
         }
-        let committed = unsettled && job.progress.job().is_some();
-        committed.then(|| {
+        if unsettled && job.progress.job().is_some() {
             self.metrics.committed.inc();
-            Path::new(&job.folder).join(spec::FILE)
-        })
+        }
+        unsettled.then(|| Spent::Description(Path::new(&job.folder).join(spec::FILE)))
     }
 
     fn ended(&self, job: Option<JobId>, end: End) -> Progress {
         self.metrics.ended(end.outcome);
         Progress::Ended { job, end }
+    }
+}
+
+/// What is left of a submission and not needed any more.
+enum Spent {
+    /// A job's description. Its folder is for what comes home.
+    Description(PathBuf),
+    /// The folder of a job that never ran, with its description.
+    Folder(PathBuf),
+}
+
+impl Spent {
+    /// Best effort: what is not there is as it should be, and what stays is removed at the next start.
+    fn remove(&self) {
+        let _ = match self {
+            Spent::Description(file) => std::fs::remove_file(file),
+            Spent::Folder(folder) => files::remove_unused(folder),
+        };
     }
 }
 
@@ -175,13 +201,23 @@ impl Change {
         match self {
             Change::Adopt { name, job } => jobs::insert(t, &stored_job(name, job)),
             Change::Used(_) | Change::Move(..) => Ok(()),
-            Change::Settle(key, progress) => progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id)),
+            Change::Settle(key, progress) => {
+                refused::forget(t, key)?;
+                progress.job().map_or(Ok(()), |id| jobs::settle(t, key, id))
+            }
             Change::Finish(key, finished, end) => {
+                refused::forget(t, key)?;
                 jobs::settle(t, key, finished.job)?;
                 end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end))
             }
-            Change::End(key, end) => jobs::end(t, key, end),
-            Change::Void { key, .. } => jobs::delete(t, key),
+            Change::End(key, end) => {
+                refused::forget(t, key)?;
+                jobs::end(t, key, end)
+            }
+            Change::Void { key, again: _, refused_since } => {
+                refused_since.map_or(Ok(()), |since| refused::keep(t, key, since))?;
+                jobs::delete(t, key)
+            }
         }
     }
 }

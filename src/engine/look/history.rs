@@ -102,7 +102,7 @@ fn explain(board: &mut Board, ad: &Ad) -> Option<Change> {
     let key: JobKey = ad.key.clone();
     match absence::explained(job, ad) {
         Verdict::Ended(end) => Some(Change::End(key, end)),
-        Verdict::NeverRan => Some(Change::Void { key, again }),
+        Verdict::NeverRan => Some(Change::Void { key, again, refused_since: None }),
         _ => None,
     }
 }

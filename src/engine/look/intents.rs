@@ -4,21 +4,29 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use crate::engine::board::ToolEnd;
+use crate::engine::board::{ToolEnd, Witness};
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
 use crate::store::intents;
 
 impl Inner {
-    /// Intents of an earlier life: their tool is dead when their lock is free. Only an answer that
-    /// was asked for after this proves anything.
+    /// Intents of an earlier life: their tool is dead when their lock is free, or their time is over. Only
+    /// an answer that was asked for after this proves anything.
     pub(super) fn find_dead_tools(&self) {
-        let open: Vec<i64> = {
+        let open: Vec<(i64, Witness)> = {
             let board = self.board();
-            board.intents.iter().filter(|(_, i)| !i.at_work && i.dead.is_none()).map(|(id, _)| *id).collect()
+            board.intents.iter().filter(|(_, i)| i.dead.is_none()).map(|(id, i)| (*id, i.witness)).collect()
         };
-        for id in open {
-            match files::is_tool_dead(&self.intent_folder(id)) {
+        for (id, witness) in open {
+            let is_free = || files::is_tool_dead(&self.intent_folder(id));
+            let is_dead = match witness {
+                Witness::Submitter => continue,
+                Witness::Lock => is_free(),
+                Witness::Time(until) => Ok(until <= Instant::now()),
+                Witness::LockAndTime(until) if until > Instant::now() => Ok(false),
+                Witness::LockAndTime(_) => is_free(),
+            };
+            match is_dead {
                 Ok(true) => {
                     if let Some(intent) = self.board().intents.get_mut(&id) {
                         intent.dead = Some((Instant::now(), ToolEnd::Unknown));

@@ -9,10 +9,12 @@ use jiff::Timestamp;
 
 use super::absence;
 use crate::condor::ad::{Ad, Exit, SPOOLING_INPUT, State};
+use crate::condor::failure::Failure;
 use crate::condor::holds;
 use crate::engine::board::{Finished, Intent, Job, ToolEnd};
+use crate::engine::submit::doubt::is_over;
 use crate::engine::words;
-use crate::limits::{HOLD_REASON_MAX, INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE, STAGE_TRIES};
+use crate::limits::{HOLD_REASON_MAX, INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE};
 
 /// What follows from a look at one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Look {
     pub epoch: i64,
     /// How long a job may be missing before it is lost.
     pub lost_after: Duration,
+    /// How long a job that is refused is tried again before that is its end.
+    pub refused_after: Duration,
 }
 
 /// What counts beside the job itself.
@@ -49,8 +53,8 @@ pub struct Look {
 pub struct Context<'a> {
     /// The submission it belongs to, as long as that is not settled.
     pub intent: Option<&'a Intent>,
-    /// How many earlier submissions of its index never got their files.
-    pub unstaged: u32,
+    /// Since when its index is refused, epoch seconds.
+    pub refused_since: Option<i64>,
     /// Whether the pool may start it only once.
     pub once: bool,
     /// Whether its ad may be there though the answer does not show it.
@@ -65,7 +69,7 @@ pub fn judge(job: &Job, context: Context<'_>, ad: Option<&Ad>, look: Look) -> Ve
         (Some(ad), None) if context.once && is_spent(ad) => Verdict::Ended(spent(job, ad)),
         (Some(ad), _) if ad.staged => staged(job, ad),
         (Some(ad), Some(_)) => unstaged(context, ad, look),
-        (None, Some(_)) => absent(job, context.intent, look),
+        (None, Some(_)) => absent(job, context, look),
         // Settled, so it was seen with all its files: an ad without them is not this job's.
         (Some(_), None) => Verdict::Nothing,
         (None, None) => absence::missing(job, look),
@@ -125,14 +129,11 @@ fn spent(job: &Job, ad: &Ad) -> End {
     End { outcome, message: words::shortened(message, MESSAGE_MAX), at: ad.since }
 }
 
-/// An ad without all its files never ran: it is neither adopted nor an end. But what never comes
-/// through is not tried for ever.
+/// An ad without all its files never ran: it is neither adopted nor an end. What never comes through is no
+/// fault of the job's, so it is tried without end.
 fn unstaged(context: Context<'_>, ad: &Ad, look: Look) -> Verdict {
     match (&ad.state, context.intent.and_then(|intent| intent.dead.as_ref())) {
-        (State::Removed { .. } | State::Completed(_), Some(_)) if context.unstaged + 1 < STAGE_TRIES => {
-            Verdict::NeverRan
-        }
-        (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::Ended(never_staged(look)),
+        (State::Removed { .. } | State::Completed(_), Some(_)) => Verdict::NeverRan,
         (_, Some((since, _))) => {
             // The last file may have arrived though the tool never said so, after exit 0, a crash of
             // ours or a deadline alike: the schedd gets a moment to say it.
@@ -147,8 +148,8 @@ fn unstaged(context: Context<'_>, ad: &Ad, look: Look) -> Verdict {
 }
 
 /// No ad: proof only when the question was asked after the tool was dead.
-fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
-    let Some(intent) = intent else { return Verdict::Nothing };
+fn absent(job: &Job, context: Context<'_>, look: Look) -> Verdict {
+    let Some(intent) = context.intent else { return Verdict::Nothing };
     let Some((since, end)) = &intent.dead else { return Verdict::Nothing };
     if *since >= look.started {
         return Verdict::Nothing;
@@ -159,13 +160,16 @@ fn absent(job: &Job, intent: Option<&Intent>, look: Look) -> Verdict {
         return absence::missing(job, look);
     }
     match end {
-        // In a batch nobody knows which row was meant: they are tried again in halves.
-        ToolEnd::Refused(why) if intent.rows == 1 => {
-            Verdict::Ended(End { outcome: Outcome::SubmitRefused, message: why.clone(), at: at(look) })
+        // In a batch nobody knows which row was meant: they are tried again in halves. And a refusal may be
+        // the site's mistake, which it mends within the hour.
+        ToolEnd::Failed(Failure::Refused, why)
+            if intent.rows == 1
+                && context.refused_since.is_some_and(|s| is_over(s, look.epoch, look.refused_after)) =>
+        {
+            let message = words::shortened(why.clone(), MESSAGE_MAX);
+            Verdict::Ended(End { outcome: Outcome::SubmitRefused, message, at: at(look) })
         }
-        ToolEnd::Refused(_) | ToolEnd::Well | ToolEnd::Full | ToolEnd::Outage | ToolEnd::Unknown => {
-            Verdict::NeverRan
-        }
+        ToolEnd::Failed(..) | ToolEnd::Well | ToolEnd::Unknown => Verdict::NeverRan,
     }
 }
 
@@ -249,14 +253,6 @@ fn is_start_failure(reason: &str) -> bool {
 pub(super) fn removed(reason: &str, at: Timestamp) -> End {
     let message = if reason.is_empty() { "removed from the queue".to_owned() } else { reason.to_owned() };
     End { outcome: Outcome::Removed, message: words::shortened(message, MESSAGE_MAX), at }
-}
-
-fn never_staged(look: Look) -> End {
-    let message = format!(
-        "its files did not reach the pool in {STAGE_TRIES} submissions; see the schedd's log and whether \
-         its spool has room, then create it anew"
-    );
-    End { outcome: Outcome::SubmitRefused, message, at: at(look) }
 }
 
 pub(super) fn at(look: Look) -> Timestamp {

@@ -7,6 +7,7 @@ use htc_core::workload::report::Cut;
 use rstest::rstest;
 
 use super::*;
+use crate::engine::board::Witness;
 
 fn key() -> JobKey {
     "u/0/0/0".parse().unwrap()
@@ -57,11 +58,17 @@ fn queued() -> Job {
 }
 
 fn intent(dead: Option<(Instant, ToolEnd)>) -> Intent {
-    Intent { created: 1_000, rows: 1, at_work: true, dead }
+    Intent { created: 1_000, deadline: 1_180, rows: 1, witness: Witness::Submitter, dead }
 }
 
 fn of(intent: &Intent) -> Context<'_> {
     Context { intent: Some(intent), ..Context::default() }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn outage() -> ToolEnd {
+    ToolEnd::Failed(Failure::Pool, String::new())
 }
 
 /// A look that started a minute after the tools of these tests died.
@@ -69,7 +76,12 @@ fn look() -> (Instant, Look) {
     let died = Instant::now();
     (
         died,
-        Look { started: died + Duration::from_secs(60), epoch: 1_060, lost_after: Duration::from_secs(60) },
+        Look {
+            started: died + Duration::from_secs(60),
+            epoch: 1_060,
+            lost_after: Duration::from_secs(60),
+            refused_after: HOUR,
+        },
     )
 }
 
@@ -92,7 +104,7 @@ fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
 
 #[rstest]
 #[case::after_success(ToolEnd::Well)]
-#[case::after_an_outage(ToolEnd::Outage)]
+#[case::after_an_outage(outage())]
 #[case::after_a_restart(ToolEnd::Unknown)]
 fn absence_proves_nothing_until_it_was_asked_for_after_the_tool_was_dead(#[case] end: ToolEnd) {
     let (died, look) = look();
@@ -132,13 +144,32 @@ fn a_job_that_we_let_go_is_not_missing() {
 }
 
 #[test]
-fn a_refusal_ends_a_job_only_when_it_stood_alone() {
+fn a_refusal_ends_a_job_only_when_it_stood_alone_for_an_hour() {
     let (died, look) = look();
-    let alone = intent(Some((died, ToolEnd::Refused("no such command".into()))));
-    let Verdict::Ended(end) = judge(&submitting(), of(&alone), None, look) else { panic!() };
-    assert_eq!((end.outcome, end.message.as_str()), (Outcome::SubmitRefused, "no such command"));
+    let alone = intent(Some((died, ToolEnd::Failed(Failure::Refused, "no memory".into()))));
+    let judge_of = |intent: &Intent, refused_since| {
+        judge(&submitting(), Context { refused_since, ..of(intent) }, None, look)
+    };
+    assert_eq!(judge_of(&alone, None), Verdict::NeverRan);
+    assert_eq!(judge_of(&alone, Some(look.epoch - 3_599)), Verdict::NeverRan);
+    let Verdict::Ended(end) = judge_of(&alone, Some(look.epoch - 3_600)) else { panic!() };
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::SubmitRefused, "no memory"));
     let batch = Intent { rows: 2, ..alone };
-    assert_eq!(judge(&submitting(), of(&batch), None, look), Verdict::NeverRan);
+    assert_eq!(judge_of(&batch, Some(0)), Verdict::NeverRan);
+}
+
+#[rstest]
+#[case(Failure::Pool)]
+#[case(Failure::Ours)]
+#[case(Failure::Spool)]
+#[case(Failure::Batch)]
+#[case(Failure::Queue)]
+#[case(Failure::Unknown)]
+fn no_other_failure_ends_a_job_however_long_it_lasts(#[case] about: Failure) {
+    let (died, look) = look();
+    let alone = intent(Some((died, ToolEnd::Failed(about, "what?".into()))));
+    let context = Context { refused_since: Some(0), ..of(&alone) };
+    assert_eq!(judge(&submitting(), context, None, look), Verdict::NeverRan);
 }
 
 #[test]
@@ -162,7 +193,7 @@ fn a_job_without_its_files_is_removed_only_when_nobody_sends_them_any_more() {
     assert_eq!(judge_of(None, look), Verdict::Nothing);
     // However the tool ended, the schedd is given a moment to say that the last file has arrived.
     let soon = Look { started: died + Duration::from_secs(1), ..look };
-    for end in [ToolEnd::Well, ToolEnd::Outage, ToolEnd::Unknown] {
+    for end in [ToolEnd::Well, outage(), ToolEnd::Unknown] {
         assert_eq!(judge_of(Some((died, end.clone())), soon), Verdict::Nothing, "{end:?}");
         assert_eq!(judge_of(Some((died, end.clone())), look), Verdict::Unstaged, "{end:?}");
     }
@@ -172,25 +203,8 @@ fn a_job_without_its_files_is_removed_only_when_nobody_sends_them_any_more() {
 fn a_job_that_was_removed_before_it_had_its_files_never_ran() {
     let (died, look) = look();
     let removed = Ad { state: State::Removed { reason: String::new() }, ..unstaged_ad() };
-    let dead = intent(Some((died, ToolEnd::Outage)));
+    let dead = intent(Some((died, outage())));
     assert_eq!(judge(&submitting(), of(&dead), Some(&removed), look), Verdict::NeverRan);
-}
-
-#[test]
-fn a_job_that_never_gets_its_files_is_given_up_in_the_end() {
-    let (died, look) = look();
-    let removed = Ad { state: State::Removed { reason: String::new() }, ..unstaged_ad() };
-    let dead = intent(Some((died, ToolEnd::Well)));
-    // Submissions that came to nothing for another reason do not count.
-    let key = JobKey { submission: 1_000, ..key() };
-    let verdict = |unstaged| {
-        let job = Job { key: key.clone(), ..submitting() };
-        judge(&job, Context { unstaged, ..of(&dead) }, Some(&removed), look)
-    };
-    assert_eq!(verdict(STAGE_TRIES - 2), Verdict::NeverRan);
-    let Verdict::Ended(end) = verdict(STAGE_TRIES - 1) else { panic!("it is tried for ever") };
-    assert_eq!(end.outcome, Outcome::SubmitRefused);
-    assert!(end.message.contains("did not reach the pool in 30 submissions"), "{}", end.message);
 }
 
 #[test]
@@ -225,7 +239,7 @@ fn an_answer_that_is_older_than_the_last_report_changes_nothing() {
 }
 
 /// May start only once.
-const ONCE: Context<'_> = Context { intent: None, unstaged: 0, once: true, hidden: false };
+const ONCE: Context<'_> = Context { intent: None, refused_since: None, once: true, hidden: false };
 
 fn running() -> Job {
     job(Progress::Running { job: id(), start: 1, since: at(1) }, None)

@@ -67,21 +67,22 @@ fn decide(
             }
             continue;
         }
-        let mut news = false;
+        let (mut news, mut unstaged) = (false, false);
         for job in entry.jobs.values_mut() {
             let own = shown.own(job);
             shown.copies(job).for_each(|ad| actions.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
-            let unstaged = entry.unstaged.get(&job.key.index).copied().unwrap_or_default();
-            let hidden = shown.may_hide(job);
+            let refused_since = entry.doubts.as_ref().and_then(|doubts| doubts.refused_since(job.key.index));
+            let context = Context { intent, refused_since, once, hidden: shown.may_hide(job) };
             let before = Tracking::of(job);
             shown.note(job, entry.want);
-            let verdict = look_at(job, Context { intent, unstaged, once, hidden }, own, look, actions);
-            if verdict == Verdict::NeverRan && own.is_some() {
-                entry.unstaged.insert(job.key.index, unstaged + 1);
-            }
-            changes.extend(follow(job, verdict, own, entry.want, look, actions));
+            let verdict = look_at(job, context, own, look, actions);
+            unstaged |= verdict == Verdict::NeverRan && own.is_some();
+            changes.extend(follow(job, verdict, own, context, entry.want, look, actions));
             news |= before != Tracking::of(job);
+        }
+        if unstaged {
+            entry.doubts.get_or_insert_default().unstaged(Instant::now());
         }
         actions.news.extend(news.then(|| uid.clone()));
         if entry.want == Want::Gone {
@@ -164,6 +165,7 @@ fn follow(
     job: &mut Job,
     verdict: Verdict,
     ad: Option<&Ad>,
+    context: Context<'_>,
     want: Want,
     look: Look,
     actions: &mut Actions,
@@ -194,7 +196,8 @@ fn follow(
         }
         Verdict::NeverRan => {
             ad.into_iter().for_each(|ad| actions.acknowledge(ad));
-            Some(Change::Void { key: key(), again: want == Want::Run })
+            let refused_since = context.refused_since;
+            Some(Change::Void { key: key(), again: want == Want::Run, refused_since })
         }
         Verdict::Unstaged => {
             ad.into_iter().for_each(|ad| actions.unstaged(ad));

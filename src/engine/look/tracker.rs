@@ -13,8 +13,8 @@ use crate::condor::query::Answer;
 use crate::condor::whose::Whose;
 use crate::condor::{holds, query};
 use crate::crash_point;
-use crate::engine::Inner;
 use crate::engine::board::{ToolEnd, Trouble};
+use crate::engine::{Inner, Options};
 use crate::limits::{
     BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR, QUERY_REST_MAX, QUICK_LOOK,
     REMOVAL_REPEAT, SETTLING,
@@ -76,7 +76,8 @@ async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), Stor
     }
     inner.look_for_foreign(&whose, &answer, is_confirmed).await;
     let asked = i64::try_from(began.elapsed().as_secs()).unwrap_or(0);
-    let look = Look { started: began, epoch: now() - asked, lost_after: inner.options.lost_after };
+    let Options { lost_after, refused_after, .. } = inner.options;
+    let look = Look { started: began, epoch: now() - asked, lost_after, refused_after };
     inner.hear(&answer.ads).await?;
     let (changes, mut actions) = inner.merge(&answer, look).await;
     crash_point!("settle-before-durable");
@@ -101,7 +102,12 @@ async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), Stor
 
 /// Doubles from the first to the longest pause, with some jitter from the clock.
 pub fn backoff(failures: u32) -> Duration {
-    let (first, longest) = BACKOFF;
+    backoff_up_to(BACKOFF.1, failures)
+}
+
+/// The same with another longest pause.
+pub fn backoff_up_to(longest: Duration, failures: u32) -> Duration {
+    let (first, _) = BACKOFF;
     let pause = first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
     let jitter = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs() % 256;
     pause + pause * jitter / 1024
@@ -110,11 +116,15 @@ pub fn backoff(failures: u32) -> Duration {
 impl Inner {
     fn count_held(&self) {
         let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
-        for job in self.board().entries.values().flat_map(|entry| entry.jobs.values()) {
+        let board = self.board();
+        let alone = board.entries.values().filter_map(|entry| Some(entry.doubts.as_ref()?.alone.len()));
+        self.metrics.doubtful.set(alone.sum::<usize>() as i64);
+        for job in board.entries.values().flat_map(|entry| entry.jobs.values()) {
             if let Progress::Held { code, .. } = &job.progress {
                 *counts.entry(holds::label(*code)).or_default() += 1;
             }
         }
+        drop(board);
         counts.into_iter().for_each(|(label, jobs)| self.metrics.held(label, jobs));
     }
 

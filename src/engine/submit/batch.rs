@@ -1,16 +1,16 @@
 //! Chooses what goes into one submission: fair between namespaces, then between their workloads, of one
 //! shape.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
 
-use crate::condor::submit::Terms;
+use crate::condor::submit::ShapeId;
 use crate::engine::board::{Board, Entry};
-use crate::store::wishes::Want;
+use crate::store::wishes::{Waiting, Want};
 
 /// A job that is to be submitted.
 #[derive(Clone, Debug)]
@@ -37,21 +37,64 @@ pub struct Room<'a> {
     pub of: &'a dyn Fn(&str) -> usize,
 }
 
-/// A workload of which something waits.
+/// A workload of which something may go.
 struct Candidate<'a> {
     uid: &'a Uid,
     entry: &'a Entry,
     workload: &'a Arc<Workload>,
+    /// So many of it go together, and with none that is beyond doubt.
+    at_most: Option<usize>,
+    /// The only index that may go, since it failed alone.
+    lone: Option<u32>,
     /// How many of its namespace come before it.
     place: usize,
     /// How long its namespace has waited for its turn.
     turn: Instant,
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    fn of(uid: &'a Uid, entry: &'a Entry, moment: Instant) -> Option<Candidate<'a>> {
+        let (workload, turn) = (entry.workload.as_ref()?, entry.waits_since);
+        let Some(doubts) = &entry.doubts else {
+            return Some(Candidate { uid, entry, workload, at_most: None, lone: None, place: 0, turn });
+        };
+        let waits = |index| entry.waiting.iter().any(|w| (w.first..=w.last).contains(&index));
+        let lone = doubts.lone(moment, waits);
+        let at_most = if lone.is_some() { Some(1) } else { doubts.at_most };
+        let candidate = Candidate { uid, entry, workload, at_most, lone, place: 0, turn };
+        let has_some = candidate.keys().next().is_some();
+        has_some.then_some(candidate)
+    }
+
     /// What must be equal for two workloads to share a submission: how far they are doubted, and the shape.
-    fn kind(&self) -> (Option<usize>, BTreeMap<String, Option<String>>) {
-        (self.entry.at_most, Terms::from(&**self.workload).shape())
+    fn kind(&self) -> (Option<usize>, Option<ShapeId>) {
+        (self.at_most, self.entry.shape)
+    }
+
+    /// Those that failed least come first.
+    fn failures(&self) -> u32 {
+        self.entry.doubts.as_ref().map_or(0, |doubts| doubts.failures)
+    }
+
+    fn count(&self) -> usize {
+        let count = |w: &Waiting| (w.last - w.first) as usize + 1;
+        self.lone.map_or_else(|| self.entry.waiting.iter().map(count).sum(), |_| 1)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = Picked> + use<'a> {
+        let Candidate { uid, entry, workload, lone, .. } = *self;
+        let all = |w: &'a Waiting| (w.first..=w.last).map(move |index| (index, w));
+        // An index that has a job is about to leave the ranges.
+        let free = entry.waiting.iter().flat_map(all).filter(|(index, _)| !entry.jobs.contains_key(index));
+        let failed_alone =
+            |index| entry.doubts.as_ref().is_some_and(|doubts| doubts.alone.contains_key(&index));
+        let may_go = move |index| lone.map_or_else(|| !failed_alone(index), |lone| lone == index);
+        free.filter(move |(index, _)| may_go(*index)).map(move |(index, w)| Picked {
+            key: JobKey { uid: uid.clone(), index, attempt: w.attempt, submission: w.submission },
+            namespace: entry.namespace.clone(),
+            name: entry.name.clone(),
+            workload: workload.clone(),
+        })
     }
 }
 
@@ -59,13 +102,14 @@ impl Candidate<'_> {
 /// something waits gets the same share, and in it each workload. The namespace that was served longest ago
 /// comes first, and of it the workload that has waited longest since it came or was served: that one's shape
 /// is chosen. So neither a large workload nor a stream of new ones holds the others back. One of which a
-/// submission was refused goes only with others of that kind, and no more of them than its doubt allows.
-pub fn choose(board: &Board, now: i64, room: &Room<'_>) -> Vec<Picked> {
-    let waiting = in_turn(board, now, room);
+/// submission failed goes only with others of that kind, where `doubtful` asks for them, and no more of them
+/// than its doubt allows.
+pub fn choose(board: &Board, now: i64, room: &Room<'_>, doubtful: bool) -> Vec<Picked> {
+    let waiting = in_turn(board, now, room, doubtful);
     let Some(first) = waiting.first() else { return Vec::new() };
-    let limit = first.entry.at_most.map_or(room.jobs, |at_most| at_most.min(room.jobs));
+    let limit = first.at_most.map_or(room.jobs, |at_most| at_most.min(room.jobs));
     let kind = first.kind();
-    // Each gives one at least, so that no more of them are needed: a shape costs more than a look.
+    // Each gives one at least, so that no more of them are needed.
     let alike: Vec<&Candidate<'_>> = waiting.iter().filter(|c| c.kind() == kind).take(limit).collect();
     let mut of_namespace: Vec<(&str, Vec<&Candidate<'_>>)> = Vec::new();
     let mut place: HashMap<&str, usize> = HashMap::new();
@@ -79,42 +123,47 @@ pub fn choose(board: &Board, now: i64, room: &Room<'_>) -> Vec<Picked> {
     }
     let least = (limit / SHARES_MOST).max(1);
     let wants = |(namespace, list): &(&str, Vec<&Candidate<'_>>)| {
-        list.iter().map(|c| wanted(c)).sum::<usize>().min((room.of)(namespace))
+        list.iter().map(|c| c.count()).sum::<usize>().min((room.of)(namespace))
     };
     let given = deal(&of_namespace.iter().map(wants).collect::<Vec<_>>(), limit, least);
     let mut picked = Vec::new();
     for ((_, list), given) in of_namespace.iter().zip(given) {
-        let wants: Vec<usize> = list.iter().map(|c| wanted(c)).collect();
+        let wants: Vec<usize> = list.iter().map(|c| c.count()).collect();
         let shares = (given / least).max(1);
         for (candidate, given) in list.iter().zip(deal(&wants, given, given.div_ceil(shares).max(1))) {
-            picked.extend(keys(candidate).take(given));
+            picked.extend(candidate.keys().take(given));
         }
     }
     picked
 }
 
 /// What may go now, in the order of turns: the first of each namespace, then the second of each.
-fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>) -> Vec<Candidate<'a>> {
+fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> Vec<Candidate<'a>> {
+    let moment = Instant::now();
     let mut namespaces: HashMap<&str, Option<Vec<Candidate<'a>>>> = HashMap::new();
-    let is_due = |entry: &Entry| may_be_submitted(entry, now) && entry.refused.is_none();
-    for (uid, entry) in board.entries.iter().filter(|(_, entry)| is_due(entry)) {
-        let Some(workload) = entry.workload.as_ref() else { continue };
-        let has_room = || ((room.of)(&entry.namespace) > 0).then(Vec::new);
-        let turn = entry.waits_since;
-        if let Some(list) = namespaces.entry(&entry.namespace).or_insert_with(has_room) {
-            list.push(Candidate { uid, entry, workload, place: 0, turn });
+    let is_due = |entry: &Entry| {
+        let rests = entry.doubts.as_ref().is_some_and(|doubts| doubts.rests(moment));
+        may_be_submitted(entry, now) && entry.refused.is_none() && !rests
+    };
+    let due = board.entries.iter().filter(|(_, entry)| is_due(entry));
+    let candidates = due.filter_map(|(uid, entry)| Candidate::of(uid, entry, moment));
+    for candidate in candidates.filter(|candidate| candidate.at_most.is_some() == doubtful) {
+        let namespace = &candidate.entry.namespace;
+        let has_room = || ((room.of)(namespace) > 0).then(Vec::new);
+        if let Some(list) = namespaces.entry(namespace).or_insert_with(has_room) {
+            list.push(candidate);
         }
     }
     let mut all = Vec::new();
     for (namespace, list) in namespaces {
         let mut list = list.unwrap_or_default();
-        list.sort_by_key(|c| (c.entry.waits_since, c.entry.not_before, c.uid));
+        list.sort_by_key(|c| (c.failures(), c.entry.waits_since, c.entry.not_before, c.uid));
         let Some(oldest) = list.first().map(|c| c.entry.waits_since) else { continue };
         let turn = board.served.get(namespace).copied().unwrap_or(oldest);
         all.extend(list.into_iter().enumerate().map(|(place, c)| Candidate { place, turn, ..c }));
     }
     all.sort_by(|a, b| {
-        let key = |c: &Candidate<'a>| (c.place, c.turn);
+        let key = |c: &Candidate<'a>| (c.failures(), c.place, c.turn);
         key(a).cmp(&key(b)).then_with(|| a.entry.namespace.cmp(&b.entry.namespace))
     });
     all
@@ -124,11 +173,6 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>) -> Vec<Candidate<'a>
 pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
     let due = entry.not_before <= now && entry.unproven_since.is_none();
     entry.want == Want::Run && !entry.waiting.is_empty() && due
-}
-
-fn wanted(candidate: &Candidate<'_>) -> usize {
-    let count = |w: &crate::store::wishes::Waiting| (w.last - w.first) as usize + 1;
-    candidate.entry.waiting.iter().map(count).sum()
 }
 
 /// Deals `limit` out to those who want so many: in rounds, the same to each, but at least `least`, so that
@@ -147,19 +191,6 @@ fn deal(wanted: &[usize], limit: usize, least: usize) -> Vec<usize> {
             left -= more;
         }
     }
-}
-
-fn keys<'a>(candidate: &Candidate<'a>) -> impl Iterator<Item = Picked> + use<'a> {
-    let Candidate { uid, entry, workload, .. } = *candidate;
-    let indices = entry.waiting.iter().flat_map(|w| (w.first..=w.last).map(move |index| (index, w)));
-    // An index that has a job is about to leave the ranges.
-    let free = indices.filter(|(index, _)| !entry.jobs.contains_key(index));
-    free.map(move |(index, w)| Picked {
-        key: JobKey { uid: uid.clone(), index, attempt: w.attempt, submission: w.submission },
-        namespace: entry.namespace.clone(),
-        name: entry.name.clone(),
-        workload: workload.clone(),
-    })
 }
 
 #[cfg(test)]

@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::store::wishes::{StoredWish, Waiting};
+use crate::engine::submit::doubt::Failed;
+use crate::store::wishes::StoredWish;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
-    super::choose(board, now, &Room { jobs: limit, of: &|_| usize::MAX })
+    super::choose(board, now, &Room { jobs: limit, of: &|_| usize::MAX }, false)
+}
+
+fn doubtful(board: &Board, limit: usize) -> Vec<Picked> {
+    super::choose(board, 1, &Room { jobs: limit, of: &|_| usize::MAX }, true)
 }
 
 /// `namespace/uid`, or a UID in the namespace `n`; copies; options.
@@ -73,15 +78,33 @@ fn those_in_doubt_go_by_themselves_and_no_more_than_their_doubt_allows() {
     let mut board = board(&[("clean", 3, &[]), ("doubted", 9, &[]), ("worse", 9, &[])]);
     let mut doubt = |uid: &str, at_most, served| {
         let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
-        (entry.at_most, entry.waits_since) = (at_most, served);
+        entry.doubts.get_or_insert_default().at_most = Some(at_most);
+        entry.waits_since = served;
     };
     let now = Instant::now();
-    doubt("clean", None, now + SECOND);
-    doubt("worse", Some(1), now + SECOND);
-    doubt("doubted", Some(4), now);
-    assert_eq!(counts(&choose(&board, 1, 10)), [("doubted".into(), 4)]);
-    board.entries.remove(&"doubted".parse::<Uid>().unwrap());
+    doubt("worse", 1, now + SECOND);
+    doubt("doubted", 4, now);
+    assert_eq!(counts(&doubtful(&board, 10)), [("doubted".into(), 4)]);
     assert_eq!(counts(&choose(&board, 1, 10)), [("clean".into(), 3)]);
+    board.entries.remove(&"doubted".parse::<Uid>().unwrap());
+    assert_eq!(counts(&doubtful(&board, 10)), [("worse".into(), 1)]);
+}
+
+#[test]
+fn an_index_that_failed_alone_waits_alone_and_the_other_copies_go() {
+    let mut board = board(&[("a", 3, &[]), ("failed-often", 1, &[])]);
+    let mut fail = |uid: &str, index, times| {
+        let doubts = &mut board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap().doubts;
+        let refused_after = Duration::ZERO;
+        let failed = Failed { indices: &[index], rows: 1, refused: true, why: "", refused_after };
+        (0..times).for_each(|_| doubts.get_or_insert_default().failed(&failed, Instant::now(), 0));
+    };
+    fail("a", 1, 1);
+    fail("failed-often", 0, 9);
+    let picked = doubtful(&board, 10);
+    assert_eq!(picked.iter().map(|p| p.key.to_string()).collect::<Vec<_>>(), ["a/0/0/0"]);
+    board.entries.remove(&"a".parse::<Uid>().unwrap());
+    assert!(doubtful(&board, 10).is_empty(), "its time has not come");
 }
 
 #[test]
@@ -166,7 +189,7 @@ fn a_namespace_gets_no_more_than_it_has_room_for_and_others_take_the_rest() {
         "b" => 0,
         _ => usize::MAX,
     };
-    let picked = super::choose(&board, 1, &Room { jobs: 10, of: &room });
+    let picked = super::choose(&board, 1, &Room { jobs: 10, of: &room }, false);
     assert_eq!(counts(&picked), [("x".into(), 2), ("z".into(), 8)], "b would have chosen another shape");
 }
 

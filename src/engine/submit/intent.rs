@@ -1,11 +1,11 @@
 //! One submission, from the durable intent to the end of the tool. It may die after any line: the
 //! intent, its lock and the keys in the ads let the next life find out what became of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use htc_core::events;
 use htc_core::workload::names::{JobKey, Uid};
@@ -14,14 +14,17 @@ use htc_core::workload::spec::{self, Events, ImageSettings, JobSpec};
 use thiserror::Error;
 
 use super::batch::Picked;
+use super::doubt::Failed;
+use crate::condor::failure::Failure;
 use crate::condor::submit::{self, Row, Submission, Terms};
 use crate::crash_point;
-use crate::engine::board::{Board, Intent, Job, Obstacle, ToolEnd};
-use crate::engine::files::{lock_intent, make_folder, write_private};
+use crate::engine::board::{Board, Intent, Job, ToolEnd, Witness};
+use crate::engine::files::{self, lock_intent, make_folder, write_private};
 use crate::engine::wish::stored_job;
-use crate::engine::{Inner, Options};
-use crate::limits::TURN_KEPT;
+use crate::engine::{Inner, Options, words};
+use crate::limits::{INTENT_DEADLINE, MESSAGE_MAX, SUBMIT_DEADLINE, TURN_KEPT};
 use crate::store::database::{StoreError, now};
+use crate::store::intents::NewIntent;
 use crate::store::wishes::Want;
 use crate::store::{intents, jobs, wishes};
 
@@ -34,44 +37,88 @@ pub enum SubmitError {
     /// Folders or files could not be written.
     #[error("failed to write the files of a submission into the data folder: {0}")]
     Files(#[from] std::io::Error),
+    /// Writing them took so long that no time was left for the tool.
+    #[error("the files of a submission were not written in time; is the data folder's disk slow?")]
+    Slow,
 }
 
 impl Inner {
     /// Submits these jobs together; says how the tool ended. Whether they were committed is for
     /// the tracker to find out.
     pub(super) async fn submit(self: &Arc<Self>, picked: Vec<Picked>) -> Result<ToolEnd, SubmitError> {
+        let began = Instant::now();
         let (id, picked) = self.intend(picked).await?;
         crash_point!("intent-durable");
-        let end = self.call(id, &picked).await;
-        self.note_end(id, &picked, end.as_ref().map_or(ToolEnd::Unknown, Clone::clone));
+        let end = self.call(id, &picked, began).await;
+        let known = end.as_ref().map_or(ToolEnd::Unknown, Clone::clone);
+        if known != ToolEnd::Well {
+            self.doubt_owner();
+        }
+        let mut board = self.board();
+        let told = self.note_doubts(&mut board, &picked, &known);
+        if let Some(intent) = board.intents.get_mut(&id) {
+            // The tool is dead: only a question that is asked after this proves anything.
+            intent.dead = Some((Instant::now(), known));
+        }
+        let abandoned = self.abandoned(&board, &picked);
+        drop(board);
+        // Nobody waits for this, and what stays goes at the next start.
+        tokio::task::spawn_blocking(move || abandoned.iter().map(|f| files::remove_folder(f)).for_each(drop));
+        self.ring(told);
         self.look_bell.notify_one();
         end
     }
 
-    /// The tool is dead. After a refusal its workloads are tried in halves, until a job is refused
-    /// alone; what is taken lets them grow again.
-    fn note_end(&self, id: i64, picked: &[Picked], end: ToolEnd) {
-        if end != ToolEnd::Well {
-            self.doubt_owner();
-        }
-        let mut board = self.board();
-        for uid in workloads(picked) {
-            let Some(entry) = board.entries.get_mut(&uid) else { continue };
-            entry.at_most = match &end {
-                ToolEnd::Refused(_) => Some((picked.len() / 2).max(1)),
-                ToolEnd::Well => {
-                    entry.at_most.map(|n| n * 2).filter(|n| *n < self.options.max_jobs_per_submission)
+    /// After a failure that a job may be to blame for, its workloads are tried in halves, until one job fails
+    /// alone; what is taken lets them grow again. Gives the workloads that have news of it.
+    fn note_doubts(&self, board: &mut Board, picked: &[Picked], end: &ToolEnd) -> Vec<Uid> {
+        let mut indices: BTreeMap<&Uid, Vec<u32>> = BTreeMap::new();
+        picked.iter().for_each(|p| indices.entry(&p.key.uid).or_default().push(p.key.index));
+        let mut told = Vec::new();
+        for (uid, indices) in indices {
+            let Some(entry) = board.entries.get_mut(uid) else { continue };
+            let before = entry.doubts.as_ref().and_then(|doubts| doubts.obstacle.clone());
+            match end {
+                ToolEnd::Failed(about, why) if is_doubtful(*about, picked.len()) => {
+                    let failed = Failed {
+                        indices: &indices,
+                        rows: picked.len(),
+                        refused: *about == Failure::Refused,
+                        why,
+                        refused_after: self.options.refused_after,
+                    };
+                    entry.doubts.get_or_insert_default().failed(&failed, Instant::now(), now());
                 }
-                ToolEnd::Full | ToolEnd::Outage | ToolEnd::Unknown => entry.at_most,
-            };
+                ToolEnd::Well => {
+                    if let Some(doubts) = &mut entry.doubts {
+                        doubts.went_well(&indices, self.options.max_jobs_per_submission);
+                    }
+                    entry.doubts.take_if(|doubts| doubts.are_over());
+                }
+                ToolEnd::Failed(..) | ToolEnd::Unknown => {}
+            }
+            if before != entry.doubts.as_ref().and_then(|doubts| doubts.obstacle.clone()) {
+                told.push(uid.clone());
+            }
         }
-        if let Some(intent) = board.intents.get_mut(&id) {
-            intent.dead = Some((Instant::now(), end));
-        }
+        told
+    }
+
+    /// Folders of workloads that nothing is left of: they were buried before their files were written.
+    fn abandoned(&self, board: &Board, picked: &[Picked]) -> Vec<PathBuf> {
+        let is_buried = |uid: &Uid| board.entries.get(uid).is_some_and(|entry| entry.want == Want::Tombstone);
+        workloads(picked).into_iter().filter(is_buried).map(|uid| self.workload_folder(&uid)).collect()
     }
 
     /// Makes the intent durable: from here on the keys are taken. Gives those that are still wanted.
     async fn intend(&self, picked: Vec<Picked>) -> Result<(i64, Vec<Picked>), StoreError> {
+        let intent = NewIntent {
+            created: now(),
+            deadline: Some(now() + INTENT_DEADLINE.as_secs().cast_signed()),
+            boot: self.boot.id.clone(),
+            host: self.boot.host.clone(),
+        };
+        let created = intent.created;
         let (kept, picked, rows) = {
             // Under one lock with the request, so that ranges reach the disk in the board's order.
             let mut board = self.board();
@@ -81,7 +128,7 @@ impl Inner {
             let rows: Vec<(String, Job)> = picked.iter().map(|p| (p.name.clone(), self.new_job(p))).collect();
             let durable = rows.clone();
             let kept = self.store.call(move |t| {
-                let id = intents::create(t)?;
+                let id = intents::create(t, &intent)?;
                 waiting.iter().try_for_each(|(uid, ranges)| wishes::replace_waiting(t, uid, ranges))?;
                 for (name, job) in &durable {
                     jobs::insert(t, &jobs::StoredJob { intent: Some(id), ..stored_job(name, job) })?;
@@ -91,7 +138,7 @@ impl Inner {
             (kept, picked, rows)
         };
         let kept = kept.await;
-        self.believe_intent(&kept, rows);
+        self.believe_intent(&kept, created, rows);
         kept.map(|id| (id, picked))
     }
 
@@ -100,11 +147,12 @@ impl Inner {
         Job::new(picked.key.clone(), self.folder(&picked.key), progress, None)
     }
 
-    fn believe_intent(&self, kept: &Result<i64, StoreError>, rows: Vec<(String, Job)>) {
+    fn believe_intent(&self, kept: &Result<i64, StoreError>, created: i64, rows: Vec<(String, Job)>) {
         let mut board = self.board();
         if let Ok(id) = kept {
-            let intent = Intent { created: now(), rows: rows.len(), at_work: true, dead: None };
-            board.intents.insert(*id, intent);
+            let deadline = created + INTENT_DEADLINE.as_secs().cast_signed();
+            let witness = Witness::Submitter;
+            board.intents.insert(*id, Intent { created, deadline, rows: rows.len(), witness, dead: None });
         }
         let mut served = HashSet::new();
         for (_, mut job) in rows {
@@ -128,46 +176,50 @@ impl Inner {
         board.served.extend(served.into_iter().map(|namespace| (namespace, now)));
     }
 
-    /// Writes the files, starts the tool and follows it to its end.
-    async fn call(self: &Arc<Self>, id: i64, picked: &[Picked]) -> Result<ToolEnd, SubmitError> {
+    /// Writes the files, starts the tool and follows it to its end. The tool is dead before the intent's
+    /// deadline.
+    async fn call(
+        self: &Arc<Self>,
+        id: i64,
+        picked: &[Picked],
+        began: Instant,
+    ) -> Result<ToolEnd, SubmitError> {
         let (description, lock) = self.prepare(id, picked).await?;
         crash_point!("submit-files-written");
-        let started = Instant::now();
-        let mut submission = match Submission::start(&self.pool, &description, lock) {
-            Ok(submission) => submission,
-            Err(why) => {
-                tracing::error!(%why, "failed to submit");
-                self.obstructed(Obstacle::ours(why.to_string()));
-                return Ok(ToolEnd::Outage);
-            }
-        };
-        crash_point!("submit-tool-started");
-        if let Some(first) = submission.first_id().await {
-            crash_point!("submit-id-read");
-            self.note_ids(first, picked).await?;
-            crash_point!("submit-id-durable");
+        let left = INTENT_DEADLINE.saturating_sub(began.elapsed()).min(SUBMIT_DEADLINE);
+        if left < Duration::from_secs(1) {
+            return Err(SubmitError::Slow);
         }
-        let end = submission.finish().await;
+        let started = Instant::now();
+        let mut committed = false;
+        let end = match Submission::start(&self.pool, &description, lock, left) {
+            Ok(mut submission) => {
+                crash_point!("submit-tool-started");
+                if let Some(first) = submission.first_id().await {
+                    committed = true;
+                    crash_point!("submit-id-read");
+                    self.note_ids(first, picked).await?;
+                    crash_point!("submit-id-durable");
+                }
+                submission.finish().await
+            }
+            Err(why) => Err(why),
+        };
         crash_point!("submit-tool-ended");
-        self.metrics.submission(picked.len(), started.elapsed(), end.as_ref().err().map(|e| e.kind()));
-        Ok(match end {
-            Ok(()) => {
-                self.board().obstacle = None;
-                ToolEnd::Well
-            }
-            Err(why) if submit::is_full(&why) => {
-                tracing::warn!(%why, jobs = picked.len(), "the queue takes no more; it is tried again with fewer");
-                self.obstructed(Obstacle::full(format!("the schedd takes no more jobs for now: {why}")));
-                ToolEnd::Full
-            }
-            Err(why) if submit::is_outage(&why) => {
-                tracing::warn!(%why, jobs = picked.len(), "a submission failed; its jobs are looked for");
-                self.obstructed(Obstacle::pool(why.to_string()));
-                ToolEnd::Outage
-            }
-            Err(why) => {
-                tracing::warn!(%why, jobs = picked.len(), "a submission was refused");
-                ToolEnd::Refused(why.to_string())
+        let failed =
+            end.map_err(|why| (Failure::of(&why, committed), words::shortened(why.to_string(), MESSAGE_MAX)));
+        let label = failed.as_ref().err().map(|(about, _)| about.label());
+        self.metrics.submission(picked.len(), started.elapsed(), label);
+        Ok(match failed {
+            Ok(()) => ToolEnd::Well,
+            Err((about, why)) => {
+                tracing::warn!(
+                    why,
+                    about = about.label(),
+                    jobs = picked.len(),
+                    "a submission failed; its jobs are looked for"
+                );
+                ToolEnd::Failed(about, why)
             }
         })
     }
@@ -242,6 +294,15 @@ impl Inner {
             name: name.clone(),
             terms: Terms::from(&**workload),
         }
+    }
+}
+
+/// Whether one of the jobs may be to blame. Files that do not arrive are asked for in smaller batches first.
+fn is_doubtful(about: Failure, rows: usize) -> bool {
+    match about {
+        Failure::Refused | Failure::Unknown => true,
+        Failure::Spool => rows == 1,
+        Failure::Pool | Failure::Ours | Failure::Batch | Failure::Queue => false,
     }
 }
 

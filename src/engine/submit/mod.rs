@@ -1,8 +1,10 @@
 //! The submitter: takes what waits, hands it to HTCondor, one submission at a time.
 
 mod batch;
+pub mod doubt;
 mod intent;
 mod namespaces;
+mod pace;
 mod refused;
 
 use std::sync::Arc;
@@ -12,9 +14,11 @@ use htc_core::workload::progress::Progress;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use pace::{Done, Pace};
+
 use super::Inner;
-use super::board::{Job, Obstacle, ToolEnd};
-use super::look::tracker::backoff;
+use super::board::{Board, Job, Obstacle, ToolEnd};
+use crate::condor::failure::Failure;
 use batch::Room;
 use namespaces::{Limits, Usage, note_full};
 use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
@@ -22,9 +26,7 @@ use crate::store::database::now;
 
 /// Works until `stop` is cancelled; a submission that is under way is brought to its end.
 pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
-    let most = inner.options.max_jobs_per_submission;
-    // Where the schedd has room for fewer, so many go together.
-    let (mut failures, mut at_once) = (0, most);
+    let mut pace = Pace::new(inner.options.max_jobs_per_submission);
     let mut last = None;
     let mut full_since = None;
     while !stop.is_cancelled() {
@@ -33,10 +35,10 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
             tracing::error!(%why, "failed to end what may not be submitted any more");
         }
         let began = Instant::now();
-        let picked = inner.pick(at_once);
+        let (picked, doubtful) = inner.pick(&mut pace);
         if picked.is_empty() {
             inner.look_for_room(&mut full_since);
-            let pause = inner.time_to_next_wish();
+            let pause = inner.time_to_next_wish(pace.doubts_rest(Instant::now()));
             // However loud the bell, looks at the board take only their share of the time.
             let rest = (began.elapsed() * PICK_REST_FACTOR).min(PICK_REST_MAX);
             let wait = async {
@@ -48,36 +50,36 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
             continue;
         }
         full_since = None;
-        let count = picked.len();
+        let jobs = picked.len();
         let result = inner.submit(picked).await;
-        last = Some(Instant::now());
+        let end = result.as_ref().ok().cloned();
+        let now = Instant::now();
+        last = Some(now);
+        let pause = pace.learn(Done { jobs, doubtful, took: began.elapsed(), end }, now);
         match result {
-            Ok(ToolEnd::Well) => (failures, at_once) = (0, (at_once * 2).min(most)),
-            Ok(ToolEnd::Full) => (failures, at_once) = (failures + 1, (count / 2).max(1)),
-            Ok(ToolEnd::Refused(_)) => {}
-            Ok(ToolEnd::Outage | ToolEnd::Unknown) => failures += 1,
+            Ok(end) => inner.tell(&end, jobs, pace.is_broken()),
             Err(why) => {
-                failures += 1;
                 tracing::error!(%why, "failed to prepare a submission");
                 inner.obstructed(Obstacle::ours(format!("failed to prepare a submission: {why}")));
             }
         }
-        if failures > 0 {
-            tokio::select! { () = sleep(backoff(failures)) => {}, () = stop.cancelled() => {} }
-        }
+        tokio::select! { () = sleep(pause) => {}, () = stop.cancelled() => {} }
     }
 }
 
 impl Inner {
-    /// What goes into the next submission; nothing while absence in the queue means nothing.
-    fn pick(&self, at_once: usize) -> Vec<batch::Picked> {
+    /// What goes into the next submission, and whether it is in doubt; nothing while absence in the queue
+    /// means nothing. What is in doubt has its turn when it has rested.
+    fn pick(&self, pace: &mut Pace) -> (Vec<batch::Picked>, bool) {
+        let now_here = Instant::now();
+        let at_once = pace.at_once(now_here);
         let mut board = self.board();
         if !board.merged || board.trouble.is_some() {
-            return Vec::new();
+            return (Vec::new(), false);
         }
         let usage = Usage::of(&board);
         if self.options.max_output_mb_per_namespace.is_some() && !board.weighed {
-            return Vec::new();
+            return (Vec::new(), false);
         }
         let limits = Limits {
             jobs: self.options.max_jobs_per_namespace,
@@ -87,13 +89,32 @@ impl Inner {
             jobs: self.options.max_jobs_in_queue.saturating_sub(usage.live).min(at_once),
             of: &|namespace| usage.room(namespace, limits).unwrap_or(0),
         };
-        let picked = if room.jobs == 0 { Vec::new() } else { batch::choose(&board, now(), &room) };
+        let picked = choose(&board, &room, pace.doubts_rest(now_here).is_none());
         let full = usage.full(limits);
         self.metrics.namespaces_full.set(i64::try_from(full.len()).unwrap_or(i64::MAX));
         let news = note_full(&mut board, full);
         drop(board);
         self.ring(news);
         picked
+    }
+
+    /// Says how a submission ended to those who wait, where it is for all of them.
+    fn tell(&self, end: &ToolEnd, jobs: usize, broken: bool) {
+        match end {
+            ToolEnd::Well => self.board().obstacle = None,
+            ToolEnd::Failed(Failure::Queue, why) => {
+                self.obstructed(Obstacle::full(format!("the schedd takes no more jobs for now: {why}")));
+            }
+            ToolEnd::Failed(Failure::Batch, why) if jobs == 1 => {
+                self.obstructed(Obstacle::full(format!("the schedd takes no job: {why}")));
+            }
+            ToolEnd::Failed(Failure::Pool, why) => self.obstructed(Obstacle::pool(why.clone())),
+            ToolEnd::Failed(Failure::Ours | Failure::Spool, why) => {
+                self.obstructed(Obstacle::ours(why.clone()))
+            }
+            ToolEnd::Failed(Failure::Unknown, why) if broken => self.obstructed(Obstacle::ours(why.clone())),
+            ToolEnd::Failed(..) | ToolEnd::Unknown => {}
+        }
     }
 
     /// Says what is in the way; those who wait are told once.
@@ -134,11 +155,26 @@ impl Inner {
         while began.elapsed() < longest && timeout(quiet, self.submit_bell.notified()).await.is_ok() {}
     }
 
-    /// A wish may have to wait for its time.
-    fn time_to_next_wish(&self) -> Duration {
-        let board = self.board();
-        let due = board.entries.values().filter(|e| !e.waiting.is_empty()).map(|e| e.not_before - now());
-        let next = due.filter(|&seconds| seconds > 0).min().and_then(|s| u64::try_from(s).ok());
-        next.map_or(IDLE_LOOK, Duration::from_secs)
+    /// A wish may have to wait for its time, and what is in doubt for its own.
+    fn time_to_next_wish(&self, doubts_rest: Option<Instant>) -> Duration {
+        let (board, moment) = (self.board(), Instant::now());
+        let waiting = || board.entries.values().filter(|e| !e.waiting.is_empty());
+        let seconds = waiting().map(|e| e.not_before - now()).filter(|seconds| *seconds > 0).min();
+        let due = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+        let next = waiting().filter_map(|e| e.doubts.as_ref()?.next(moment)).chain(doubts_rest).min();
+        let doubts = next.map(|at| at.saturating_duration_since(moment));
+        due.into_iter().chain(doubts).min().unwrap_or(IDLE_LOOK)
+    }
+}
+
+/// What is in doubt, where that has its turn, else what is not; and which of the two it is.
+fn choose(board: &Board, room: &Room<'_>, doubts_may_go: bool) -> (Vec<batch::Picked>, bool) {
+    if room.jobs == 0 {
+        return (Vec::new(), false);
+    }
+    let doubtful = if doubts_may_go { batch::choose(board, now(), room, true) } else { Vec::new() };
+    match doubtful.is_empty() {
+        true => (batch::choose(board, now(), room, false), false),
+        false => (doubtful, true),
     }
 }

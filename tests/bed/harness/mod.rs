@@ -18,7 +18,7 @@ pub use jobs::{example, host, image};
 pub use operator::kubectl;
 pub use patience::until;
 pub use pool::{AWAY, HERE, tool};
-pub use tools::{DYING_SUBMIT, SLOW_SUBMIT};
+pub use tools::{DYING_SUBMIT, FAILING_SUBMIT, SLOW_SUBMIT};
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -27,6 +27,18 @@ until [ -e "$0.go" ]; do sleep 0.1; done
 exec /usr/bin/condor_submit "$@"
 "#;
 
+/// The first times, the tool fails in ways that say nothing about a job. Later it is the real tool.
+pub const FAILING_SUBMIT: &str = r#"#!/bin/bash
+times=$(find "$0".failed.* -maxdepth 0 2>/dev/null | wc -l)
+mkdir "$0.failed.$times"
+case $times in
+  0) echo "what is this?" >&2; exit 1 ;;
+  1) kill -SEGV $$ ;;
+  2) echo "error while loading shared libraries: libcondor_utils.so" >&2; exit 127 ;;
+esac
+exec /usr/bin/condor_submit "$@"
+"#;
+
 /// A tool in whose place the operator finds another.
 pub struct Tool(PathBuf);
 

@@ -3,13 +3,10 @@
 use std::time::Instant;
 
 use htc_core::workload::progress::Outcome;
-use htc_operator::limits::STAGE_TRIES;
 
 use super::crashes::once;
 use crate::life::{Life, PATIENCE};
 use crate::pool::{Fault, Outage, Planned, Scripted};
-use crate::tools::job::{KEY, text};
-use crate::tools::state::State;
 
 super::claims![
     a_pool_that_takes_long_to_send_files_is_not_waited_for_without_end,
@@ -23,7 +20,6 @@ super::claims![
     exit_zero_and_held_may_be_a_schedd_that_needs_a_moment,
     the_poisoned_row_of_eight_fails_alone_with_the_sentence_of_the_tool,
     a_poisoned_row_stands_alone_soon_though_others_come_all_the_time,
-    what_never_gets_its_files_is_given_up,
     the_same_wish_twice_is_one_wish,
     at_no_moment_an_index_is_neither_waiting_nor_a_job,
 ];
@@ -147,7 +143,10 @@ async fn exit_zero_and_held_may_be_a_schedd_that_needs_a_moment() {
 async fn the_poisoned_row_of_eight_fails_alone_with_the_sentence_of_the_tool() {
     let scripted = Scripted::new();
     scripted.auto_run(0);
-    let (marker, text) = ("a/5/0/".to_owned(), "ERROR: index 5 is poison".to_owned());
+    let (marker, text) = (
+        "a/5/0/".to_owned(),
+        "ERROR: Failed to commit job submission into the queue.\nERROR: index 5 is poison".to_owned(),
+    );
     scripted.plan(Planned::next("condor_submit", Fault::Refuse { marker, text }));
     let life = Life::on(&scripted).await;
     life.open_door();
@@ -166,7 +165,10 @@ async fn the_poisoned_row_of_eight_fails_alone_with_the_sentence_of_the_tool() {
 async fn a_poisoned_row_stands_alone_soon_though_others_come_all_the_time() {
     let scripted = Scripted::new();
     scripted.auto_run(0);
-    let (marker, text) = ("poison/0/0/".to_owned(), "ERROR: this is poison".to_owned());
+    let (marker, text) = (
+        "poison/0/0/".to_owned(),
+        "ERROR: Failed to commit job submission into the queue.\nERROR: this is poison".to_owned(),
+    );
     scripted.plan(Planned::next("condor_submit", Fault::Refuse { marker, text }));
     scripted.fault("condor_submit", Fault::WaitBeforeCommit);
     let life = Life::on(&scripted).await;
@@ -193,27 +195,6 @@ async fn a_poisoned_row_stands_alone_soon_though_others_come_all_the_time() {
     for n in 0..50 {
         assert_eq!(life.ends(&format!("beside-{n}")).await, [Outcome::Succeeded]);
     }
-    life.end().await;
-}
-
-async fn what_never_gets_its_files_is_given_up() {
-    let scripted = Scripted::new();
-    scripted.plan(Planned::next("condor_submit", Fault::ExitZeroButHeld).always());
-    let life = Life::on(&scripted).await;
-    life.open_door();
-    life.wish("a", 1).await;
-    for submission in 0..STAGE_TRIES {
-        let key = format!("a/0/0/{submission}");
-        let is_there = |state: &State| state.queue.iter().any(|ad| text(ad, KEY) == key);
-        scripted.eventually(&format!("{key} is committed"), is_there).await;
-        // Sooner than the patience with a schedd that is slow.
-        scripted.remove(&key);
-    }
-    assert_eq!(life.ends("a").await, [Outcome::SubmitRefused]);
-    let end = life.progress("a", 0).unwrap().end().cloned().unwrap();
-    assert!(end.message.contains("did not reach the pool"), "{}", end.message);
-    scripted.empties().await;
-    assert_eq!(scripted.commits(), u64::from(STAGE_TRIES));
     life.end().await;
 }
 

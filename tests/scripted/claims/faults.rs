@@ -1,7 +1,7 @@
 //! Every fault does what it says.
 
 use htc_operator::condor::cli::CallError;
-use htc_operator::condor::submit::is_outage;
+use htc_operator::condor::failure::Failure;
 
 use super::{ask, row, see, start, start_rows, submit};
 use crate::pool::{Event, Fault, Outage, Planned, Scripted};
@@ -20,10 +20,44 @@ super::claims![
     a_submission_can_be_stopped_before_its_commit_and_after_its_id,
     jobs_vanish_history_is_forgotten_and_ids_come_again,
     faults_are_counted_by_calls,
+    a_tool_may_end_with_any_exit_code_and_by_any_signal,
+    a_schedd_may_take_few_jobs_at_once_and_their_files_may_travel_slowly,
 ];
 
 async fn spooling(scripted: &Scripted) -> usize {
     see(&scripted.pool()).await.iter().filter(|ad| ad.is_spooling()).count()
+}
+
+/// What a failure is about, as far as its words tell.
+fn about(ended: &Result<(), CallError>) -> Failure {
+    Failure::of(ended.as_ref().unwrap_err(), false)
+}
+
+async fn a_tool_may_end_with_any_exit_code_and_by_any_signal() {
+    let scripted = Scripted::new();
+    scripted.fault("condor_submit", Fault::Exit { code: 127, text: "no library".to_owned() });
+    let error = submit(&scripted, &["u/0/0/0"]).await.1;
+    assert!(matches!(error, Err(CallError::Start { .. })), "{error:?}");
+    scripted.fault("condor_submit", Fault::Signal(11));
+    let error = submit(&scripted, &["u/0/0/0"]).await.1;
+    assert!(matches!(error, Err(CallError::Died { signal: 11, .. })), "{error:?}");
+    assert!(scripted.jobs().is_empty());
+}
+
+async fn a_schedd_may_take_few_jobs_at_once_and_their_files_may_travel_slowly() {
+    let scripted = Scripted::new();
+    scripted.plan(Planned::next("condor_submit", Fault::AtOnce(1)));
+    let ended = submit(&scripted, &["u/0/0/0", "u/1/0/0"]).await.1;
+    assert_eq!(about(&ended), Failure::Batch, "{ended:?}");
+    submit(&scripted, &["u/0/0/0"]).await.1.unwrap();
+    scripted.heal();
+    scripted.plan(Planned::next("condor_submit", Fault::SlowAbove(1)));
+    let (first, ended) = tokio::join!(submit(&scripted, &["v/0/0/0", "v/1/0/0"]), async {
+        scripted.eventually("a tool hangs", |state| !state.hanging.is_empty()).await;
+        scripted.pass_deadlines()
+    });
+    assert_eq!((first.0.as_deref(), ended), (Some("2.0"), 1));
+    submit(&scripted, &["w/0/0/0"]).await.1.unwrap();
 }
 
 async fn a_commit_may_be_followed_by_a_failure_without_an_id() {
@@ -32,7 +66,7 @@ async fn a_commit_may_be_followed_by_a_failure_without_an_id() {
     scripted.fault("condor_submit", Fault::CommitThenFail(text.to_owned()));
     let (first, ended) = submit(&scripted, &["u/0/0/0", "u/1/0/0"]).await;
     assert_eq!(first, None);
-    assert!(is_outage(&ended.unwrap_err()));
+    assert_eq!(about(&ended), Failure::Pool);
     assert_eq!(scripted.committed(), ["u/0/0/0", "u/1/0/0"]);
     assert_eq!(spooling(&scripted).await, 2);
 }
@@ -73,12 +107,13 @@ async fn a_failure_before_the_commit_leaves_nothing() {
     scripted.fault("condor_submit", Fault::Fail(text.to_owned()));
     let (first, ended) = submit(&scripted, &["u/0/0/0"]).await;
     assert_eq!((first, scripted.committed()), (None, vec![]));
-    assert!(is_outage(&ended.unwrap_err()));
+    assert_eq!(about(&ended), Failure::Pool);
 }
 
 async fn a_refusal_is_for_descriptions_with_the_bad_value_only() {
     let scripted = Scripted::new();
-    let (marker, text) = ("poison".to_owned(), "ERROR: request_memory=poison is invalid".to_owned());
+    let (marker, text) =
+        ("poison".to_owned(), "ERROR: request_memory=poison is invalid, must eval to an integer.".to_owned());
     scripted.plan(Planned::next("condor_submit", Fault::Refuse { marker, text }));
     let with_memory = |key: &str, value: &str| {
         let mut row = row(&scripted, key);
@@ -87,8 +122,8 @@ async fn a_refusal_is_for_descriptions_with_the_bad_value_only() {
     };
     let (good, bad) = (with_memory("u/0/0/0", "1GB"), with_memory("u/1/0/0", "poison"));
     for rows in [vec![good.clone(), bad.clone()], vec![bad.clone()]] {
-        let error = start_rows(&scripted, &rows).finish().await.unwrap_err();
-        assert!(error.to_string().contains("poison is invalid") && !is_outage(&error), "{error}");
+        let error = start_rows(&scripted, &rows).finish().await;
+        assert_eq!(about(&error), Failure::Refused, "{error:?}");
     }
     start_rows(&scripted, &[good]).finish().await.unwrap();
     assert_eq!(scripted.committed(), ["u/0/0/0"]);
@@ -99,8 +134,7 @@ async fn a_failed_spool_leaves_all_jobs_held() {
     scripted.fault("condor_submit", Fault::SpoolFails);
     let (first, ended) = submit(&scripted, &["u/0/0/0", "u/1/0/0"]).await;
     assert_eq!(first.as_deref(), Some("1.0"));
-    let error = ended.unwrap_err();
-    assert!(error.to_string().contains("Failed to spool job files") && is_outage(&error), "{error}");
+    assert_eq!(about(&ended), Failure::Spool, "{ended:?}");
     assert_eq!(spooling(&scripted).await, 2);
 }
 
@@ -121,7 +155,7 @@ async fn an_outage_hits_every_tool_until_it_is_over() {
         ask(&scripted.pool()).await.unwrap_err();
         let (first, ended) = submit(&scripted, &["u/0/0/0"]).await;
         assert_eq!(first, None);
-        assert!(is_outage(&ended.unwrap_err()), "{outage:?}");
+        assert_eq!(about(&ended), Failure::Pool, "{outage:?}");
         scripted.heal();
         assert_eq!(see(&scripted.pool()).await, []);
     }

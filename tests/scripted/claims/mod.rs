@@ -11,6 +11,7 @@ mod constraints;
 mod crashes;
 mod descriptions;
 mod ending;
+mod failing;
 mod faults;
 mod forgetting;
 mod inheriting;
@@ -37,6 +38,7 @@ use htc_operator::condor::ad::Ad;
 use htc_operator::condor::cli::CallError;
 use htc_operator::condor::submit::{Row, Submission, Terms, description};
 use htc_operator::condor::{pool::Pool, query, whose::Whose};
+use htc_operator::limits::SUBMIT_DEADLINE;
 use libtest_mimic::Trial;
 
 use crate::life::INSTANCE;
@@ -75,6 +77,7 @@ pub fn all() -> Vec<Trial> {
         capacity::all(),
         constraints::all(),
         descriptions::all(),
+        failing::all(),
         faults::all(),
         forgetting::all(),
         inheriting::all(),
@@ -131,7 +134,7 @@ fn start_rows(scripted: &Scripted, rows: &[Row]) -> Submission {
     let file = scripted.path().join(rows[0].key.to_string().replace('/', "-"));
     std::fs::write(&file, description(INSTANCE, Path::new("/bin/true"), Some(1024), rows)).unwrap();
     let lock = std::fs::File::create(scripted.path().join("lock")).unwrap();
-    Submission::start(&scripted.pool(), &file, lock).unwrap()
+    Submission::start(&scripted.pool(), &file, lock, SUBMIT_DEADLINE).unwrap()
 }
 
 /// Submits jobs with these keys; gives the first id and how the tool ended.

@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     /// Any tool: does nothing, says this, exit code 1.
     Fail(String),
+    /// Any tool: does nothing, says this, ends with this exit code.
+    Exit {
+        /// The exit code.
+        code: u8,
+        /// Said to stderr.
+        text: String,
+    },
+    /// Any tool: does nothing, a signal ends it.
+    Signal(i32),
     /// Any tool: as measured in an outage.
     Outage(Outage),
     /// Any tool: never answers and does nothing.
@@ -41,6 +50,12 @@ pub enum Fault {
     /// `condor_submit`: the schedd takes no description that brings its queue above so many jobs. Stays,
     /// and is no call's fault.
     FullAt(usize),
+    /// `condor_submit`: the schedd takes no description of more than so many jobs. Stays, and is no call's
+    /// fault.
+    AtOnce(usize),
+    /// `condor_submit`: the files of more than so many jobs travel for ever, after the id is printed. Stays,
+    /// and is no call's fault.
+    SlowAbove(usize),
     /// `condor_submit`: prints the id, fails to send the files; all its jobs stay held with code 16.
     SpoolFails,
     /// `condor_submit`: exit code 0, but all its jobs stay held with code 16.
@@ -156,7 +171,12 @@ impl Planned {
         let (mut changes, mut struck) = (Vec::new(), None);
         for planned in plan.iter_mut() {
             let other_tool = planned.tool.as_ref().is_some_and(|name| name != tool);
-            if other_tool || matches!(planned.fault, Fault::Refuse { .. } | Fault::FullAt(_)) {
+            if other_tool
+                || matches!(
+                    planned.fault,
+                    Fault::Refuse { .. } | Fault::FullAt(_) | Fault::AtOnce(_) | Fault::SlowAbove(_)
+                )
+            {
                 continue;
             }
             if planned.skip > 0 {
@@ -182,6 +202,19 @@ impl Planned {
             Fault::FullAt(jobs) => Some(jobs),
             _ => None,
         })
+    }
+
+    /// How many jobs the schedd takes at once.
+    pub fn at_once(plan: &[Planned]) -> Option<usize> {
+        plan.iter().find_map(|planned| match planned.fault {
+            Fault::AtOnce(jobs) => Some(jobs),
+            _ => None,
+        })
+    }
+
+    /// Whether the files of so many jobs travel for ever.
+    pub fn is_slow(plan: &[Planned], jobs: usize) -> bool {
+        plan.iter().any(|planned| matches!(planned.fault, Fault::SlowAbove(most) if jobs > most))
     }
 
     /// The text with which a description with these values is refused.

@@ -93,6 +93,16 @@ fn call(tool: &str, arguments: &[String]) -> Outcome {
     })?;
     match &fault {
         Some(Fault::Fail(text)) => return Err(Failure::from(text.clone())),
+        Some(Fault::Exit { code, text }) => return Err(Failure { text: text.clone(), code: *code }),
+        Some(Fault::Signal(number)) => {
+            let signal = rustix::process::Signal::from_named_raw(*number);
+            let signal = signal.ok_or_else(|| Failure::from(format!("no signal {number}")))?;
+            // Rust's own handler lets the first SIGSEGV pass, and takes itself away.
+            for _ in 0..2 {
+                rustix::process::kill_process(rustix::process::getpid(), signal)
+                    .map_err(std::io::Error::from)?;
+            }
+        }
         Some(Fault::Outage(outage)) => {
             if tool == "condor_history" {
                 say("[\n");

@@ -66,9 +66,10 @@ pub(super) fn run(call: Call, options: &Options) -> Outcome {
     // Everything that the tool itself refuses, before it speaks of a commit.
     let ads = ads(&description, 0, 0)?;
     if Planned::room(&before.plan).is_some_and(|room| before.queue.len() + ads.len() > room) {
-        let text =
-            "ERROR: Failed to create proc\nERROR: Number of submitted jobs would exceed MAX_JOBS_PER_OWNER";
-        return Err(Failure::from(text.to_owned()));
+        return Err(beyond("MAX_JOBS_PER_OWNER"));
+    }
+    if Planned::at_once(&before.plan).is_some_and(|most| ads.len() > most) {
+        return Err(beyond("MAX_JOBS_PER_SUBMISSION"));
     }
     let values = ads.iter().flat_map(Ad::values).filter_map(Value::as_str);
     if let Some(refusal) = Planned::refusal(&before.plan, values) {
@@ -91,6 +92,9 @@ pub(super) fn run(call: Call, options: &Options) -> Outcome {
         }
         _ => print(),
     }
+    if Planned::is_slow(&before.plan, committed.len()) {
+        hang(schedd)?;
+    }
     match fault {
         Some(Fault::ExitZeroButHeld) => return Ok(()),
         Some(Fault::SpoolFails) => {
@@ -107,6 +111,11 @@ pub(super) fn run(call: Call, options: &Options) -> Outcome {
     }
     schedd.change(|state| release(state, &committed))?;
     Ok(())
+}
+
+/// The second line has no `ERROR:`.
+fn beyond(limit: &str) -> Failure {
+    Failure::from(format!("\nERROR: Failed to create proc\nNumber of submitted jobs would exceed {limit}"))
 }
 
 /// The ads of the jobs of a description, as they are committed.

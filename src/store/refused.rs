@@ -1,0 +1,34 @@
+//! Indices that HTCondor has refused alone, and since when.
+
+use htc_core::workload::names::{JobKey, Uid};
+use rusqlite::{Transaction, params};
+
+use super::database::StoreError;
+
+/// Keeps since when an index is refused, epoch seconds; what was kept before stays.
+pub fn keep(t: &Transaction<'_>, key: &JobKey, since: i64) -> Result<(), StoreError> {
+    let mut statement =
+        t.prepare_cached("INSERT OR IGNORE INTO refused (uid, idx, since) VALUES (?1, ?2, ?3)")?;
+    statement.execute(params![key.uid.as_str(), key.index, since])?;
+    Ok(())
+}
+
+/// The index was taken, or is given up.
+pub fn forget(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
+    let mut statement = t.prepare_cached("DELETE FROM refused WHERE uid = ?1 AND idx = ?2")?;
+    statement.execute(params![key.uid.as_str(), key.index])?;
+    Ok(())
+}
+
+/// All of them: workload, index, since when.
+pub fn load(t: &Transaction<'_>) -> Result<Vec<(Uid, u32, i64)>, StoreError> {
+    let mut statement = t.prepare("SELECT uid, idx, since FROM refused")?;
+    let mut rows = statement.query([])?;
+    let mut refused = Vec::new();
+    while let Some(row) = rows.next()? {
+        let uid: String = row.get(0)?;
+        let uid = uid.parse().map_err(|e| StoreError::Unreadable(format!("refused index of {uid}: {e}")))?;
+        refused.push((uid, row.get(1)?, row.get(2)?));
+    }
+    Ok(refused)
+}
