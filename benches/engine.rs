@@ -46,6 +46,7 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         max_jobs_in_queue: 5_000,
         max_output_mb: None,
         keep_outputs: None,
+        sole_record: false,
         lost_after: Duration::from_secs(3_600),
         polls: 0,
     };

@@ -77,11 +77,12 @@ impl Operator {
         instance: String,
         keys: MasterKeys,
         pool: Pool,
+        sole_record: bool,
     ) -> anyhow::Result<Operator> {
         tracing::info!(instance, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "starting");
         let (keys, metrics) = (Arc::new(keys), Arc::new(Metrics::default()));
         let polls = polls(&settings.events);
-        let options = options(data, settings, instance, polls)?;
+        let options = options(data, settings, instance, polls, sole_record)?;
         let engine = Engine::open(options, pool, keys.clone(), metrics.clone()).await?;
         Ok(Operator {
             engine,
@@ -168,6 +169,7 @@ fn options(
     settings: &OperatorSettings,
     instance: String,
     polls: usize,
+    sole_record: bool,
 ) -> anyhow::Result<Options> {
     let data = data.canonicalize()?;
     ensure!(
@@ -188,6 +190,7 @@ fn options(
         max_jobs_per_submission: settings.pool.max_jobs_per_submission as usize,
         max_jobs_in_queue: settings.pool.max_jobs_in_queue as usize,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
+        sole_record,
         keep_outputs: (keep_outputs_days > 0).then(|| DAY * keep_outputs_days),
     })
 }

@@ -33,7 +33,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => cluster_id(&client).await?,
     };
     let pool = pool(&common.pool);
-    let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool).await?;
+    let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool, false).await?;
 
     let door =
         DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site(&settings));

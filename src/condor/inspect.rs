@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use crate::limits::DOCTOR_DEADLINE;
@@ -12,17 +10,6 @@ use crate::limits::DOCTOR_DEADLINE;
 /// Every tool that the operator starts.
 pub const TOOLS: &[&str] =
     &["condor_submit", "condor_q", "condor_qedit", "condor_rm", "condor_transfer_data", "condor_status"];
-
-/// A schedd as the collector knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Schedd {
-    /// Its name, for `-name`.
-    pub name: String,
-    /// `$CondorVersion: …`.
-    #[serde(default)]
-    pub condor_version: String,
-}
 
 /// Why the pool does not answer as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,18 +58,6 @@ pub async fn setting(pool: &Pool, name: &str) -> Result<Option<String>, CallErro
     }
 }
 
-/// All schedds that the collector knows.
-pub async fn schedds(pool: &Pool) -> Result<Vec<Schedd>, CallError> {
-    let pool = Pool { schedd: None, ..pool.clone() };
-    let text =
-        ask(&pool, "condor_status", &["-schedd", "-json", "-attributes", "Name,CondorVersion"]).await?;
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_str(&text)
-        .map_err(|why| CallError::Unreadable { tool: "condor_status", message: why.to_string() })
-}
-
 /// As whom the schedd takes our submissions, and by which method: `alice@site`, `IDTOKENS`.
 pub async fn identity(pool: &Pool) -> Result<(String, String), CallError> {
     let text = ask(pool, "condor_ping", &["-verbose", "-type", "SCHEDD", "WRITE"]).await?;
@@ -117,7 +92,8 @@ fn local(pool: &Pool) -> Pool {
     Pool { schedd: None, collector: None, ..pool.clone() }
 }
 
-async fn ask(pool: &Pool, tool: &'static str, arguments: &[&str]) -> Result<String, CallError> {
+/// Runs a tool for a person, or at a start, and gives what it writes.
+pub(super) async fn ask(pool: &Pool, tool: &'static str, arguments: &[&str]) -> Result<String, CallError> {
     let arguments = arguments.iter().map(|&a| a.to_owned()).collect();
     let deadline: Duration = DOCTOR_DEADLINE;
     let out = run(Call { tool, arguments, pool, deadline }).await?;

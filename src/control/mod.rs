@@ -2,6 +2,7 @@
 //! operator that runs. It is never an open port.
 
 pub mod client;
+mod db;
 mod find;
 pub mod frames;
 pub mod jobs;
@@ -10,7 +11,7 @@ pub mod logs;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::engine::Engine;
 
@@ -21,5 +22,9 @@ pub fn socket(data: &Path) -> PathBuf {
 
 /// The routes of the socket.
 pub fn router(engine: Engine) -> Router {
-    Router::new().route("/logs", get(logs::logs)).route("/jobs", get(jobs::jobs)).with_state(engine)
+    Router::new()
+        .route("/logs", get(logs::logs))
+        .route("/jobs", get(jobs::jobs))
+        .route("/db/accept", post(db::accept))
+        .with_state(engine)
 }

@@ -11,6 +11,7 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
+use super::origin::Origin;
 use crate::condor::ad::Exit;
 use crate::limits::REMOVAL_REPEAT;
 use crate::store::wishes::{Waiting, Want};
@@ -28,6 +29,10 @@ pub struct Board {
     pub trouble: Option<Trouble>,
     /// Why nothing is submitted, if something is in the way.
     pub obstacle: Option<Obstacle>,
+    /// Whether the store was kept for the queue that answers.
+    pub origin: Origin,
+    /// The highest cluster among jobs that the store has had and no longer has.
+    pub highest_cluster: u32,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
 }

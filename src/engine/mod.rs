@@ -10,6 +10,7 @@ mod janitor;
 pub mod keys;
 pub mod logs;
 mod look;
+mod origin;
 mod polls;
 mod reports;
 mod retriever;
@@ -80,6 +81,9 @@ pub struct Options {
     pub max_jobs_in_queue: usize,
     /// What a job may bring home, in MB; any amount without.
     pub max_output_mb: Option<u32>,
+    /// Whether the store is the only record of what was accepted. Where it is not, the outside objects tell
+    /// what a store that was lost no longer knows.
+    pub sole_record: bool,
     /// How long outputs are kept after the end of their workload; as long as it is wished without.
     pub keep_outputs: Option<Duration>,
 }

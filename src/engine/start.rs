@@ -10,18 +10,25 @@ use super::files;
 use crate::limits::TOMBSTONE_KEPT;
 use crate::store::database::{Database, StoreError, now};
 use crate::store::jobs::StoredJob;
-use crate::store::{inbox, intents, jobs, wishes};
+use crate::store::{facts, inbox, intents, jobs, wishes};
 
 /// The board as the last life left it, and when the store was made.
 pub async fn load(store: &Database) -> Result<(Board, i64), StoreError> {
     let kept = TOMBSTONE_KEPT.as_secs().cast_signed();
-    let (born, wishes, jobs, intents, reports) = store
+    let (born, wishes, jobs, intents, reports, highest_cluster) = store
         .call(move |t| {
             wishes::prune(t, now() - kept)?;
-            Ok((wishes::born(t)?, wishes::load(t)?, jobs::load(t)?, intents::load(t)?, inbox::load(t)?))
+            Ok((
+                facts::born(t)?,
+                wishes::load(t)?,
+                jobs::load(t)?,
+                intents::load(t)?,
+                inbox::load(t)?,
+                facts::cluster(t)?,
+            ))
         })
         .await?;
-    let mut board = Board::default();
+    let mut board = Board { highest_cluster, ..Board::default() };
     for (wish, waiting) in wishes {
         board.entries.insert(wish.uid.clone(), Entry::of(&wish, waiting));
     }

@@ -38,6 +38,7 @@ pub fn options(data: &Path) -> Options {
         route: None,
         polls: 100,
         poll: Duration::from_millis(100),
+        sole_record: false,
         lost_after: Duration::from_secs(1),
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,

@@ -9,6 +9,7 @@ use super::secrets;
 use crate::condor::cli::CallError;
 use crate::condor::inspect::{self, TOOLS, Trouble, trouble};
 use crate::condor::pool::Pool;
+use crate::condor::schedd;
 
 /// What the last question is called in findings: whether the schedd takes jobs from us.
 pub const SUBMISSION: &str = "submission";
@@ -17,7 +18,7 @@ pub const SUBMISSION: &str = "submission";
 pub async fn check(pool: &Pool, uid: u32) -> Vec<Finding> {
     let mut findings = vec![tools(pool).await, user(pool, uid).await];
     findings.extend(credentials(pool, uid).await);
-    let schedd = schedd(pool).await;
+    let schedd = submits_to(pool).await;
     let answers = !schedd.has_failed();
     findings.push(schedd);
     if answers {
@@ -109,7 +110,7 @@ async fn credentials(pool: &Pool, uid: u32) -> Vec<Finding> {
     findings
 }
 
-async fn schedd(pool: &Pool) -> Finding {
+async fn submits_to(pool: &Pool) -> Finding {
     let check = "schedd";
     let collector = match &pool.collector {
         Some(collector) => collector.clone(),
@@ -118,14 +119,12 @@ async fn schedd(pool: &Pool) -> Finding {
             setting.ok().flatten().unwrap_or_else(|| "no collector".to_owned())
         }
     };
-    let known = match inspect::schedds(pool).await {
+    let known = match schedd::all(pool).await {
         Ok(known) => known,
         Err(why) => return refused("collector", &collector, &why),
     };
     let names: Vec<&str> = known.iter().map(|schedd| schedd.name.as_str()).collect();
-    // A name without a domain is one of this domain.
-    let is = |name: &str, wanted: &str| name == wanted || name.split('.').next() == Some(wanted);
-    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| is(&schedd.name, wanted)));
+    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| schedd.is_called(wanted)));
     match found {
         Some(None) => Finding::failed(
             check,

@@ -35,6 +35,10 @@ pub struct Actions {
     inherited: Vec<JobId>,
     /// Workloads of which nothing is left.
     bury: Vec<Uid>,
+    /// Jobs have begun to be missing.
+    pub missing: bool,
+    /// The highest cluster of jobs of ours whose workload is not known here; 0 without.
+    pub unknown_cluster: u32,
     /// Something has moved: look again soon.
     pub look_again: bool,
 }
@@ -105,6 +109,7 @@ impl Actions {
                 None => strangers.entry(ad.key.uid.clone()).or_default().push(ad),
             }
         }
+        self.unknown_cluster = strangers.values().flatten().map(|ad| ad.job.cluster).max().unwrap_or(0);
         for (uid, ads) in strangers.iter().filter(|(uid, _)| !board.strangers.contains(*uid)) {
             tracing::warn!(
                 %uid,

@@ -110,7 +110,7 @@ fn look_at(
         let Some(ad) = ad else {
             // One wrong answer takes no files from a job.
             job.left = !job.wants_files() || judge::is_lost(job, look);
-            job.missing.get_or_insert(look.started);
+            actions.missing |= job.missing.replace(job.missing.unwrap_or(look.started)).is_none();
             return Verdict::Nothing;
         };
         (job.left, job.missing) = (false, None);
@@ -155,7 +155,7 @@ fn follow(
     match verdict {
         Verdict::Nothing => None,
         Verdict::Missing => {
-            job.missing.get_or_insert_with(Instant::now);
+            actions.missing |= job.missing.replace(job.missing.unwrap_or_else(Instant::now)).is_none();
             None
         }
         Verdict::Living(progress) => {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use super::board::{Job, Obstacle, ToolEnd};
 use super::look::tracker::backoff;
+use super::origin::Origin;
 use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
 use crate::store::database::now;
 
@@ -65,7 +66,7 @@ impl Inner {
     /// What goes into the next submission; nothing while absence in the queue means nothing.
     fn pick(&self, at_once: usize) -> Vec<batch::Picked> {
         let board = self.board();
-        if !board.merged || board.trouble.is_some() {
+        if !board.merged || board.trouble.is_some() || board.origin != Origin::Same {
             return Vec::new();
         }
         match self.options.max_jobs_in_queue.saturating_sub(board.live()) {
@@ -75,7 +76,7 @@ impl Inner {
     }
 
     /// Says what is in the way; those who wait are told once.
-    fn obstructed(&self, obstacle: Obstacle) {
+    pub(in crate::engine) fn obstructed(&self, obstacle: Obstacle) {
         let before = self.board().obstacle.replace(obstacle.clone());
         if before.is_none_or(|before| before.reason != obstacle.reason) {
             self.ring_all();

@@ -1,6 +1,7 @@
 //! What we claim, as tests; each file has those of one subject.
 
 mod acting;
+mod belonging;
 mod callers;
 mod calling;
 mod capacity;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Trial> {
         crashes::all(),
         ending::all(),
         acting::all(),
+        belonging::all(),
         callers::all(),
         calling::all(),
         capacity::all(),
