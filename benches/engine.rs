@@ -50,6 +50,7 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         max_output_mb: None,
         give_up_outputs: None,
         keep_outputs: None,
+        sole_record: false,
         lost_after: Duration::from_secs(3_600),
         refused_after: Duration::from_secs(3_600),
         polls: 0,

@@ -97,6 +97,8 @@ pub struct Metrics {
     pub interlink_removed: Family<Kind, Counter>,
     /// Calls that follow a log.
     pub interlink_followers: Gauge,
+    /// 1 while the store and the queue do not belong together.
+    pub mismatch: Gauge,
     /// Calls that remove or release jobs, by result.
     pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
@@ -131,6 +133,11 @@ impl Default for Metrics {
             interlink_calls: add(r, "interlink_calls", "Calls of InterLink, by what became of them"),
             interlink_removed: add(r, "interlink_removed", "Pods taken away unasked, by reason"),
             interlink_followers: add(r, "interlink_followers", "Calls of InterLink that follow a log"),
+            mismatch: add(
+                r,
+                "store_mismatch",
+                "1 while the database and the queue do not belong together, and nothing is submitted",
+            ),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             transfers: add(r, "transfers", "Calls of condor_transfer_data, by result"),
             outputs_late: add(

@@ -141,7 +141,8 @@ pub async fn run(plan: Plan) -> anyhow::Result<()> {
     let lock = take_folder(&data)?;
     let instance = identity::instance(common.instance.as_ref(), &data)?;
     let keys = MasterKeys::read(&identity::master_key(settings.master_key_file.as_ref(), &data)?)?;
-    let operator = Operator::open(lock, &data, common, instance, keys, pool(&settings, &settled)).await?;
+    let operator =
+        Operator::open(lock, &data, common, instance, keys, pool(&settings, &settled), true).await?;
     if common.events.events_url.is_some() || common.events.events_listen.is_some() {
         let address = common.events.events_listen.unwrap_or(EVENTS_LISTEN);
         operator.receive_reports(&common.events, address).await?;

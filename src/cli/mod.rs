@@ -1,6 +1,7 @@
 //! The command line: one sub-command, one file.
 
 mod crd;
+mod db;
 mod doctor;
 mod door;
 mod identity;
@@ -37,6 +38,8 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Run InterLink's endpoint without Kubernetes, in the place of its plugin and API server.
     Interlink(Box<interlink::Arguments>),
+    /// Tell the operator what to do about its database.
+    Db(db::Arguments),
     /// Print the CustomResourceDefinition of HTCJob.
     Crd,
     /// Check what the operator needs: pool, credentials, Kubernetes, files, and the way back from workers.
@@ -65,6 +68,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Interlink(_) => unreachable!("it has been run"),
         Command::Serve(arguments) => serve::run(*arguments).await,
         Command::Crd => crd::run(),
+        Command::Db(arguments) => db::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(*arguments).await,
         Command::Logs(arguments) => logs::run(arguments).await,
         Command::Jobs(arguments) => jobs::run(arguments).await,

@@ -77,11 +77,12 @@ impl Operator {
         instance: String,
         keys: MasterKeys,
         pool: Pool,
+        sole_record: bool,
     ) -> anyhow::Result<Operator> {
         tracing::info!(instance, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "starting");
         let (keys, metrics) = (Arc::new(keys), Arc::new(Metrics::default()));
         let polls = polls(&settings.events);
-        let options = options(data, settings, instance, polls)?;
+        let options = options(data, settings, instance, polls, sole_record)?;
         let engine = Engine::open(options, pool, keys.clone(), metrics.clone()).await?;
         Ok(Operator {
             engine,
@@ -168,6 +169,7 @@ fn options(
     settings: &OperatorSettings,
     instance: String,
     polls: usize,
+    sole_record: bool,
 ) -> anyhow::Result<Options> {
     let data = data.canonicalize()?;
     ensure!(
@@ -175,8 +177,12 @@ fn options(
         "the data folder {} has a character that submit files cannot carry; choose another",
         data.display()
     );
-    let OutputSettings { max_output_mb, max_output_mb_per_namespace, give_up_outputs_days, keep_outputs_days } =
-        settings.outputs;
+    let OutputSettings {
+        max_output_mb,
+        max_output_mb_per_namespace,
+        give_up_outputs_days,
+        keep_outputs_days,
+    } = settings.outputs;
     let days = |days: u32| (days > 0).then(|| DAY * days);
     Ok(Options {
         instance,
@@ -196,6 +202,7 @@ fn options(
             .then_some(max_output_mb_per_namespace.into()),
         image_cache_shared: settings.images.image_cache_shared,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
+        sole_record,
         give_up_outputs: days(give_up_outputs_days),
         keep_outputs: days(keep_outputs_days),
     })

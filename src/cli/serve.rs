@@ -35,7 +35,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => cluster_id(&client).await?,
     };
     let pool = pool(&common.pool);
-    let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool).await?;
+    let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool, false).await?;
 
     let site = site(&settings);
     operator.engine.judge_again(htcjob::DOOR, &site.attributes);

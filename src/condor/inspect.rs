@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
+use super::schedd;
 use crate::limits::DOCTOR_DEADLINE;
 
 /// Every tool that the operator starts.
@@ -20,29 +19,6 @@ pub const TOOLS: &[&str] = &[
     "condor_ping",
     "condor_history",
 ];
-
-/// A schedd as the collector knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Schedd {
-    /// Its name, for `-name`.
-    pub name: String,
-    /// `$CondorVersion: …`.
-    #[serde(default)]
-    pub condor_version: String,
-}
-
-impl Schedd {
-    /// Whether it has this name. One without a domain is of this domain.
-    pub fn is(&self, wanted: &str) -> bool {
-        self.name == wanted || self.name.split('.').next() == Some(wanted)
-    }
-
-    /// Its version: `23.9.6`.
-    pub fn number(&self) -> Option<&str> {
-        self.condor_version.split_whitespace().nth(1)
-    }
-}
 
 /// Why the pool does not answer as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,24 +81,11 @@ fn defined(answer: Result<String, CallError>) -> Result<Option<String>, CallErro
     }
 }
 
-/// All schedds that the collector knows.
-pub async fn schedds(pool: &Pool) -> Result<Vec<Schedd>, CallError> {
-    let pool = Pool { schedd: None, ..pool.clone() };
-    let text =
-        ask(&pool, "condor_status", &["-schedd", "-json", "-attributes", "Name,CondorVersion"]).await?;
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_str(&text)
-        .map_err(|why| CallError::Unreadable { tool: "condor_status", message: why.to_string() })
-}
-
 /// The version of the schedd that is asked for; none where the collector does not know it.
 pub async fn schedd_version(pool: &Pool) -> Option<String> {
     let wanted = pool.schedd.as_deref()?;
-    let known = schedds(pool).await.ok()?;
-    let schedd = known.iter().find(|schedd| schedd.is(wanted))?;
-    schedd.number().map(str::to_owned)
+    let known = schedd::all(pool).await.ok()?;
+    known.iter().find(|schedd| schedd.is_called(wanted))?.number().map(str::to_owned)
 }
 
 /// As whom the schedd takes our submissions, and by which method: `alice@site`, `IDTOKENS`.
@@ -159,7 +122,8 @@ fn local(pool: &Pool) -> Pool {
     Pool { schedd: None, collector: None, ..pool.clone() }
 }
 
-async fn ask(pool: &Pool, tool: &'static str, arguments: &[&str]) -> Result<String, CallError> {
+/// Runs a tool for a person, or at a start, and gives what it writes.
+pub(super) async fn ask(pool: &Pool, tool: &'static str, arguments: &[&str]) -> Result<String, CallError> {
     let arguments = arguments.iter().map(|&a| a.to_owned()).collect();
     let deadline: Duration = DOCTOR_DEADLINE;
     let out = run(Call { tool, arguments, pool, deadline }).await?;

@@ -24,6 +24,7 @@ pub const POINTS: &[&str] = &[
     "submit-tool-ended",
     "settle-before-durable",
     "settle-durable",
+    "origin-durable",
     "unstaged-removed",
     "report-durable",
     "end-durable",

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use super::db::Accepted;
 use super::frames::{Decoder, Frame};
 pub use super::jobs::{JobsQuery, Line};
 pub use super::logs::LogQuery;
@@ -73,11 +74,21 @@ fn parse<T: DeserializeOwned>(line: &[u8]) -> anyhow::Result<T> {
     serde_json::from_slice(line).context("the operator's answer cannot be read; is it of another version?")
 }
 
+/// Tells the operator of this data folder that its database belongs to the queue that answers.
+pub async fn accept(data: &Path) -> anyhow::Result<Accepted> {
+    let response = ask(data, Method::POST, "db/accept").await?;
+    parse(&response.bytes().await.context(GONE)?)
+}
+
 async fn get(data: &Path, what: &str, query: &impl Serialize) -> anyhow::Result<Response> {
+    ask(data, Method::GET, &format!("{what}?{}", query_text(query)?)).await
+}
+
+async fn ask(data: &Path, method: Method, what: &str) -> anyhow::Result<Response> {
     let path = socket(data);
     let client = reqwest::Client::builder().unix_socket(path.clone()).build()?;
-    let url = format!("http://operator/{what}?{}", query_text(query)?);
-    let response = client.get(url).send().await.with_context(|| no_answer(data, &path))?;
+    let request = client.request(method, format!("http://operator/{what}"));
+    let response = request.send().await.with_context(|| no_answer(data, &path))?;
     if !response.status().is_success() {
         bail!("{}", response.text().await?.trim_end());
     }

@@ -2,6 +2,7 @@
 //! operator that runs. It is never an open port.
 
 pub mod client;
+mod db;
 mod find;
 pub mod frames;
 pub mod jobs;
@@ -12,7 +13,7 @@ pub mod trouble;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::engine::Engine;
 
@@ -27,5 +28,6 @@ pub fn router(engine: Engine) -> Router {
         .route("/logs", get(logs::logs))
         .route("/jobs", get(jobs::jobs))
         .route("/outputs", get(outputs::outputs))
+        .route("/db/accept", post(db::accept))
         .with_state(engine)
 }

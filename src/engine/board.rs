@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::late::Late;
 use super::look::absence::Vanished;
+use super::origin::Origin;
 use super::owner::Owner;
 use crate::condor::ad::Exit;
 use crate::condor::failure::Failure;
@@ -51,6 +52,10 @@ pub struct Board {
     pub full: HashMap<String, Full>,
     /// Whether it is known what outputs of earlier lives take.
     pub weighed: bool,
+    /// Whether the store was kept for the queue that answers.
+    pub origin: Origin,
+    /// The highest cluster among jobs that the store has had and no longer has.
+    pub highest_cluster: u32,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
 }

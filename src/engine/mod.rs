@@ -12,6 +12,7 @@ pub mod keys;
 mod late;
 pub mod logs;
 mod look;
+mod origin;
 mod owner;
 mod polls;
 mod reports;
@@ -99,6 +100,9 @@ pub struct Options {
     /// How long HTCondor may answer without giving the outputs of a job before they are given up; as long as it
     /// has the job without.
     pub give_up_outputs: Option<Duration>,
+    /// Whether the store is the only record of what was accepted. Where it is not, the outside objects tell
+    /// what a store that was lost no longer knows.
+    pub sole_record: bool,
     /// How long outputs are kept after the end of their workload; as long as it is wished without.
     pub keep_outputs: Option<Duration>,
 }

@@ -11,6 +11,7 @@ use htc_core::{chirp, events};
 
 use super::board::Board;
 use super::look::judge;
+use super::origin::Origin;
 use super::{Engine, Inner};
 use crate::condor::ad::Ad;
 use crate::crash_point;
@@ -92,7 +93,11 @@ impl Inner {
         let is_known = board.entries.contains_key(&key.uid);
         // After the loss of the store its object may not have been wished again yet.
         let is_old = now() - self.born > YOUNG_STORE.as_secs().cast_signed();
-        if board.merged && (is_known || is_old) { Taken::Unknown } else { Taken::NotReady }
+        if board.merged && board.origin == Origin::Same && (is_known || is_old) {
+            Taken::Unknown
+        } else {
+            Taken::NotReady
+        }
     }
 
     /// Takes the reports that jobs have put in their ads. What a job has not signed is counted once

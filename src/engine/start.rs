@@ -16,19 +16,20 @@ use crate::store::database::{Database, StoreError, now};
 use crate::store::intents::{NewIntent, StoredIntent};
 use crate::store::jobs::StoredJob;
 use crate::store::wishes::Want;
-use crate::store::{inbox, intents, jobs, refused, wishes};
+use crate::store::{facts, inbox, intents, jobs, refused, wishes};
 
 /// The board as the last life left it, and when the store was made.
 pub async fn load(store: &Database, boot: &Boot) -> Result<(Board, i64), StoreError> {
     let kept = TOMBSTONE_KEPT.as_secs().cast_signed();
-    let (born, wishes, jobs, intents, reports, refused) = store
+    let (born, wishes, jobs, intents, reports, refused, highest_cluster) = store
         .call(move |t| {
             wishes::prune(t, now() - kept)?;
-            let (born, wishes, jobs) = (wishes::born(t)?, wishes::load(t)?, jobs::load(t)?);
-            Ok((born, wishes, jobs, intents::load(t)?, inbox::load(t)?, refused::load(t)?))
+            let (born, wishes, jobs) = (facts::born(t)?, wishes::load(t)?, jobs::load(t)?);
+            let (intents, reports) = (intents::load(t)?, inbox::load(t)?);
+            Ok((born, wishes, jobs, intents, reports, refused::load(t)?, facts::cluster(t)?))
         })
         .await?;
-    let mut board = Board::default();
+    let mut board = Board { highest_cluster, ..Board::default() };
     for (wish, waiting) in wishes {
         board.entries.insert(wish.uid.clone(), Entry::of(&wish, waiting));
     }

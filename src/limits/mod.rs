@@ -328,6 +328,9 @@ pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// And those who read a log as it is now; those who follow one are let go at once.
 pub const LAST_READS: Duration = Duration::from_secs(5);
 
+/// Records of the history that are looked at for a job that a new or older database does not know.
+pub const HISTORY_SCANNED: &str = "100000";
+
 /// Each question of `doctor`: a person waits.
 pub const DOCTOR_DEADLINE: Duration = Duration::from_secs(20);
 

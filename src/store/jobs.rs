@@ -3,7 +3,7 @@
 //! `status` keeps the predecessor's numbers: 1 active, 4 succeeded, 7 failed, +10 once the job's
 //! files are home.
 
-use htc_core::workload::names::JobKey;
+use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{End, JobId};
 use rusqlite::{Transaction, params};
 
@@ -163,4 +163,11 @@ pub fn ending_and_status(job: &StoredJob) -> Result<(Option<String>, i64), Store
 
 fn json(end: &End) -> Result<String, StoreError> {
     serde_json::to_string(end).map_err(|e| StoreError::Unreadable(e.to_string()))
+}
+
+/// The highest cluster among the jobs of a workload; 0 where none is known.
+pub fn highest_cluster(t: &Transaction<'_>, uid: &Uid) -> Result<u32, StoreError> {
+    let cluster = "CAST(substr(jobId, 1, instr(jobId, '.') - 1) AS INTEGER)";
+    let highest = format!("SELECT ifnull(max({cluster}), 0) FROM htcjobs WHERE uid = ?1");
+    Ok(t.query_row(&highest, [uid.as_str()], |row| row.get(0))?)
 }

@@ -7,6 +7,7 @@ use htc_core::workload::names::Uid;
 use rusqlite::{Transaction, params};
 
 use super::database::{StoreError, now};
+use super::{facts, jobs};
 
 /// What is wished of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +143,7 @@ pub fn collected(t: &Transaction<'_>, uid: &Uid, at: i64) -> Result<(), StoreErr
 
 /// Nothing is left of the workload: only the tombstone stays.
 pub fn bury(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
+    facts::raise_cluster(t, jobs::highest_cluster(t, uid)?)?;
     for table in ["htcjobs", "inbox", "waiting", "refused"] {
         t.execute(&format!("DELETE FROM {table} WHERE uid = ?1"), [uid.as_str()])?;
     }
@@ -212,13 +214,6 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
         wishes.push((wish, waiting));
     }
     Ok(wishes)
-}
-
-/// When this file was made, epoch seconds; set at the first call.
-pub fn born(t: &Transaction<'_>) -> Result<i64, StoreError> {
-    t.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('born', ?1)", [now().to_string()])?;
-    let text: String = t.query_row("SELECT value FROM facts WHERE name = 'born'", [], |r| r.get(0))?;
-    text.parse().map_err(|e| StoreError::Unreadable(format!("fact born: {e}")))
 }
 
 fn word(want: Want) -> &'static str {

@@ -38,6 +38,7 @@ pub fn options(data: &Path) -> Options {
         route: None,
         polls: 100,
         poll: Duration::from_millis(100),
+        sole_record: false,
         lost_after: Duration::from_secs(1),
         refused_after: Duration::ZERO,
         max_jobs_per_submission: 200,

@@ -9,6 +9,7 @@ use super::secrets;
 use crate::condor::cli::CallError;
 use crate::condor::inspect::{self, TOOLS, Trouble, trouble};
 use crate::condor::pool::Pool;
+use crate::condor::schedd;
 
 /// What the last question is called in findings: whether the schedd takes jobs from us.
 pub const SUBMISSION: &str = "submission";
@@ -20,7 +21,7 @@ const LIMIT: &str = "LIMIT_DIRECTORY_ACCESS";
 pub async fn check(pool: &Pool, uid: u32) -> Vec<Finding> {
     let mut findings = vec![tools(pool).await, user(pool, uid).await];
     findings.extend(credentials(pool, uid).await);
-    match schedd(pool).await {
+    match known_schedd(pool).await {
         Err(failed) => findings.push(failed),
         Ok((known, version)) => {
             findings.extend([known, identity(pool).await]);
@@ -116,7 +117,7 @@ async fn credentials(pool: &Pool, uid: u32) -> Vec<Finding> {
 }
 
 /// What was found of it, and its version; or why it cannot be used.
-async fn schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
+async fn known_schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
     let check = "schedd";
     let collector = match &pool.collector {
         Some(collector) => collector.clone(),
@@ -125,12 +126,12 @@ async fn schedd(pool: &Pool) -> Result<(Finding, String), Finding> {
             setting.ok().flatten().unwrap_or_else(|| "no collector".to_owned())
         }
     };
-    let known = match inspect::schedds(pool).await {
+    let known = match schedd::all(pool).await {
         Ok(known) => known,
         Err(why) => return Err(refused("collector", &collector, &why)),
     };
     let names: Vec<&str> = known.iter().map(|schedd| schedd.name.as_str()).collect();
-    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| schedd.is(wanted)));
+    let found = pool.schedd.as_ref().map(|wanted| known.iter().find(|schedd| schedd.is_called(wanted)));
     match found {
         Some(None) => Err(Finding::failed(
             check,

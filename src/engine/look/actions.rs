@@ -58,6 +58,10 @@ pub struct Actions {
     pub news: Vec<Uid>,
     /// A job has come back, and its files can be fetched.
     pub fetch: bool,
+    /// Jobs have begun to be missing.
+    pub missing: bool,
+    /// The highest cluster of jobs of ours whose workload is not known here; 0 without.
+    pub unknown_cluster: u32,
     /// Something has moved: look again soon.
     pub look_again: bool,
 }
@@ -135,6 +139,7 @@ impl Actions {
                 None => strangers.entry(ad.key.uid.clone()).or_default().push(ad),
             }
         }
+        self.unknown_cluster = strangers.values().flatten().map(|ad| ad.job.cluster).max().unwrap_or(0);
         for (uid, ads) in strangers.iter().filter(|(uid, _)| !board.strangers.contains(*uid)) {
             tracing::warn!(
                 %uid,

@@ -191,6 +191,11 @@ impl Change {
         }
     }
 
+    /// Whether it says only what was seen of a job that lives.
+    pub fn is_seen(&self) -> bool {
+        matches!(self, Change::Adopt { .. } | Change::Settle(..) | Change::Move(..))
+    }
+
     /// Whether something of it goes to disk.
     fn is_kept(&self) -> bool {
         !matches!(self, Change::Move(..))

@@ -110,7 +110,7 @@ fn look_at(
             if !context.hidden {
                 // One wrong answer takes no files from a job.
                 job.left = !job.wants_files() || absence::is_lost(job, look);
-                job.missing.get_or_insert(look.started);
+                actions.missing |= job.missing.replace(job.missing.unwrap_or(look.started)).is_none();
             }
             return Verdict::Nothing;
         };
@@ -174,7 +174,7 @@ fn follow(
     match verdict {
         Verdict::Nothing => None,
         Verdict::Missing => {
-            job.missing.get_or_insert(look.started);
+            actions.missing |= job.missing.replace(job.missing.unwrap_or(look.started)).is_none();
             None
         }
         Verdict::Living(progress) => {

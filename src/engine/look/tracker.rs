@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use htc_core::workload::progress::Progress;
 use tokio::time::{sleep, timeout};
 
+use super::change::Change;
 use super::judge::Look;
 use crate::condor::query::Answer;
 use crate::condor::whose::Whose;
@@ -79,15 +80,22 @@ async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), Stor
     let Options { lost_after, refused_after, .. } = inner.options;
     let look = Look { started: began, epoch: now() - asked, lost_after, refused_after };
     inner.hear(&answer.ads).await?;
-    let (changes, mut actions) = inner.merge(&answer, look).await;
+    let (mut changes, mut actions) = inner.merge(&answer, look).await;
+    let is_own = inner.is_own_queue(&whose, actions.missing, actions.unknown_cluster).await?;
+    if !is_own {
+        changes.retain(Change::is_seen);
+    }
     crash_point!("settle-before-durable");
     let changed = inner.apply(changes).await?;
     crash_point!("settle-durable");
     inner.count_held();
     inner.note_oddities(&answer);
-    inner.allow_submissions(look);
+    inner.allow_submissions(look, is_own);
     inner.ring(changed);
     inner.ring(std::mem::take(&mut actions.news));
+    if !is_own {
+        return Ok(());
+    }
     inner.find_dead_tools();
     inner.close_intents().await?;
     if actions.fetch {
@@ -129,10 +137,10 @@ impl Inner {
     }
 
     /// What an earlier life submitted has been adopted by now: the rest may be submitted.
-    fn allow_submissions(&self, look: Look) {
+    fn allow_submissions(&self, look: Look, is_own: bool) {
         let mut board = self.board();
         let first = !std::mem::replace(&mut board.merged, true);
-        for entry in board.entries.values_mut() {
+        for entry in board.entries.values_mut().filter(|_| is_own) {
             entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
         }
         drop(board);

@@ -18,11 +18,12 @@ use pace::{Done, Pace};
 
 use super::Inner;
 use super::board::{Board, Job, Obstacle, ToolEnd};
+use super::origin::Origin;
 use crate::condor::failure::Failure;
-use batch::Room;
-use namespaces::{Limits, Usage, note_full};
 use crate::limits::{BURST, FULL_TOLD, IDLE_LOOK, PICK_REST_FACTOR, PICK_REST_MAX};
 use crate::store::database::now;
+use batch::Room;
+use namespaces::{Limits, Usage, note_full};
 
 /// Works until `stop` is cancelled; a submission that is under way is brought to its end.
 pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
@@ -74,7 +75,7 @@ impl Inner {
         let now_here = Instant::now();
         let at_once = pace.at_once(now_here);
         let mut board = self.board();
-        if !board.merged || board.trouble.is_some() {
+        if !board.merged || board.trouble.is_some() || board.origin != Origin::Same {
             return (Vec::new(), false);
         }
         let usage = Usage::of(&board);
@@ -118,7 +119,7 @@ impl Inner {
     }
 
     /// Says what is in the way; those who wait are told once.
-    fn obstructed(&self, obstacle: Obstacle) {
+    pub(in crate::engine) fn obstructed(&self, obstacle: Obstacle) {
         let before = self.board().obstacle.replace(obstacle.clone());
         if before.is_none_or(|before| before.reason != obstacle.reason) {
             self.ring_all();

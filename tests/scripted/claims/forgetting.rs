@@ -42,6 +42,14 @@ async fn lose_store(scripted: &Scripted, life: Life) {
     assert!(!scripted.path().join("data/htcjobs.db").exists());
 }
 
+/// A store that knows nothing, made long ago.
+pub async fn age_new_store(scripted: &Scripted) {
+    let life = Life::on(scripted).await;
+    life.is_ready().await;
+    life.end().await;
+    age_store(scripted);
+}
+
 /// The store was made long ago.
 pub fn age_store(scripted: &Scripted) {
     let age = || {
@@ -103,10 +111,7 @@ async fn comes_late(wish: Wish) {
     life.wish("a", 2).await;
     life.is_queued("a", 1).await;
     lose_store(&scripted, life).await;
-    let life = Life::on(&scripted).await;
-    life.is_ready().await;
-    life.end().await;
-    age_store(&scripted);
+    age_new_store(&scripted).await;
     let life = Life::on(&scripted).await;
     life.is_ready().await;
     life.try_wish(wish).await.unwrap();
@@ -126,10 +131,7 @@ async fn what_never_got_its_files_is_not_adopted() {
     let scripted = Scripted::new();
     scripted.fault("condor_submit", Fault::SpoolFails);
     submit(&scripted, &["a/0/0/0"]).await.1.unwrap_err();
-    let life = Life::on(&scripted).await;
-    life.is_ready().await;
-    life.end().await;
-    age_store(&scripted);
+    age_new_store(&scripted).await;
     scripted.auto_run(0);
     let life = Life::on(&scripted).await;
     life.open_door();
@@ -159,10 +161,7 @@ async fn the_second_copy_in_a_lost_store_is_removed() {
 async fn an_index_whose_end_is_known_outside_is_not_run_again() {
     let scripted = Scripted::new();
     scripted.auto_run(0);
-    let life = Life::on(&scripted).await;
-    life.is_ready().await;
-    life.end().await;
-    age_store(&scripted);
+    age_new_store(&scripted).await;
     let life = Life::on(&scripted).await;
     life.open_door();
     let end = End { outcome: Outcome::ExitCode(3), message: "exit code 3".into(), at: Timestamp::UNIX_EPOCH };

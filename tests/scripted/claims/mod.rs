@@ -3,6 +3,7 @@
 mod absence;
 mod acting;
 mod ads;
+mod belonging;
 mod callers;
 mod calling;
 mod capacity;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<Trial> {
         absence::all(),
         acting::all(),
         ads::all(),
+        belonging::all(),
         callers::all(),
         calling::all(),
         capacity::all(),

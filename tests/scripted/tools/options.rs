@@ -45,6 +45,7 @@ impl Options {
                         Some(value()?.split(',').map(|name| name.trim().to_owned()).collect());
                 }
                 "-limit" => options.limit = value()?.parse().ok(),
+                "-scanlimit" => drop(value()?),
                 "-maxbytes" => options.max_bytes = value()?.parse().ok(),
                 "-follow" => options.follow = true,
                 "-json" => options.json = true,

@@ -106,8 +106,13 @@ pub(super) fn status(call: Call, options: &Options) -> Outcome {
     if !options.schedd {
         return slots(&call.before, options);
     }
-    let schedd = json!({ "MyType": "Scheduler", "Name": "test@pool", "MyAddress": "<127.0.0.1:9618>" });
-    say(&list(schedd.as_object().cloned().into_iter())?);
+    let schedd = json!({
+        "MyType": "Scheduler",
+        "Name": "test@pool",
+        "MyAddress": "<127.0.0.1:9618>",
+        "JobQueueBirthdate": call.before.birthdate,
+    });
+    say(&list(schedd.as_object().map(|ad| project(ad, options, None)).into_iter())?);
     Ok(())
 }
 

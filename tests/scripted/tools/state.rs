@@ -21,6 +21,8 @@ pub type Ad = Map<String, Value>;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
+    /// When the queue was made.
+    pub birthdate: i64,
     /// The last cluster number given.
     pub cluster: u32,
     /// How often something was committed.
