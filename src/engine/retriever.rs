@@ -69,14 +69,13 @@ async fn fetch(inner: &Arc<Inner>, batch: &Batch) -> bool {
     let Batch { jobs, .. } = batch;
     let called = call(inner, batch).await;
     crash_point!("outputs-fetched");
-    let came = match called {
+    let (home, missing) = match called {
         Ok(()) => came(inner, jobs.clone()).await,
         Err((cause, why)) => {
             jobs.iter().for_each(|job| inner.failed_to_fetch(&job.key, cause, &why, jobs.len()));
             return false;
         }
     };
-    let (home, missing) = came;
     for (key, why) in missing {
         let cause = inner.cause_of_refusal();
         inner.failed_to_fetch(&key, cause, &why, jobs.len());
