@@ -210,7 +210,8 @@ async fn jobs_that_only_a_status_names_are_neither_followed_nor_removed() {
     let young = Heir { created: Some(i64::MAX), is_trusted: true, ..heir("q1w2", &[0, 1]) };
     assert_eq!(life.engine.inherit(young).await.unwrap(), Inheritance::None);
     life.gone("zero").await;
-    life.is_gone("zero").await;
+    scripted.calls_more("condor_q", 2).await;
+    assert!(scripted.calls("condor_rm").is_empty());
     assert_eq!(scripted.jobs().len(), 2);
     untouched(&scripted);
     life.end().await;
