@@ -166,9 +166,14 @@ impl Inner {
         self.doubt_owner();
         let news = {
             let mut board = self.board();
-            let news = board.trouble.is_none();
-            // The first words stay: others at each look would have every status written anew.
-            board.trouble.get_or_insert_with(|| Trouble { since: jiff::Timestamp::now(), why: why.clone() });
+            // The first words of each tool stay: others at each look would have every status written anew.
+            let source = |why: &str| why.split(' ').next().unwrap_or_default().to_owned();
+            let known = board.trouble.as_ref();
+            let news = known.is_none_or(|known| source(&known.why) != source(&why));
+            let since = known.map_or_else(jiff::Timestamp::now, |known| known.since);
+            if news {
+                board.trouble = Some(Trouble { since, why: why.clone() });
+            }
             news
         };
         if news {
