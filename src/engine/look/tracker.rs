@@ -186,10 +186,15 @@ impl Inner {
         let now = jiff::Timestamp::now();
         let (is_new, is_told) = {
             let mut board = self.board();
-            let is_new = board.trouble.is_none();
-            // The first words stay: others at each look would have every status written anew.
-            let trouble = board.trouble.get_or_insert_with(|| Trouble { since: now, why: why.clone() });
-            let lasts = trouble.lasts(now);
+            let known = board.trouble.clone();
+            // The first words of each tool stay: others at each look would have every status written anew.
+            let source = |why: &str| why.split(' ').next().unwrap_or_default().to_owned();
+            let is_new = known.as_ref().is_none_or(|known| source(&known.why) != source(&why));
+            let since = known.map_or(now, |known| known.since);
+            if is_new {
+                board.trouble = Some(Trouble { since, why: why.clone() });
+            }
+            let lasts = board.trouble.as_ref().is_some_and(|trouble| trouble.lasts(now));
             let was_told = std::mem::replace(&mut board.trouble_told, lasts);
             (is_new, lasts && !was_told)
         };
