@@ -8,6 +8,7 @@ pub mod files;
 mod gone;
 mod inherited;
 mod janitor;
+mod job;
 pub mod keys;
 mod late;
 pub mod logs;

@@ -1,12 +1,61 @@
-//! A pool that does not answer, as it is told.
+//! What is in the way: a pool that does not answer, and what keeps jobs from being submitted.
 
 use std::fmt;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::board::Trouble;
 use super::words::shortened;
 use crate::limits::{TROUBLE_MAX, TROUBLE_TOLD};
+
+/// The pool does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// What the tool said first.
+    pub why: String,
+}
+
+/// Something in the way of submissions, which are tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`.
+    pub reason: &'static str,
+    /// A sentence.
+    pub why: String,
+}
+
+impl Obstacle {
+    /// The pool does not answer.
+    pub fn pool(why: String) -> Obstacle {
+        Obstacle { reason: "PoolUnavailable", why }
+    }
+
+    /// The queue takes no more for now.
+    pub fn full(why: String) -> Obstacle {
+        Obstacle { reason: "QueueFull", why }
+    }
+
+    /// The namespace has all that it may have.
+    pub fn namespace(why: String) -> Obstacle {
+        Obstacle { reason: "NamespaceLimit", why }
+    }
+
+    /// Something failed on our side.
+    pub fn ours(why: String) -> Obstacle {
+        Obstacle { reason: "SubmitFailed", why }
+    }
+}
+
+/// A namespace that has no room for what waits.
+#[derive(Clone, Debug)]
+pub struct Full {
+    /// Since when.
+    pub since: Instant,
+    /// What its workloads are told, once that has lasted.
+    pub told: Option<Obstacle>,
+}
 
 impl Trouble {
     /// Whether it has lasted so long that it is told also to those who do not wait for the pool: one question that

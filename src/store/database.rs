@@ -22,8 +22,8 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/02-inherited.sql")),
     M::up(include_str!("../../migrations/03-collected.sql")),
     M::up(include_str!("../../migrations/04-signed-results.sql")),
-    M::up(include_str!("../../migrations/07-owner.sql")),
-    M::up(include_str!("../../migrations/08-submitting.sql")),
+    M::up(include_str!("../../migrations/05-owner.sql")),
+    M::up(include_str!("../../migrations/06-submitting.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -1,0 +1,138 @@
+//! The current job of an index: what we believe of it, and what follows from that at once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use htc_core::workload::names::JobKey;
+use htc_core::workload::progress::{End, JobId, Outcome, Progress};
+use htc_core::workload::report::Report;
+use jiff::Timestamp;
+
+use super::late::Late;
+use crate::condor::ad::Exit;
+
+/// The current job of an index.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its key.
+    pub key: JobKey,
+    /// Its folder.
+    pub folder: String,
+    /// What we believe of it.
+    pub progress: Progress,
+    /// The submission it belongs to, until that is settled.
+    pub intent: Option<i64>,
+    /// The highest `NumShadowStarts` seen.
+    pub starts: u32,
+    /// What it last said of itself.
+    pub report: Option<Arc<Report>>,
+    /// A hash of the last report in its ad that was looked at.
+    pub heard: Option<u64>,
+    /// Its ad says that it is over; how it ended waits for its result.
+    pub finished: Option<Finished>,
+    /// Its files are home.
+    pub home: bool,
+    /// What they take on our disk, where that is counted.
+    pub bytes: u64,
+    /// Its files do not come home: the pool does not have them, or they were given up.
+    pub forsaken: bool,
+    /// What is known of its files where they do not come home at once.
+    pub late: Option<Box<Late>>,
+    /// Whether its sender signs its result: those of earlier releases did not.
+    pub signs_result: bool,
+    /// Its door has made its end known.
+    pub published: bool,
+    /// It is no longer in the queue, and that is right.
+    pub left: bool,
+    /// Since when complete answers do not have it though they should.
+    pub missing: Option<Instant>,
+    /// When HTCondor's history was last asked for it, while it is missing.
+    pub sought: Option<Instant>,
+    /// We have told the schedd that it may leave the queue.
+    pub released: bool,
+    /// The attribute for want of which its ad cannot be judged.
+    pub riddle: Option<&'static str>,
+    /// Attributes of its ad that cannot be read and count as absent.
+    pub unread: Vec<&'static str>,
+}
+
+/// What an ad in state 4 says.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// HTCondor's id.
+    pub job: JobId,
+    /// How the sender ended.
+    pub exit: Exit,
+    /// When.
+    pub at: Timestamp,
+    /// Since when we know.
+    pub seen: Instant,
+}
+
+impl Job {
+    /// A job as it is before anything is known of it.
+    pub fn new(key: JobKey, folder: String, progress: Progress, intent: Option<i64>) -> Job {
+        Job {
+            key,
+            folder,
+            progress,
+            intent,
+            starts: 0,
+            report: None,
+            heard: None,
+            finished: None,
+            home: false,
+            bytes: 0,
+            forsaken: false,
+            late: None,
+            signs_result: true,
+            published: false,
+            left: false,
+            missing: None,
+            sought: None,
+            released: false,
+            riddle: None,
+            unread: Vec::new(),
+        }
+    }
+
+    /// Its end, if it is known.
+    pub fn end(&self) -> Option<&End> {
+        self.progress.end()
+    }
+
+    /// Whether it was removed while it ran and is in the queue still: it may have its grace on the worker.
+    pub fn is_leaving(&self) -> bool {
+        let removed = self.end().is_some_and(|end| end.outcome == Outcome::Removed);
+        removed && self.starts > 0 && !self.left && self.finished.is_none()
+    }
+
+    /// Whether it should be in the queue: it was committed, its end is not known, and we have not let it go.
+    pub fn is_expected(&self) -> bool {
+        self.progress.job().is_some() && self.end().is_none() && !self.released
+    }
+
+    /// Whether it should be in the queue, or its files should, and the last complete answer did not have it.
+    pub fn is_missing(&self) -> bool {
+        self.missing.is_some() && (self.is_expected() || self.wants_files())
+    }
+
+    /// Whether files of it are still to be fetched. What has left the queue has taken them along.
+    pub fn wants_files(&self) -> bool {
+        !self.home
+            && !self.forsaken
+            && !self.left
+            && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
+    }
+
+    /// Whether it had files that will not come home.
+    pub fn has_lost_files(&self) -> bool {
+        let had = self.end().is_some_and(|end| end.outcome.has_files());
+        had && !self.home && (self.forsaken || self.left)
+    }
+
+    /// Whether its report is the last one of its latest start.
+    pub fn final_report(&self) -> Option<&Arc<Report>> {
+        self.report.as_ref().filter(|report| report.is_final() && report.start >= self.starts)
+    }
+}
