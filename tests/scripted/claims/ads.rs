@@ -218,6 +218,7 @@ async fn files_of_an_adopted_job_are_neither_fetched_nor_removed_outside_our_fol
     strangers_job(&scripted, "a/0/0/0", 4);
     scripted.change(|state| set(&mut state.queue[0], json!({ "Owner": "alice" })));
     life.try_wish(htc_operator::engine::Wish { seen_before: true, ..wish("a", 1) }).await.unwrap();
+    life.until("a", "it is adopted", |view| !view.jobs.is_empty()).await;
     assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
     assert_eq!(scripted.commits(), 0);
     assert!(scripted.calls("condor_transfer_data").is_empty());
