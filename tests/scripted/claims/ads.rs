@@ -103,7 +103,9 @@ async fn a_job_whose_status_cannot_be_read_is_told_of_harms_no_other_and_can_be_
 async fn an_ad_without_a_readable_key_is_that_of_the_job_with_its_id() {
     let scripted = Scripted::new();
     let life = two(&scripted).await;
-    scripted.set("a/0/0/0", json!({ "HTCOperatorKey": [[0]], "HTCOperatorUid": 7 }));
+    let from = "\"HTCOperatorKey\": \"a/0/0/0\",\n  \"HTCOperatorUid\": \"a\"".to_owned();
+    let to = "\"HTCOperatorKey\": [[0]], \"HTCOperatorUid\": 7".to_owned();
+    scripted.plan(Planned::next("condor_q", Fault::Garble { from, to }).always());
     life.until("a", "it is told", |view| *tracking(view) == Tracking::Unreadable("HTCOperatorKey")).await;
     // It is longer there than a job may be missing.
     scripted.calls_more("condor_q", 20).await;
