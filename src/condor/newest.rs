@@ -1,11 +1,12 @@
-//! The newest job of ours that HTCondor remembers: it tells a store that was lost, or put back from a backup.
+//! The newest jobs of ours that HTCondor remembers: they tell a store that was lost, or put back from a backup.
 
+use htc_core::workload::names::Uid;
 use serde::Deserialize;
 
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use super::whose::Whose;
-use crate::limits::{HISTORY_SCANNED, QUERY_DEADLINE};
+use crate::limits::{HISTORY_LISTED, HISTORY_SCANNED, QUERY_DEADLINE};
 
 const TOOL: &str = "condor_history";
 
@@ -13,18 +14,20 @@ const TOOL: &str = "condor_history";
 #[serde(rename_all = "PascalCase")]
 struct Remembered {
     cluster_id: u32,
+    #[serde(rename = "HTCOperatorUid")]
+    uid: Option<Uid>,
 }
 
-/// A cluster of ours in the history that is higher than this one; 0 without. Only the newest records are
-/// looked at: without a match the tool would read all files that there are.
-pub async fn cluster_above(pool: &Pool, whose: &Whose, known: u32) -> Result<u32, CallError> {
+/// Some jobs of ours in the history whose cluster is higher than this one: their clusters and workloads. Only
+/// the newest records are looked at: without a match the tool would read all files that there are.
+pub async fn above(pool: &Pool, whose: &Whose, known: u32) -> Result<Vec<(u32, Option<Uid>)>, CallError> {
     let constraint = whose.that(&format!("ClusterId > {known}"));
     let arguments = [
         "-json",
         "-attributes",
-        "ClusterId",
+        "ClusterId,HTCOperatorUid",
         "-limit",
-        "1",
+        HISTORY_LISTED,
         "-scanlimit",
         HISTORY_SCANNED,
         "-constraint",
@@ -33,9 +36,9 @@ pub async fn cluster_above(pool: &Pool, whose: &Whose, known: u32) -> Result<u32
     let arguments = arguments.map(str::to_owned).to_vec();
     let answer = run(Call { tool: TOOL, arguments, pool, deadline: QUERY_DEADLINE }).await?;
     if answer.trim_ascii().is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let found: Vec<Remembered> = serde_json::from_slice(&answer)
         .map_err(|why| CallError::Unreadable { tool: TOOL, message: why.to_string() })?;
-    Ok(found.first().map_or(0, |job| job.cluster_id))
+    Ok(found.into_iter().map(|job| (job.cluster_id, job.uid)).collect())
 }

@@ -1,6 +1,8 @@
 //! Which queue the store was kept for. Absence in the answer of another queue proves nothing, so until the
 //! two are known to belong together nothing is submitted, removed or ended.
 
+use htc_core::workload::names::Uid;
+
 use super::board::{Board, Obstacle};
 use super::{Engine, Inner};
 use crate::condor::cli::CallError;
@@ -141,7 +143,7 @@ impl Inner {
                 return Ok(false);
             }
         };
-        let kept = self.store.call(|t| Queue::load(t)).await?;
+        let kept = self.store.call(Queue::load).await?;
         let mut differences = kept.differences(&seen);
         let cluster = match self.unknown_cluster(whose, unknown).await {
             Ok(cluster) => cluster,
@@ -197,21 +199,29 @@ impl Inner {
             return Ok(0);
         }
         let known = known_cluster(&self.board());
-        match in_queue > known {
-            true => Ok(in_queue),
-            false => newest::cluster_above(&self.pool, whose, known).await,
+        if in_queue > known {
+            return Ok(in_queue);
         }
+        let remembered = newest::above(&self.pool, whose, known).await?;
+        let board = self.board();
+        let is_unknown = |uid: &Option<Uid>| !uid.as_ref().is_some_and(|uid| board.entries.contains_key(uid));
+        let unknown = remembered.into_iter().filter(|(_, uid)| is_unknown(uid));
+        Ok(unknown.map(|(cluster, _)| cluster).max().unwrap_or(0))
     }
 
     /// Nothing may be concluded for now, and those who wait are told why.
     fn doubt(&self, origin: Origin, why: &str) {
-        let is_other = matches!(origin, Origin::Other(_));
-        self.metrics.mismatch.set(i64::from(is_other));
-        let news = std::mem::replace(&mut self.board().origin, origin.clone()) != origin;
+        self.metrics.mismatch.set(i64::from(matches!(origin, Origin::Other(_))));
+        let obstacle = Obstacle { reason: "StoreMismatch", why: why.to_owned() };
+        let news = {
+            let mut board = self.board();
+            board.origin = origin;
+            board.obstacle.as_ref() != Some(&obstacle)
+        };
         if news {
-            tracing::error!(why, "the store and the queue are not known to belong together");
+            tracing::error!(why, "the database and the queue are not known to belong together");
+            self.obstructed(obstacle);
         }
-        self.obstructed(Obstacle { reason: "StoreMismatch", why: why.to_owned() });
     }
 }
 

@@ -331,6 +331,10 @@ pub const LAST_READS: Duration = Duration::from_secs(5);
 /// Records of the history that are looked at for a job that a new or older database does not know.
 pub const HISTORY_SCANNED: &str = "100000";
 
+/// So many of them are compared with the database: what it knows of may be among them, as submissions that came to
+/// nothing.
+pub const HISTORY_LISTED: &str = "500";
+
 /// Each question of `doctor`: a person waits.
 pub const DOCTOR_DEADLINE: Duration = Duration::from_secs(20);
 

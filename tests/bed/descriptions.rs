@@ -266,7 +266,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     let own = prop_oneof![string(), expression()];
     let attributes =
         btree_map(select(&["JobCategory", "MaxRuntime", "WantOS", "X_1", "desired_Sites"][..]), own, 0..4);
-    (commands, attributes).prop_map(|((cpus, memory, priority, rank, requirements, group, tpus), own)| {
+    let all = (commands, attributes).prop_map(|((cpus, memory, priority, rank, requirements, group, tpus), own)| {
         let (mut lines, mut attributes) = (Vec::new(), Ad::new());
         let mut add = |line: String, name: &str, value: &str| {
             lines.push(line);
@@ -295,6 +295,10 @@ fn wanted() -> impl Strategy<Value = Wanted> {
         }
         lines.extend(requirements.iter().map(|text| format!("requirements = {text}")));
         Wanted { lines, attributes, requirements: requirements.map(|text| without_blanks(&text)) }
+    });
+    // What is larger is refused, which other tests claim.
+    all.prop_filter("it is too large", |wanted| {
+        wanted.lines.iter().all(|line| line.len() < 4_000) && wanted.lines.concat().len() < 16_000
     })
 }
 

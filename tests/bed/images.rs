@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use htc_operator::htcjob::types::{HTCJob, Phase};
 use tokio::process::Command;
@@ -80,8 +80,9 @@ async fn what_one_job_pulled_stays_on_the_worker_for_the_next_where_the_site_say
         let mut pulled = Vec::new();
         for name in ["first", "second"] {
             runs(bed, image("centos", name, SAYS_CENTOS)).await;
-            let user = std::fs::read_dir(&cache).unwrap().next().expect("a user's folder").unwrap().path();
-            let images = std::fs::read_dir(user).unwrap().map(|entry| entry.unwrap());
+            // Of the job's user, and in it of the namespace.
+            let first = |folder: PathBuf| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+            let images = std::fs::read_dir(first(first(cache.clone()))).unwrap().map(|entry| entry.unwrap());
             let images = images.filter(|entry| path(&entry.path()).ends_with(".sif"));
             pulled.extend(images.map(|entry| entry.metadata().unwrap().modified().unwrap()));
         }

@@ -127,8 +127,12 @@ async fn before_the_pool_has_answered_a_report_shall_come_again() {
         let key: JobKey = "nobody/0/0/0".parse().unwrap();
         let early = bed.post_signed(&key, event(&key, 1, 1)).await;
         assert_eq!(early.code, 503, "{early:?}");
-        let ready = bed.get("/readyz").await.unwrap();
-        assert!(ready.code == 200 && ready.text.contains("the pool has not answered"), "{ready:?}");
+        until("it is ready though the pool is not", async || {
+            let ready = bed.get("/readyz").await.unwrap();
+            let told = ready.code == 200 && ready.text.contains("the pool has not answered");
+            if told { Ok(()) } else { Err(format!("{ready:?}")) }
+        })
+        .await;
     })
     .await;
 }

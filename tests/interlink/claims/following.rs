@@ -149,7 +149,7 @@ impl Way {
 async fn ask(line: &mut Box<dyn Line>, request: &Request, closes: bool, until: &str) {
     let close = if closes { "Connection: close\r\n" } else { "" };
     let length = request.body.len();
-    let head = format!("GET /getLogs HTTP/1.1\r\nHost: a\r\n{close}Content-Length: {length}\r\n\r\n");
+    let head = format!("GET /getLogs HTTP/1.1\r\nHost: localhost\r\n{close}Content-Length: {length}\r\n\r\n");
     line.write_all(&[head.as_bytes(), &request.body].concat()).await.unwrap();
     let mut got = Vec::new();
     while !String::from_utf8_lossy(&got).contains(until) {

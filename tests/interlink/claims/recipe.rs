@@ -26,6 +26,7 @@ async fn the_recipe_of_the_predecessor_works_line_by_line() {
     let port = free_port().to_string();
     let hosts = ["--schedd-host", "scheduler.example.com", "--collector-host", "collector.example.com"];
     let mut door = Door::closed(&[&hosts[..], &["--port", &port]].concat());
+    door.scripted.change(|state| state.schedd = Some("scheduler.example.com".to_owned()));
     let there = Transport::tcp(&format!("localhost:{port}"));
     door.start_on(&there).await;
 

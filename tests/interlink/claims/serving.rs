@@ -40,7 +40,7 @@ async fn an_answer_leaves_in_one_piece() {
     kubelet.transport = Transport::tcp(&address);
     kubelet.create(&pod).await.unwrap();
     let body = serde_json::to_string(&json!([pod])).unwrap();
-    let head = format!("GET /status HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!("GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
     let request = format!("{head}{body}");
     let mut connection = TcpStream::connect(&address).await.unwrap();
     connection.set_nodelay(true).unwrap();
@@ -180,7 +180,7 @@ async fn questions_wait_for_no_pod_that_is_brought() {
     for (callers, bytes) in [(8, 4 << 20), (2, 16 << 20)] {
         for _ in 0..callers {
             let mut connection = UnixStream::connect(door.socket()).await.unwrap();
-            let head = format!("POST /create HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+            let head = format!("POST /create HTTP/1.1\r\nHost: localhost\r\nContent-Length: {bytes}\r\n\r\n");
             connection.write_all(head.as_bytes()).await.unwrap();
             connection.write_all(&vec![b' '; 1 << 20]).await.unwrap();
             stuck.push(connection);
@@ -189,7 +189,7 @@ async fn questions_wait_for_no_pod_that_is_brought() {
     // And those that wait for them, so that no question's turn comes when those above have had their time.
     for bytes in [4 << 20; 8].into_iter().chain([16 << 20; 2]) {
         let mut connection = UnixStream::connect(door.socket()).await.unwrap();
-        let head = format!("POST /create HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+        let head = format!("POST /create HTTP/1.1\r\nHost: localhost\r\nContent-Length: {bytes}\r\n\r\n");
         connection.write_all(head.as_bytes()).await.unwrap();
         connection.write_all(&vec![b' '; 100 << 10]).await.unwrap();
         stuck.push(connection);

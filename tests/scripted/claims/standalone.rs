@@ -149,6 +149,7 @@ async fn the_recipe_of_0_6_from_ping_to_delete() {
     let mut endpoint = Endpoint::new();
     let file = "CommandPrefix: \"\"\nExportPodData: true\nDataRootFolder: \".interlink/\"\n";
     endpoint.write("work/SidecarConfig.yaml", file);
+    endpoint.scripted.change(|state| state.schedd = Some("scheduler.example.com".to_owned()));
     let port = free_port().to_string();
     let line = [
         "--schedd-host",

@@ -69,7 +69,7 @@ async fn what_waits_with_an_attribute_that_is_refused_now_ends_as_refused_and_is
     let mut committed = scripted.committed();
     committed.sort();
     assert_eq!(committed, ["b/0/0/0", "b/1/0/0"]);
-    assert_eq!(life.metric("htc_jobs_ended_total{outcome=\"SubmitRefused\"}"), 3);
+    assert_eq!(life.metric("htc_jobs_ended_total{kind=\"SubmitRefused\"}"), 3);
     life.end().await;
 }
 

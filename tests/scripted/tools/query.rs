@@ -108,7 +108,7 @@ pub(super) fn status(call: Call, options: &Options) -> Outcome {
     }
     let schedd = json!({
         "MyType": "Scheduler",
-        "Name": "test@pool",
+        "Name": call.before.schedd.as_deref().unwrap_or("test@pool"),
         "MyAddress": "<127.0.0.1:9618>",
         "JobQueueBirthdate": call.before.birthdate,
     });

@@ -21,6 +21,8 @@ pub type Ad = Map<String, Value>;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
+    /// The schedd's name.
+    pub schedd: Option<String>,
     /// When the queue was made.
     pub birthdate: i64,
     /// The last cluster number given.
