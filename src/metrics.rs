@@ -63,6 +63,10 @@ pub struct Metrics {
     pub collected: Counter,
     /// Bytes that are free where the data folder is.
     pub data_free: Gauge,
+    /// Whether the wall clock has jumped, so that nothing is removed by its age.
+    pub clock_doubted: Gauge,
+    /// Rows of the database that cannot be read.
+    pub unreadable_rows: Gauge,
     /// Status writes to the API server, by result.
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
@@ -102,6 +106,8 @@ impl Default for Metrics {
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),
+            clock_doubted: add(r, "clock_doubted", "Whether nothing is removed by its age: the clock has jumped"),
+            unreadable_rows: add(r, "unreadable_rows", "Rows of the database that cannot be read"),
             ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
             held: add(r, "jobs_held", "Jobs on hold now, by HTCondor's hold code"),
             reports: add(r, "reports", "Reports of jobs, by what became of them"),

@@ -66,6 +66,8 @@ pub struct TroubleLine {
     pub since: Option<Timestamp>,
     /// Why the last submission failed.
     pub submit: Option<String>,
+    /// What of the operator's database cannot be read.
+    pub store: Option<String>,
 }
 
 /// An object in numbers.
@@ -157,9 +159,9 @@ struct Table {
 
 impl Table {
     fn first(&self) -> Vec<u8> {
-        let Troubles { pool, submit } = self.engine.troubles();
+        let Troubles { pool, submit, store } = self.engine.troubles();
         let (pool, since) = pool.map(|trouble| (trouble.why, trouble.since)).unzip();
-        text(&Line::Trouble(TroubleLine { ready: self.engine.is_ready(), pool, since, submit }))
+        text(&Line::Trouble(TroubleLine { ready: self.engine.is_ready(), pool, since, submit, store }))
     }
 
     /// The next lines; nothing when there are no more.
@@ -259,6 +261,8 @@ fn phase(row: &WorkloadRow) -> &'static str {
     let over = succeeded + failed;
     match () {
         () if row.deleting => "Deleting",
+        // What cannot be read has no copies.
+        () if row.indices == 0 => "Pending",
         () if over == row.indices && failed > 0 => "Failed",
         () if over == row.indices => "Succeeded",
         () if running > 0 => "Running",

@@ -1,7 +1,7 @@
 //! The board: what we know of every live workload, in memory. It is rebuilt from the store at start
 //! and changed only after the store was.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,15 +11,18 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
+use super::entries::Entries;
+use super::rest::Rested;
 use crate::condor::ad::Exit;
 use crate::limits::REMOVAL_REPEAT;
+use crate::store::unreadable::Unreadable;
 use crate::store::wishes::{Waiting, Want};
 
 /// Everything known.
 #[derive(Default)]
 pub struct Board {
     /// The workloads by UID.
-    pub entries: HashMap<Uid, Entry>,
+    pub entries: Entries,
     /// Submissions that are not settled, by their intent.
     pub intents: BTreeMap<i64, Intent>,
     /// Whether one complete answer of this life has been taken in.
@@ -30,6 +33,8 @@ pub struct Board {
     pub obstacle: Option<Obstacle>,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
+    /// What of the store could not be read at the start.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// The pool does not answer.
@@ -44,7 +49,7 @@ pub struct Trouble {
 /// Something in the way of submissions, which are tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `SubmitFailed`.
+    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `SubmitFailed`, `RecordUnreadable`.
     pub reason: &'static str,
     /// A sentence.
     pub why: String,
@@ -61,6 +66,15 @@ impl Obstacle {
         Obstacle { reason: "QueueFull", why }
     }
 
+    /// A part of its record cannot be read: nobody knows what is to be submitted, or what was.
+    pub fn unreadable(why: String) -> Obstacle {
+        let why = format!(
+            "the operator's database cannot be read here: {why}. Nothing more of it is submitted; restore a backup of \
+             the database, or delete this object and create it again"
+        );
+        Obstacle { reason: "RecordUnreadable", why }
+    }
+
     /// Something failed on our side.
     pub fn ours(why: String) -> Obstacle {
         Obstacle { reason: "SubmitFailed", why }
@@ -75,7 +89,7 @@ pub struct Entry {
     pub namespace: String,
     /// The outside object's name.
     pub name: String,
-    /// What shall run; none in a tombstone.
+    /// What shall run; none where the store could not read it, and of a stranger that shall be gone.
     pub workload: Option<Arc<Workload>>,
     /// What is wished.
     pub want: Want,
@@ -110,6 +124,10 @@ pub struct Entry {
     /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
     /// workloads have one.
     pub jobs: BTreeMap<u32, Box<Job>>,
+    /// The jobs of other indices, which are over and done with.
+    pub rested: Rested,
+    /// What of it the store could not read: nothing of it is submitted then.
+    pub unreadable: Option<String>,
 }
 
 /// The current job of an index.
@@ -127,6 +145,8 @@ pub struct Job {
     pub starts: u32,
     /// What it last said of itself.
     pub report: Option<Arc<Report>>,
+    /// When that came, if in this life: clocks of workers tell nothing.
+    pub heard_at: Option<Instant>,
     /// A hash of the last report in its ad that was looked at.
     pub heard: Option<u64>,
     /// Its ad says that it is over; how it ended waits for its result.
@@ -194,6 +214,7 @@ impl Job {
             intent,
             starts: 0,
             report: None,
+            heard_at: None,
             heard: None,
             finished: None,
             home: false,
@@ -207,6 +228,11 @@ impl Job {
     /// Its end, if it is known.
     pub fn end(&self) -> Option<&End> {
         self.progress.end()
+    }
+
+    /// Whether it is over and done with: its end is told, its files are home or lost, and it has left the queue.
+    pub fn rests(&self) -> bool {
+        self.end().is_some() && self.published && self.left
     }
 
     /// Whether it was removed while it ran and is in the queue still: it may have its grace on the worker.
@@ -235,6 +261,15 @@ impl Job {
     }
 }
 
+/// Whether a removal is due that was last asked for then; it then counts as asked for.
+pub fn is_due(asked: &mut Option<Instant>) -> bool {
+    let due = asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT);
+    if due {
+        *asked = Some(Instant::now());
+    }
+    due
+}
+
 impl Entry {
     /// How many indices wait, or are about to have a job.
     pub fn waiting_count(&self) -> u64 {
@@ -244,11 +279,7 @@ impl Entry {
     /// Whether its removal is due, which then counts as asked for: its jobs may take their grace to
     /// go, so it is enough to ask now and then.
     pub fn removal_is_due(&mut self) -> bool {
-        let due = self.removal_asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT);
-        if due {
-            self.removal_asked = Some(Instant::now());
-        }
-        due
+        is_due(&mut self.removal_asked)
     }
 
     /// Puts an index back to those that wait.
@@ -297,17 +328,28 @@ impl Board {
         self.entries.get(&key.uid)?.jobs.get(&key.index).map(|job| &**job).filter(|job| job.key == *key)
     }
 
+    /// Whether the job with this key is over and done with.
+    pub fn rests(&self, key: &JobKey) -> bool {
+        let rest = self.entries.get(&key.uid).and_then(|entry| entry.rested.get(key.index));
+        rest.is_some_and(|rest| rest.key(&key.uid) == *key)
+    }
+
+    /// The jobs that do not rest.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.entries.live().flat_map(|(_, entry)| entry.jobs.values()).map(|job| &**job)
+    }
+
     /// Jobs that are in the queue or may be.
     pub fn live(&self) -> usize {
-        self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| !job.left).count()
+        self.jobs().filter(|job| !job.left).count()
     }
 
     /// Whether anything is under way that the pool could tell us about.
     pub fn is_busy(&self) -> bool {
+        let is_busy = |e: &Entry| e.want == Want::Gone || !e.waiting.is_empty();
         !self.intents.is_empty()
-            || self.entries.values().any(|e| {
-                e.want == Want::Gone || !e.waiting.is_empty() || e.jobs.values().any(|job| !job.left)
-            })
+            || self.entries.live().any(|(_, entry)| is_busy(entry))
+            || self.jobs().any(|job| !job.left)
     }
 }
 
@@ -336,6 +378,8 @@ mod tests {
             collected: None,
             unstaged: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            rested: Rested::default(),
+            unreadable: None,
         }
     }
 

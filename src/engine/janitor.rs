@@ -14,23 +14,24 @@ use super::board::Entry;
 use super::files::remove_folder;
 use crate::crash_point;
 use crate::limits::{JANITOR_LOOK, PRUNE_LOOK, TOMBSTONE_KEPT};
-use crate::store::database::now;
+use crate::store::clock::{self, Wall};
 use crate::store::wishes::{self, Want};
 
 /// Works until it is dropped.
 pub async fn work(inner: Arc<Inner>) {
     // A short time is looked at more often.
     let rest = inner.options.keep_outputs.map_or(JANITOR_LOOK, |keep| (keep / 10).min(JANITOR_LOOK));
-    // The start has done it.
-    let mut pruned = Instant::now();
+    let mut pruned: Option<Instant> = None;
     loop {
-        if pruned.elapsed() >= PRUNE_LOOK {
-            inner.prune(now() - TOMBSTONE_KEPT.as_secs().cast_signed()).await;
-            pruned = Instant::now();
-        }
-        if let Some(keep) = inner.options.keep_outputs {
-            for uid in inner.due(keep, Timestamp::now()) {
-                inner.collect(uid).await;
+        if let Some(now) = inner.trusted_time().await {
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_LOOK) {
+                inner.prune(now - TOMBSTONE_KEPT.as_secs().cast_signed()).await;
+                pruned = Some(Instant::now());
+            }
+            if let (Some(keep), Ok(now)) = (inner.options.keep_outputs, Timestamp::from_second(now)) {
+                for uid in inner.due(keep, now) {
+                    inner.collect(uid).await;
+                }
             }
         }
         inner.measure();
@@ -40,6 +41,27 @@ pub async fn work(inner: Arc<Inner>) {
 }
 
 impl Inner {
+    /// What time it is for what is removed by its age; none while the wall clock is doubted.
+    async fn trusted_time(&self) -> Option<i64> {
+        let found = clock::look();
+        self.metrics.clock_doubted.set(i64::from(matches!(found, Wall::Jumped(_) | Wall::Doubted)));
+        match found {
+            Wall::Agrees(now) => return Some(now),
+            Wall::Doubted => {}
+            Wall::Jumped(ahead) => tracing::warn!(
+                ahead_seconds = ahead,
+                "the clock of this machine has jumped: nothing is removed by its age until it has kept its course for \
+                 a day; is it right?"
+            ),
+            Wall::Believed => {
+                if let Err(why) = self.store.keep_clock().await {
+                    tracing::warn!(%why, "failed to keep that the clock is believed again");
+                }
+            }
+        }
+        None
+    }
+
     fn due(&self, keep: Duration, now: Timestamp) -> Vec<Uid> {
         let board = self.board();
         let due = board.entries.iter().filter(|(_, entry)| is_due(entry, keep, now));
@@ -52,10 +74,7 @@ impl Inner {
             Ok(forgotten) => forgotten,
             Err(why) => return tracing::warn!(%why, "failed to forget old tombstones; it is tried again"),
         };
-        let mut board = self.board();
-        for uid in forgotten {
-            board.entries.remove(&uid);
-        }
+        self.board().entries.prune(&forgotten);
     }
 
     /// First the folder, then the note: after a crash between them it is done again.
@@ -109,7 +128,7 @@ fn is_due(entry: &Entry, keep: Duration, now: Timestamp) -> bool {
     }
     // None where one has not ended: `None` would be less than any time.
     let ends: Option<Vec<Timestamp>> = entry.jobs.values().map(|job| ended(job)).collect();
-    let last = ends.and_then(|ends| ends.into_iter().max());
+    let last = ends.and_then(|ends| ends.into_iter().chain(entry.rested.iter().map(|rest| rest.at)).max());
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     last.is_some_and(|last| now.duration_since(last) >= keep)
 }

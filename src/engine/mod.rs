@@ -3,6 +3,7 @@
 
 pub mod board;
 mod capacity;
+mod entries;
 pub mod files;
 mod gone;
 mod inherited;
@@ -12,6 +13,7 @@ pub mod logs;
 mod look;
 mod polls;
 mod reports;
+mod rest;
 mod retriever;
 mod start;
 mod submit;
@@ -20,7 +22,7 @@ mod view;
 mod wish;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ use crate::condor::pool::Pool;
 use crate::metrics::Metrics;
 use crate::store::database::Database;
 pub use crate::store::database::StoreError;
+pub use crate::store::unreadable::Unreadable;
 pub use crate::store::wishes::Want;
 use board::Board;
 pub use board::Obstacle;
@@ -103,6 +106,8 @@ struct Inner {
     look_bell: Notify,
     /// Rings when outputs wait to be fetched.
     fetch_bell: Notify,
+    /// What looks ask to be done in the pool.
+    chores: look::chores::Chores,
     /// Logs of running jobs that are being read.
     mirrors: Mirrors,
     /// What the pool has.
@@ -113,6 +118,14 @@ struct Inner {
     changes: broadcast::Sender<Uid>,
 }
 
+/// What of the database in this data folder cannot be read; an operator may run with it.
+pub fn unreadable(data: &Path) -> Result<Vec<Unreadable>, StoreError> {
+    crate::store::inspect::unreadable(&data.join(DATABASE))
+}
+
+/// The file in the data folder.
+const DATABASE: &str = "htcjobs.db";
+
 impl Engine {
     /// Opens the store and rebuilds the board from it. Nothing runs yet.
     pub async fn open(
@@ -121,8 +134,9 @@ impl Engine {
         keys: impl Into<Arc<MasterKeys>>,
         metrics: Arc<Metrics>,
     ) -> Result<Engine, StoreError> {
-        let store = Database::open(&options.data.join("htcjobs.db"))?;
-        let (board, born) = start::load(&store).await?;
+        let store = Database::open(&options.data.join(DATABASE))?;
+        let (board, born) = start::load(&store, &options.data).await?;
+        metrics.unreadable_rows.set(i64::try_from(board.unreadable.len()).unwrap_or(i64::MAX));
         start::tidy(&options.data.join("intents"), &board);
         let polls = Polls::new(options.polls);
         Ok(Engine(Arc::new(Inner {
@@ -136,6 +150,7 @@ impl Engine {
             submit_bell: Notify::new(),
             look_bell: Notify::new(),
             fetch_bell: Notify::new(),
+            chores: look::chores::Chores::default(),
             mirrors: Mirrors::default(),
             capacity: capacity::Looks::default(),
             polls,
@@ -162,6 +177,7 @@ impl Engine {
             });
         };
         worker("tracker", Box::pin(look::tracker::work(self.0.clone())));
+        worker("chores", Box::pin(look::chores::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
         worker("janitor", Box::pin(janitor::work(self.0.clone())));
         worker("capacity", Box::pin(capacity::work(self.0.clone())));

@@ -45,9 +45,8 @@ impl Inner {
     /// Jobs whose files are due. One that failed before goes alone: a call fails as a whole.
     fn wanted(&self, failures: &Failures) -> Vec<(JobKey, String)> {
         let board = self.board();
-        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
         let mut wanted: Vec<(JobKey, String)> = Vec::new();
-        for job in jobs.filter(|job| job.wants_files()) {
+        for job in board.jobs().filter(|job| job.wants_files()) {
             let item = (job.key.clone(), job.folder.clone());
             match failures.get(&job.key) {
                 None => wanted.push(item),
@@ -174,6 +173,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
             }
             if let Some(report) = report {
                 job.report = Some(Arc::new(report));
+                job.heard_at = Some(Instant::now());
             }
         }
         inner.ring([key.uid]);

@@ -6,7 +6,8 @@ use htc_core::workload::progress::{JobId, Progress};
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Board, Entry, Job, Trouble};
+use super::board::{Entry, Job, Trouble};
+use super::rest::Rest;
 use crate::store::wishes::Want;
 
 /// A workload in numbers.
@@ -76,6 +77,8 @@ pub struct Troubles {
     pub pool: Option<Trouble>,
     /// Why the last submission failed, if it did.
     pub submit: Option<String>,
+    /// What of the database cannot be read, if anything.
+    pub store: Option<String>,
 }
 
 impl Counts {
@@ -83,6 +86,12 @@ impl Counts {
         let mut counts = Counts::default();
         for job in entry.jobs.values() {
             *counts.field(&job.progress) += 1;
+        }
+        for rest in entry.rested.iter() {
+            match rest.outcome.succeeded() {
+                true => counts.succeeded += 1,
+                false => counts.failed += 1,
+            }
         }
         counts
     }
@@ -112,6 +121,10 @@ impl JobRow {
         JobRow { key: job.key.clone(), progress, starts, folder, home }
     }
 
+    fn of_rest(rest: &Rest, key: JobKey, folder: String) -> JobRow {
+        JobRow { key, progress: rest.progress(), starts: rest.starts, folder, home: rest.home }
+    }
+
     /// HTCondor's id.
     pub fn id(&self) -> Option<JobId> {
         self.progress.job()
@@ -136,13 +149,17 @@ impl Engine {
         Troubles {
             pool: board.trouble.clone(),
             submit: board.obstacle.as_ref().map(|obstacle| obstacle.why.clone()),
+            store: board.unreadable.first().map(|row| match board.unreadable.len() {
+                1 => row.why.clone(),
+                rows => format!("{} (the first of {rows})", row.why),
+            }),
         }
     }
 
     /// The UIDs of the workloads that are not gone, of one door or of all, by namespace and name.
     pub fn table(&self, door: Option<&str>) -> Vec<Uid> {
         let board = self.0.board();
-        let wanted = |e: &Entry| e.want != Want::Tombstone && door.is_none_or(|door| e.door == door);
+        let wanted = |e: &Entry| door.is_none_or(|door| e.door == door);
         let rows = board.entries.iter().filter(|(_, e)| wanted(e));
         let mut rows: Vec<_> =
             rows.map(|(uid, e)| (e.namespace.clone(), e.name.clone(), uid.clone())).collect();
@@ -154,7 +171,7 @@ impl Engine {
     /// A workload in numbers, unless it is gone.
     pub fn workload_row(&self, uid: &Uid) -> Option<WorkloadRow> {
         let board = self.0.board();
-        let entry = entry(&board, uid)?;
+        let entry = board.entries.get(uid)?;
         Some(WorkloadRow {
             uid: uid.clone(),
             door: entry.door.clone(),
@@ -169,13 +186,16 @@ impl Engine {
     /// So many indices of a workload, from this one on; none behind the last.
     pub fn index_rows(&self, uid: &Uid, from: u32, count: u32) -> Vec<IndexRow> {
         let board = self.0.board();
-        let Some(entry) = entry(&board, uid) else { return Vec::new() };
+        let Some(entry) = board.entries.get(uid) else { return Vec::new() };
         let indices = entry.workload.as_ref().map_or(0, |workload| workload.indices);
-        let row = |index| IndexRow { index, job: entry.jobs.get(&index).map(|job| JobRow::of(job)) };
+        let rested = |index| {
+            let rest = entry.rested.get(index)?;
+            let key = rest.key(uid);
+            let folder = self.0.folder(&key);
+            Some(JobRow::of_rest(rest, key, folder))
+        };
+        let live = |index| entry.jobs.get(&index).map(|job| JobRow::of(job));
+        let row = |index| IndexRow { index, job: live(index).or_else(|| rested(index)) };
         (from..indices.min(from.saturating_add(count))).map(row).collect()
     }
-}
-
-fn entry<'a>(board: &'a Board, uid: &Uid) -> Option<&'a Entry> {
-    board.entries.get(uid).filter(|entry| entry.want != Want::Tombstone)
 }

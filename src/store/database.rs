@@ -13,6 +13,7 @@ use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+pub use super::clock::now;
 use super::predecessor;
 use crate::crash_point;
 
@@ -20,6 +21,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/01-first.sql")),
     M::up(include_str!("../../migrations/02-inherited.sql")),
     M::up(include_str!("../../migrations/03-collected.sql")),
+    M::up(include_str!("../../migrations/09-tombstones.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -136,7 +138,7 @@ fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error 
 }
 
 /// The format of a file is how many of our migrations it has seen.
-fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let path = path.display().to_string();
     let found: i64 = match connection.pragma_query_value(None, "user_version", |row| row.get(0)) {
@@ -201,11 +203,6 @@ fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = 
     };
     crash_point!("store-after-commit");
     finish.into_iter().for_each(|f| f(committed.clone()));
-}
-
-/// Seconds since 1970, as all our columns have it.
-pub fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The newest report of each job.
 
+use htc_core::workload::names::JobKey;
 use htc_core::workload::report::Report;
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::database::StoreError;
@@ -35,9 +37,15 @@ pub fn put(t: &Transaction<'_>, report: &Report) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// All newest reports. One that cannot be read any more is left out: the job's ad tells as well.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<Report>, StoreError> {
-    let mut statement = t.prepare("SELECT body FROM inbox")?;
-    let bodies = statement.query_map([], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
+/// The newest report of a job. One that cannot be read is left out: the job's ad tells as well.
+pub fn get(t: &Transaction<'_>, key: &JobKey) -> Result<Option<Report>, StoreError> {
+    let mut statement = t.prepare_cached(
+        "SELECT body FROM inbox WHERE uid = ?1 AND idx = ?2 AND attempt = ?3 AND submission = ?4",
+    )?;
+    let JobKey { uid, index, attempt, submission } = key;
+    let body = statement.query_row(params![uid.as_str(), index, attempt, submission], |row| row.get(0));
+    Ok(body.optional()?.and_then(|body: Value| match body {
+        Value::Text(json) => serde_json::from_str(&json).ok(),
+        _ => None,
+    }))
 }

@@ -3,6 +3,7 @@
 use rusqlite::Transaction;
 
 use super::database::{StoreError, now};
+use super::unreadable::{Columns, Unreadable};
 
 /// An intent that is not settled yet.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +26,18 @@ pub fn close(t: &Transaction<'_>, id: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All that are open.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredIntent>, StoreError> {
+/// All that are open. One whose age cannot be read is a new one.
+pub fn load(t: &Transaction<'_>, unreadable: &mut Vec<Unreadable>) -> Result<Vec<StoredIntent>, StoreError> {
     let mut statement = t.prepare("SELECT id, created FROM intents ORDER BY id")?;
-    let rows = statement.query_map([], |r| Ok(StoredIntent { id: r.get(0)?, created: r.get(1)? }))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query([])?;
+    let mut intents = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::of(row);
+        let (id, created) = (columns.get(0, "id"), columns.get(1, "created"));
+        if let Some(why) = columns.trouble() {
+            unreadable.push(Unreadable { uid: None, why: format!("submission {id}: {why}") });
+        }
+        intents.push(StoredIntent { id, created: if columns.wrong.is_empty() { created } else { now() } });
+    }
+    Ok(intents)
 }

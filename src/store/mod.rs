@@ -1,8 +1,11 @@
 //! What must outlive us, in SQLite. The only SQL of the project.
 
+pub mod clock;
 pub mod database;
 pub mod inbox;
+pub mod inspect;
 pub mod intents;
 pub mod jobs;
 pub mod predecessor;
+pub mod unreadable;
 pub mod wishes;

@@ -10,16 +10,16 @@ use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
 use crate::condor::cli::CallError;
 use crate::condor::{act, query, quote};
 use crate::crash_point;
-use crate::engine::board::Board;
+use crate::engine::board::{Board, is_due};
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
-use crate::store::wishes::{self, Want};
+use crate::store::wishes;
 
 /// At most so many keys stand in one constraint: longer ones make the schedd slow.
 const KEYS_PER_CALL: usize = 500;
 
 /// What is to be done.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Actions {
     /// Ended, and their doors have said so: they may leave.
     acknowledge: Vec<JobKey>,
@@ -95,10 +95,10 @@ impl Actions {
     pub fn orphans(&mut self, board: &mut Board, orphans: &[&Ad]) {
         let mut strangers: BTreeMap<Uid, Vec<&Ad>> = BTreeMap::new();
         for ad in orphans {
-            match board.entries.get_mut(&ad.key.uid) {
+            match board.entries.tombstone_mut(&ad.key.uid) {
                 Some(_) if ad.is_leaving() => {}
                 Some(tombstone) => {
-                    if tombstone.removal_is_due() {
+                    if is_due(&mut tombstone.removal_asked) {
                         self.remove_workload(&ad.key.uid);
                     }
                 }
@@ -117,6 +117,26 @@ impl Actions {
         board.strangers = strangers.into_keys().collect();
     }
 
+    /// Adds what another look has found, each once, and without what is in `known`.
+    pub fn join(&mut self, found: Actions, known: &Actions) {
+        // No `..`: a forgotten field would never be done.
+        let Actions { acknowledge, spent, remove, unstaged, workloads, inherited, bury, look_again } = found;
+        join(&mut self.acknowledge, acknowledge, &known.acknowledge);
+        join(&mut self.spent, spent, &known.spent);
+        join(&mut self.remove, remove, &known.remove);
+        join(&mut self.unstaged, unstaged, &known.unstaged);
+        join(&mut self.workloads, workloads, &known.workloads);
+        join(&mut self.inherited, inherited, &known.inherited);
+        join(&mut self.bury, bury, &known.bury);
+        self.look_again |= look_again;
+    }
+
+    /// The workloads whose jobs are to be removed.
+    #[cfg(test)]
+    pub fn workloads(&self) -> &[Uid] {
+        &self.workloads
+    }
+
     fn is_empty(&self) -> bool {
         self.acknowledge.is_empty()
             && self.spent.is_empty()
@@ -131,12 +151,10 @@ impl Actions {
 impl Inner {
     /// Does the actions, each by itself: one that the schedd refuses holds back no other. What fails
     /// is asked for again by a later look.
-    pub(in crate::engine) async fn act(&self, mut actions: Actions) {
+    pub(in crate::engine) async fn act(&self, actions: Actions) {
         if actions.is_empty() {
             return;
         }
-        actions.workloads.sort();
-        actions.workloads.dedup();
         for uids in actions.workloads.chunks(KEYS_PER_CALL) {
             self.note("remove workloads", self.remove_workloads(uids).await);
         }
@@ -219,16 +237,17 @@ impl Inner {
         let id = uid.clone();
         self.store.call(move |t| wishes::bury(t, &id)).await?;
         crash_point!("gone-durable");
-        if let Some(entry) = self.board().entries.get_mut(uid) {
-            entry.want = Want::Tombstone;
-            entry.workload = None;
-            entry.gone_since = None;
-            entry.removal_asked = None;
-            entry.jobs.clear();
-        }
+        self.board().entries.bury(uid);
         self.ring([uid.clone()]);
         Ok(())
     }
+}
+
+/// Sorted, each once.
+fn join<T: Ord>(waiting: &mut Vec<T>, found: Vec<T>, known: &[T]) {
+    waiting.extend(found.into_iter().filter(|one| known.binary_search(one).is_err()));
+    waiting.sort();
+    waiting.dedup();
 }
 
 fn of_jobs(keys: &[JobKey]) -> String {

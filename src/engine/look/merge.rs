@@ -1,7 +1,7 @@
 //! Judges every job of the board by one complete answer. What has changed and what must be done in the
 //! pool come out as values.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use htc_core::workload::names::Uid;
@@ -11,13 +11,9 @@ use super::actions::Actions;
 use super::change::Change;
 use super::judge::{self, Context, Look, Verdict, judge};
 use crate::condor::ad::Ad;
-use crate::condor::holds;
-use crate::crash_point;
-use crate::engine::board::{Board, Entry, Finished, Job, ToolEnd};
-use crate::engine::{Inner, files};
+use crate::engine::board::{Board, Entry, Finished, Job};
+use crate::engine::Inner;
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
-use crate::store::database::StoreError;
-use crate::store::intents;
 use crate::store::wishes::Want;
 
 impl Inner {
@@ -33,7 +29,11 @@ impl Inner {
             let orphans: Vec<&Ad> = orphans.flat_map(|(_, ads)| ads).copied().collect();
             self.metrics.orphans.set(orphans.len() as i64);
             actions.orphans(&mut board, &orphans);
-            board.entries.keys().cloned().collect()
+            for (uid, ads) in &ads {
+                board.entries.wake(uid, ads.iter().map(|ad| ad.key.index), |key| self.folder(key));
+            }
+            let quiet: Vec<Uid> = ads.keys().copied().filter(|uid| !board.entries.is_live(uid)).cloned().collect();
+            board.entries.live().map(|(uid, _)| uid.clone()).chain(quiet).collect()
         };
         let mut changes = Vec::new();
         for some in known.chunks(MERGED_AT_ONCE) {

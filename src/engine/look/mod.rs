@@ -4,6 +4,7 @@
 
 mod actions;
 mod change;
+pub(super) mod chores;
 mod intents;
 pub mod judge;
 mod merge;

@@ -69,13 +69,14 @@ async fn take_in(inner: &Inner, ads: Vec<Ad>, began: Instant) -> Result<(), Stor
     crash_point!("settle-durable");
     inner.count_held();
     inner.allow_submissions(look);
+    inner.board().entries.rest(|key| inner.folder(key));
     inner.ring(changed);
     inner.find_dead_tools();
     inner.close_intents().await?;
     if actions.look_again {
         inner.look_bell.notify_one();
     }
-    inner.act(actions).await;
+    inner.chores.add(actions, began);
     Ok(())
 }
 
@@ -90,7 +91,7 @@ pub fn backoff(failures: u32) -> Duration {
 impl Inner {
     fn count_held(&self) {
         let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
-        for job in self.board().entries.values().flat_map(|entry| entry.jobs.values()) {
+        for job in self.board().jobs() {
             if let Progress::Held { code, .. } = &job.progress {
                 *counts.entry(holds::label(*code)).or_default() += 1;
             }
@@ -102,9 +103,9 @@ impl Inner {
     fn allow_submissions(&self, look: Look) {
         let mut board = self.board();
         let first = !std::mem::replace(&mut board.merged, true);
-        for entry in board.entries.values_mut() {
+        board.entries.each_live(|entry| {
             entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
-        }
+        });
         drop(board);
         self.submit_bell.notify_one();
         if first {
@@ -115,15 +116,11 @@ impl Inner {
 
     fn time_to_next_look(&self) -> Duration {
         let board = self.board();
-        let mut jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-        let ends_now = jobs.any(|job| {
-            let fresh = |report: &htc_core::workload::report::Report| {
-                let age = jiff::Timestamp::now().duration_since(report.now).unsigned_abs();
-                age < END_EXPECTED
-            };
-            job.end().is_none() && job.finished.is_none() && job.final_report().is_some_and(|r| fresh(r))
+        let ends_now = board.jobs().any(|job| {
+            let fresh = job.heard_at.is_some_and(|at| at.elapsed() < END_EXPECTED);
+            job.end().is_none() && job.finished.is_none() && job.final_report().is_some() && fresh
         });
-        let leaves_now = board.entries.values().any(|entry| {
+        let leaves_now = board.entries.live().any(|(_, entry)| {
             entry.want == Want::Gone && entry.removal_asked.is_some_and(|at| at.elapsed() < REMOVAL_REPEAT)
         });
         let settles_now = board.intents.values().any(|intent| {

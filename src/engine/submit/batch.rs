@@ -33,7 +33,7 @@ const SHARES_MOST: usize = 20;
 pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
     let mut waiting: Vec<(&Uid, &Entry, &Arc<Workload>)> = board
         .entries
-        .iter()
+        .live()
         .filter(|(_, e)| may_be_submitted(e, now))
         .filter_map(|(uid, e)| Some((uid, e, e.workload.as_ref()?)))
         .collect();
@@ -62,7 +62,7 @@ pub fn choose(board: &Board, now: i64, limit: usize) -> Vec<Picked> {
 
 fn may_be_submitted(entry: &Entry, now: i64) -> bool {
     let due = entry.not_before <= now && entry.unproven_since.is_none();
-    entry.want == Want::Run && !entry.waiting.is_empty() && due
+    entry.want == Want::Run && !entry.waiting.is_empty() && due && entry.unreadable.is_none()
 }
 
 fn keys<'a>(source: &(&'a Uid, &'a Entry, &'a Arc<Workload>)) -> impl Iterator<Item = Picked> + use<'a> {
@@ -157,8 +157,10 @@ mod tests {
     fn where_there_is_not_room_for_all_some_come_whole_and_the_others_the_next_time() {
         let mut board = board(&[]);
         for n in 0..30 {
-            let one = self::board(&[(&format!("w{n:02}"), 5, &[])]);
-            board.entries.extend(one.entries);
+            let name = format!("w{n:02}");
+            let mut one = self::board(&[(&name, 5, &[])]);
+            let uid: Uid = name.parse().unwrap();
+            board.entries.insert(uid.clone(), one.entries.remove(&uid).unwrap());
         }
         let first = counts(&choose(&board, 1, 60));
         assert_eq!((first.len(), first.iter().all(|(_, n)| *n == 3)), (20, true));
@@ -168,6 +170,14 @@ mod tests {
         }
         let next = choose(&board, 1, 60);
         assert!(next[..30].iter().all(|picked| picked.key.uid.as_str() >= "w20"));
+    }
+
+    #[test]
+    fn nothing_is_picked_of_a_workload_whose_record_cannot_be_read() {
+        let mut board = board(&[("a", 2, &[]), ("b", 2, &[])]);
+        let entry = board.entries.get_mut(&"a".parse().unwrap()).unwrap();
+        entry.unreadable = Some("its job 7 cannot be read".to_owned());
+        assert_eq!(counts(&choose(&board, 1, 10)), [("b".into(), 2)]);
     }
 
     #[test]

@@ -103,11 +103,10 @@ impl Inner {
         }
         for (_, mut job) in rows {
             let JobKey { index, attempt, submission, .. } = job.key;
+            // Abandoned in this moment: what the tool commits is removed by its tombstone.
             let Some(entry) = board.entries.get_mut(&job.key.uid) else { continue };
             entry.intended -= 1;
             match kept {
-                // Abandoned in this moment: what the tool commits is removed by its tombstone.
-                Ok(_) if entry.want == Want::Tombstone => {}
                 Ok(id) => {
                     entry.served = Some(Instant::now());
                     job.intent = Some(*id);

@@ -87,9 +87,8 @@ impl Inner {
         let (live, held, waits) = {
             let board = self.board();
             let is_held = |job: &Job| matches!(job.progress, Progress::Held { .. });
-            let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-            let waits = board.entries.values().any(|entry| !entry.waiting.is_empty());
-            (board.live(), jobs.filter(|job| is_held(job)).count(), waits)
+            let waits = board.entries.live().any(|(_, entry)| !entry.waiting.is_empty());
+            (board.live(), board.jobs().filter(|job| is_held(job)).count(), waits)
         };
         let limit = self.options.max_jobs_in_queue;
         if live < limit || !waits {
@@ -115,7 +114,7 @@ impl Inner {
     /// A wish may have to wait for its time.
     fn time_to_next_wish(&self) -> Duration {
         let board = self.board();
-        let due = board.entries.values().filter(|e| !e.waiting.is_empty()).map(|e| e.not_before - now());
+        let due = board.entries.live().filter(|(_, e)| !e.waiting.is_empty()).map(|(_, e)| e.not_before - now());
         let next = due.filter(|&seconds| seconds > 0).min().and_then(|s| u64::try_from(s).ok());
         next.map_or(IDLE_LOOK, Duration::from_secs)
     }

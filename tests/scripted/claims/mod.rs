@@ -21,9 +21,11 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod resting;
 mod standalone;
 mod submitting;
 mod transferring;
+mod unreadable;
 mod window;
 
 use std::path::Path;
@@ -79,9 +81,11 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        resting::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
+        unreadable::all(),
         window::all(),
     ];
     let named = files.into_iter().flatten().map(|claim| {
