@@ -42,7 +42,7 @@ pub(super) async fn delete(State(door): State<Arc<Door>>, request: Request) -> R
 
 async fn take_away(door: Arc<Door>, uid: Uid) -> Result<(), HttpError> {
     let _turn = door.turns.take(&uid).await;
-    if door.engine.view(&uid).is_some_and(|view| view.door != DOOR) {
+    if door.engine.door(&uid).is_some_and(|its| its != DOOR) {
         return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
     }
     // Who reads a log now shall read it to its end.
