@@ -11,6 +11,7 @@ mod janitor;
 pub mod keys;
 pub mod logs;
 mod look;
+mod obstacle;
 mod polls;
 mod reports;
 mod rest;

@@ -15,6 +15,14 @@ super::claims![
     a_removal_that_hangs_holds_up_no_look,
 ];
 
+/// Some looks: with nothing to do the operator has none for a minute.
+async fn looks(scripted: &Scripted, life: &Life) {
+    for _ in 0..3 {
+        life.engine.look();
+        scripted.calls_more("condor_q", 1).await;
+    }
+}
+
 /// What is told of a workload: its row and its indices, and the log of one.
 async fn told(life: &Life, name: &str) -> String {
     let id = uid(name);
@@ -44,7 +52,7 @@ async fn what_rests_is_told_as_before_also_by_the_next_life() {
     let alive = told(&life, "a").await;
     life.open_door();
     scripted.empties().await;
-    scripted.calls_more("condor_q", 3).await;
+    looks(&scripted, &life).await;
     assert_eq!(told(&life, "a").await, alive);
     assert_eq!(life.ends("a").await.len(), 3);
     life.end().await;
@@ -70,7 +78,7 @@ async fn a_job_that_comes_back_after_it_rested_is_removed() {
     scripted.finish("a/1/0/0", Ending::code(0));
     let ends = life.ends("a").await;
     scripted.empties().await;
-    scripted.calls_more("condor_q", 3).await;
+    looks(&scripted, &life).await;
     scripted.change(|state| state.queue = queue);
     life.engine.look();
     scripted.empties().await;
