@@ -103,7 +103,10 @@ fn seed(bed: &Bed) -> Result<(), rusqlite::Error> {
 
 fn one(t: &rusqlite::Transaction<'_>, uid: &str, index: u32, jobs: &str) -> Result<(), rusqlite::Error> {
     let (end, status) = match index % 10 {
-        0 => (r#"{"outcome":{"exitCode":3},"message":"container main: exit code 3","at":"2026-01-01T00:00:00Z"}"#, 17),
+        0 => (
+            r#"{"outcome":{"exitCode":3},"message":"container main: exit code 3","at":"2026-01-01T00:00:00Z"}"#,
+            17,
+        ),
         _ => (r#"{"outcome":"succeeded","message":"","at":"2026-01-01T00:00:00Z"}"#, 14),
     };
     t.prepare_cached(
@@ -119,7 +122,10 @@ fn one(t: &rusqlite::Transaction<'_>, uid: &str, index: u32, jobs: &str) -> Resu
             "exitCode": 0, "signal": null, "reason": "Completed", "message": "",
             "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:00Z" } } }],
     });
-    t.prepare_cached("INSERT INTO inbox VALUES (?1, ?2, 0, 0, 1, 4, ?3)")?
-        .execute(params![uid, index, report.to_string()])?;
+    t.prepare_cached("INSERT INTO inbox VALUES (?1, ?2, 0, 0, 1, 4, ?3)")?.execute(params![
+        uid,
+        index,
+        report.to_string()
+    ])?;
     Ok(())
 }

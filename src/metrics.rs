@@ -106,7 +106,11 @@ impl Default for Metrics {
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),
-            clock_doubted: add(r, "clock_doubted", "Whether nothing is removed by its age: the clock has jumped"),
+            clock_doubted: add(
+                r,
+                "clock_doubted",
+                "Whether nothing is removed by its age: the clock has jumped",
+            ),
             unreadable_rows: add(r, "unreadable_rows", "Rows of the database that cannot be read"),
             ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
             held: add(r, "jobs_held", "Jobs on hold now, by HTCondor's hold code"),

@@ -179,7 +179,9 @@ fn tell(trouble: &TroubleLine) {
         eprintln!("the last submission failed: {why}");
     }
     if let Some(why) = store {
-        eprintln!("the operator's database cannot be read whole, and nothing more of that is submitted: {why}");
+        eprintln!(
+            "the operator's database cannot be read whole, and nothing more of that is submitted: {why}"
+        );
     }
 }
 

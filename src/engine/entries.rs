@@ -140,7 +140,12 @@ impl Entries {
     }
 
     /// Jobs of these indices are in the queue: those that rest do not any more.
-    pub fn wake(&mut self, uid: &Uid, indices: impl Iterator<Item = u32>, folder: impl Fn(&JobKey) -> String) {
+    pub fn wake(
+        &mut self,
+        uid: &Uid,
+        indices: impl Iterator<Item = u32>,
+        folder: impl Fn(&JobKey) -> String,
+    ) {
         let Some(entry) = self.all.get_mut(uid) else { return };
         let resting: BTreeSet<u32> = indices.filter(|index| entry.rested.get(*index).is_some()).collect();
         for rest in entry.rested.take_out(&resting) {
@@ -262,7 +267,8 @@ mod tests {
     fn job(uid: &Uid, index: u32, over: bool) -> Job {
         let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
         let id = JobId { cluster: 1, proc: index };
-        let end = End { outcome: Outcome::Succeeded, message: String::new(), at: jiff::Timestamp::UNIX_EPOCH };
+        let end =
+            End { outcome: Outcome::Succeeded, message: String::new(), at: jiff::Timestamp::UNIX_EPOCH };
         let progress = match over {
             true => Progress::Ended { job: Some(id), end },
             false => Progress::Queued { job: id },

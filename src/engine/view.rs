@@ -198,9 +198,7 @@ impl Engine {
     pub fn find(&self, door: Option<&str>, namespace: &str, name: &str) -> Option<Uid> {
         let board = self.0.board();
         let mine = board.entries.iter().filter(|(_, e)| {
-            door.is_none_or(|door| e.door == door)
-                && e.namespace == namespace
-                && e.name == name
+            door.is_none_or(|door| e.door == door) && e.namespace == namespace && e.name == name
         });
         mine.max_by_key(|(_, e)| (e.want == Want::Run, e.not_before)).map(|(uid, _)| uid.clone())
     }

@@ -61,7 +61,8 @@ fn judge_database(found: Result<Vec<Unreadable>, StoreError>) -> Finding {
         Ok([first, ..]) => {
             let whose = first.uid.as_ref().map_or(String::new(), |uid| format!("{uid}: "));
             let rows = found.as_ref().map_or(0, Vec::len);
-            let found = format!("{rows} rows of the database cannot be read; the first: {whose}{}", first.why);
+            let found =
+                format!("{rows} rows of the database cannot be read; the first: {whose}{}", first.why);
             let remedy = "nothing more of those workloads is submitted: delete their objects and create them again, or \
                           restore a backup";
             Finding::warning(CHECK, found, remedy)

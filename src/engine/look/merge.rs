@@ -11,8 +11,8 @@ use super::actions::Actions;
 use super::change::Change;
 use super::judge::{self, Context, Look, Verdict, judge};
 use crate::condor::ad::Ad;
-use crate::engine::board::{Board, Entry, Finished, Job};
 use crate::engine::Inner;
+use crate::engine::board::{Board, Entry, Finished, Job};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
 use crate::store::wishes::Want;
 
@@ -32,7 +32,8 @@ impl Inner {
             for (uid, ads) in &ads {
                 board.entries.wake(uid, ads.iter().map(|ad| ad.key.index), |key| self.folder(key));
             }
-            let quiet: Vec<Uid> = ads.keys().copied().filter(|uid| !board.entries.is_live(uid)).cloned().collect();
+            let quiet: Vec<Uid> =
+                ads.keys().copied().filter(|uid| !board.entries.is_live(uid)).cloned().collect();
             board.entries.live().map(|(uid, _)| uid.clone()).chain(quiet).collect()
         };
         let mut changes = Vec::new();

@@ -114,7 +114,8 @@ impl Inner {
     /// A wish may have to wait for its time.
     fn time_to_next_wish(&self) -> Duration {
         let board = self.board();
-        let due = board.entries.live().filter(|(_, e)| !e.waiting.is_empty()).map(|(_, e)| e.not_before - now());
+        let due =
+            board.entries.live().filter(|(_, e)| !e.waiting.is_empty()).map(|(_, e)| e.not_before - now());
         let next = due.filter(|&seconds| seconds > 0).min().and_then(|s| u64::try_from(s).ok());
         next.map_or(IDLE_LOOK, Duration::from_secs)
     }

@@ -18,20 +18,23 @@ super::claims![
 /// Some looks: with nothing to do the operator has none for a minute.
 async fn looks(scripted: &Scripted, life: &Life) {
     for _ in 0..3 {
-        life.engine.look();
-        scripted.calls_more("condor_q", 1).await;
+        tokio::join!(scripted.calls_more("condor_q", 1), async { life.engine.look() });
     }
 }
 
 /// What is told of a workload: its row and its indices, and the log of one.
 async fn told(life: &Life, name: &str) -> String {
     let id = uid(name);
-    let wanted = Wanted { uid: id.clone(), index: 1, container: "main".into(), options: LogOptions::default() };
+    let wanted =
+        Wanted { uid: id.clone(), index: 1, container: "main".into(), options: LogOptions::default() };
     let log: Vec<Result<Piece, _>> = life.engine.logs(wanted).collect().await;
     let log: Vec<String> = log.into_iter().map(|piece| format!("{piece:?}")).collect();
     let view = life.view(name);
-    let jobs: Vec<String> =
-        view.jobs.iter().map(|job| format!("{} {:?} {}", job.index, job.progress, job.outputs_lost)).collect();
+    let jobs: Vec<String> = view
+        .jobs
+        .iter()
+        .map(|job| format!("{} {:?} {}", job.index, job.progress, job.outputs_lost))
+        .collect();
     let rows = life.engine.index_rows(&id, 0, 10);
     format!("{log:?} {jobs:?} {:?} {:?} {rows:?}", view.outputs, life.engine.workload_row(&id))
 }
@@ -47,7 +50,8 @@ async fn what_rests_is_told_as_before_also_by_the_next_life() {
         scripted.finish(&format!("a/{index}/0/0"), Ending::code(code));
     }
     life.ends("a").await;
-    let is_home = |rows: Vec<htc_operator::engine::IndexRow>| rows.iter().all(|r| r.job.as_ref().unwrap().home);
+    let is_home =
+        |rows: Vec<htc_operator::engine::IndexRow>| rows.iter().all(|r| r.job.as_ref().unwrap().home);
     life.until("a", "all are home", |_| is_home(life.engine.index_rows(&uid("a"), 0, 3))).await;
     let alive = told(&life, "a").await;
     life.open_door();

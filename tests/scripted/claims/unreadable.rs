@@ -87,8 +87,7 @@ async fn a_job_whose_end_cannot_be_read_has_ended_as_its_row_says() {
     assert_eq!(life.ends("a").await, [Outcome::Succeeded; 2]);
     let last = life.view("a").jobs[1].progress.end().unwrap().message.clone();
     assert!(last.contains("cannot be read"), "{last}");
-    life.engine.look();
-    scripted.calls_more("condor_q", 1).await;
+    tokio::join!(scripted.calls_more("condor_q", 1), async { life.engine.look() });
     assert_eq!(scripted.committed().len(), 2);
     life.end().await;
 }
