@@ -209,7 +209,7 @@ impl Entry {
         let jobs = over.iter().filter_map(|index| self.jobs.remove(index)).map(|job| *job).collect();
         let with_report = self.keeps_reports();
         for job in self.rested.take_in_all(jobs, with_report) {
-            self.jobs.insert(job.key.index, job);
+            self.jobs.insert(job.key.index, Box::new(job));
         }
         self.rested.shrink();
     }

@@ -131,10 +131,10 @@ impl Rested {
     }
 
     /// Takes many in; those that do not rest come back.
-    pub fn take_in_all(&mut self, jobs: Vec<Job>, with_report: bool) -> Vec<Box<Job>> {
+    pub fn take_in_all(&mut self, jobs: Vec<Job>, with_report: bool) -> Vec<Job> {
         let (mut rests, mut others) = (Vec::new(), Vec::new());
         for job in jobs {
-            Rest::of(job, with_report).map_or_else(|job| others.push(job), |rest| rests.push(rest));
+            Rest::of(job, with_report).map_or_else(|job| others.push(*job), |rest| rests.push(rest));
         }
         if !rests.is_empty() {
             let new: BTreeSet<u32> = rests.iter().map(|rest| rest.index).collect();
