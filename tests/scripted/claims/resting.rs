@@ -61,6 +61,8 @@ async fn what_rests_is_told_as_before_also_by_the_next_life() {
     assert_eq!(life.ends("a").await.len(), 3);
     life.end().await;
     let life = Life::on(&scripted).await;
+    // How often it was started is told by ads alone, and they are gone.
+    let alive = alive.replace("starts: 1", "starts: 0");
     assert_eq!(told(&life, "a").await, alive);
     life.is_ready().await;
     assert_eq!(told(&life, "a").await, alive);
