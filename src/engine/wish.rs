@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::board::{Board, Entry, Job};
+use super::rest::Rested;
 use super::{Engine, Inner};
 use crate::condor::submit::Terms;
 use crate::crash_point;
@@ -67,7 +68,7 @@ impl Engine {
     /// Wishes that a workload runs. To wish the same again changes nothing.
     pub async fn run(&self, wish: Wish) -> Result<(), WishError> {
         let inner = &self.0;
-        match inner.board().entries.get(&wish.uid).map(|entry| entry.want) {
+        match inner.board().entries.want(&wish.uid) {
             Some(Want::Run) => return Ok(()),
             Some(Want::Gone | Want::Tombstone) => return Err(WishError::Deleted(wish.uid)),
             None => {}
@@ -236,6 +237,8 @@ impl Entry {
             owner: owner.clone(),
             refused: None,
             jobs: BTreeMap::new(),
+            rested: Rested::default(),
+            unreadable: None,
         }
     }
 }
