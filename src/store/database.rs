@@ -274,7 +274,10 @@ mod tests {
         let jobs = database.call(|t| {
             let all = || {
                 let mut all = Vec::new();
-                jobs::each(t, &mut Vec::new(), |job| Ok(all.push(job)))?;
+                jobs::each(t, &mut Vec::new(), |job| {
+                    all.push(job);
+                    Ok(())
+                })?;
                 Ok::<Vec<StoredJob>, StoreError>(all)
             };
             let [old] = &all()?[..] else { panic!("one job") };
