@@ -122,9 +122,8 @@ impl Engine {
 }
 
 impl Inner {
-    /// Whether this answer is of the queue that the store was kept for. Compared once in a life, and whenever
-    /// jobs have begun to be missing.
-    /// `unknown` is the highest cluster in the queue of jobs of ours whose workload is not known here.
+    /// Whether this answer is of the queue that the store was kept for. Compared until it is the same, and again
+    /// when jobs have begun to be missing. `unknown` is the highest cluster in the queue of jobs of ours whose workload is not known here.
     pub(super) async fn is_own_queue(
         &self,
         whose: &Whose,
@@ -132,8 +131,8 @@ impl Inner {
         unknown: u32,
     ) -> Result<bool, StoreError> {
         let compared = self.board().origin.clone();
-        if compared != Origin::Unknown && !missing {
-            return Ok(compared == Origin::Same);
+        if compared == Origin::Same && !missing {
+            return Ok(true);
         }
         let seen = match self.seen_queue(whose).await {
             Ok(seen) => seen,

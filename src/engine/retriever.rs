@@ -231,7 +231,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
         })
         .await?;
     crash_point!("outputs-durable");
-    let keys = home.iter().map(|home| home.key.clone()).collect();
+    let keys: Vec<JobKey> = home.iter().map(|home| home.key.clone()).collect();
     for Home { key, end, report } in home {
         if let Some(job) = inner.board().job_mut(&key) {
             (job.home, job.late) = (true, None);
@@ -247,6 +247,9 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
         inner.ring([key.uid]);
     }
     inner.look_bell.notify_one();
+    if let Err(why) = inner.forget_spent(keys.iter().map(|key| key.uid.clone())).await {
+        tracing::warn!(%why, "failed to forget what ended workloads brought; the next start does");
+    }
     inner.weigh(keys).await;
     Ok(())
 }

@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::board::{Board, Entry, Job};
 use super::rest::Rested;
 use super::{Engine, Inner};
+use crate::condor::riddle::Riddle;
 use crate::condor::submit::Terms;
 use crate::crash_point;
 use crate::limits::SUBMIT_DEADLINE;
@@ -145,7 +146,8 @@ impl Inner {
     /// jobs of others, and a tool of that life may still be at work.
     fn may_have_run(&self, board: &Board, uid: &Uid) -> bool {
         let young = now() < self.earliest();
-        let others = !board.strangers.is_empty() || board.riddles.iter().any(|riddle| riddle.uid.is_none());
+        let others =
+            !board.strangers.is_empty() || board.riddles.iter().any(|riddle| is_nobodys(board, riddle));
         board.strangers.contains(uid) || (young && others)
     }
 
@@ -153,6 +155,12 @@ impl Inner {
     fn earliest(&self) -> i64 {
         self.born + SUBMIT_DEADLINE.as_secs().cast_signed()
     }
+}
+
+/// Whether an ad that cannot be judged does not even say by its id whose it is.
+fn is_nobodys(board: &Board, riddle: &Riddle) -> bool {
+    let mut jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+    riddle.uid.is_none() && !jobs.any(|job| riddle.job.is_some() && job.progress.job() == riddle.job)
 }
 
 fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {

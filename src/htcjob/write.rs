@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn that_a_job_cannot_be_followed_is_a_warning_once() {
         let (good, lost) = (status(&[("Tracked", "True")], &[]), status(&[("Tracked", "False")], &[]));
-        let warning = (EventType::Warning, "R".to_owned(), "R".to_owned());
-        assert_eq!(told(&status(&[], &[]), &lost), [warning.clone()]);
-        assert_eq!(told(&good, &lost), [warning]);
+        let warning = [(EventType::Warning, "R".to_owned(), "R".to_owned())];
+        assert_eq!(told(&status(&[], &[]), &lost), warning);
+        assert_eq!(told(&good, &lost), warning);
         assert_eq!(told(&lost, &lost), []);
     }
 

@@ -2,7 +2,7 @@
 
 mod bearer;
 pub mod body;
-mod caller;
+pub mod caller;
 pub mod callers;
 pub mod certificate;
 pub mod descriptors;

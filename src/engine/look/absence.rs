@@ -23,7 +23,9 @@ pub struct Vanished {
 /// It was in the queue and is not there any more.
 pub fn missing(job: &Job, look: Look) -> Verdict {
     if job.released {
-        return Verdict::Nothing;
+        // One that was removed before it was settled would hold up its submission.
+        let end = || Verdict::Ended(judge::removed("", judge::at(look)));
+        return if job.intent.is_some() { end() } else { Verdict::Nothing };
     }
     if !is_lost(job, look) {
         return Verdict::Missing;

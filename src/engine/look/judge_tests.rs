@@ -141,6 +141,12 @@ fn a_job_that_we_let_go_is_not_missing() {
     let (_, look) = look();
     let released = Job { released: true, ..queued() };
     assert_eq!(judge(&released, Context::default(), None, look), Verdict::Nothing);
+    let printed = Progress::Submitting { job: Some(id()) };
+    let unsettled = Job { progress: printed, intent: Some(1), ..released };
+    let (died, look) = self::look();
+    let dead = intent(Some((died, ToolEnd::Well)));
+    let Verdict::Ended(end) = judge(&unsettled, of(&dead), None, look) else { panic!() };
+    assert_eq!(end.outcome, Outcome::Removed);
 }
 
 #[test]

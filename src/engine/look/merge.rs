@@ -138,12 +138,13 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
     // It was given up as lost and is back. What may start only once has been replaced by its controller;
     // of anything else the outputs still come home.
     let is_back = job.end().is_some_and(|end| end.outcome == Outcome::LostTrack) && !context.once;
-    if is_back && job.finished.is_none() {
-        if let State::Completed(exit) = ad.state {
-            job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now() });
-            job.forsaken = false;
-            actions.fetch = true;
-        }
+    if is_back
+        && job.finished.is_none()
+        && let State::Completed(exit) = ad.state
+    {
+        job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now() });
+        job.forsaken = false;
+        actions.fetch = true;
     }
     let leaves = job.published && !job.wants_files();
     if context.once && judge::is_spent(ad) {

@@ -103,7 +103,9 @@ async fn a_job_whose_status_cannot_be_read_is_told_of_harms_no_other_and_can_be_
 async fn an_ad_without_a_readable_key_is_that_of_the_job_with_its_id() {
     let scripted = Scripted::new();
     let life = two(&scripted).await;
-    scripted.set("a/0/0/0", json!({ "HTCOperatorKey": [[0]], "HTCOperatorUid": 7 }));
+    let from = "\"HTCOperatorKey\": \"a/0/0/0\",\n  \"HTCOperatorUid\": \"a\"".to_owned();
+    let to = "\"HTCOperatorKey\": [[0]], \"HTCOperatorUid\": 7".to_owned();
+    scripted.plan(Planned::next("condor_q", Fault::Garble { from, to }).always());
     life.until("a", "it is told", |view| *tracking(view) == Tracking::Unreadable("HTCOperatorKey")).await;
     // It is longer there than a job may be missing.
     scripted.calls_more("condor_q", 20).await;
@@ -218,6 +220,7 @@ async fn files_of_an_adopted_job_are_neither_fetched_nor_removed_outside_our_fol
     strangers_job(&scripted, "a/0/0/0", 4);
     scripted.change(|state| set(&mut state.queue[0], json!({ "Owner": "alice" })));
     life.try_wish(htc_operator::engine::Wish { seen_before: true, ..wish("a", 1) }).await.unwrap();
+    life.until("a", "it is adopted", |view| !view.jobs.is_empty()).await;
     assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
     assert_eq!(scripted.commits(), 0);
     assert!(scripted.calls("condor_transfer_data").is_empty());

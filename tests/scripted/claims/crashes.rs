@@ -27,6 +27,7 @@ const SUBMITTING: &[&str] = &[
     "submit-id-read",
     "submit-id-durable",
     "submit-tool-ended",
+    "origin-durable",
     "settle-before-durable",
     "settle-before-durable:2",
     "settle-before-durable:3",

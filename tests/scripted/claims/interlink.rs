@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use axum::{Extension, Router};
 use futures::future::join_all;
 use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, Report};
 use htc_operator::engine::{Options, Want};
+use htc_operator::http::caller::Caller;
 use htc_operator::interlink::{Door, PingCheck, Settings, router};
 use htc_operator::metrics::Metrics;
 use jiff::Timestamp;
@@ -72,7 +73,8 @@ impl Here {
         let door = Door::new(life.engine.clone(), settings, Arc::new(Metrics::default()));
         let stop = CancellationToken::new();
         tokio::spawn(door.clone().run(stop.clone()));
-        Here { life, router: router(door), stop }
+        // As a listener that asks nobody adds it.
+        Here { life, router: router(door).layer(Extension(Caller::Anybody)), stop }
     }
 
     async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
