@@ -150,6 +150,6 @@ mod tests {
             assert_eq!(check(&nested(open, close, DEPTH_MAX)), Ok(()));
             assert!(check(&nested(open, close, DEPTH_MAX + 1)).unwrap_err().contains("more than 64"));
         }
-        assert_eq!(check(&"(1)+".repeat(1_000).trim_end_matches('+')), Ok(()), "side by side is not deep");
+        assert_eq!(check("(1)+".repeat(1_000).trim_end_matches('+')), Ok(()), "side by side is not deep");
     }
 }

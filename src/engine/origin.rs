@@ -141,7 +141,7 @@ impl Inner {
                 return Ok(false);
             }
         };
-        let kept = self.store.call(|t| Queue::load(t)).await?;
+        let kept = self.store.call(Queue::load).await?;
         let mut differences = kept.differences(&seen);
         let cluster = match self.unknown_cluster(whose, unknown).await {
             Ok(cluster) => cluster,

@@ -159,7 +159,7 @@ impl Inner {
 
 /// Whether an ad that cannot be judged does not even say by its id whose it is.
 fn is_nobodys(board: &Board, riddle: &Riddle) -> bool {
-    let mut jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+    let mut jobs = board.jobs();
     riddle.uid.is_none() && !jobs.any(|job| riddle.job.is_some() && job.progress.job() == riddle.job)
 }
 
