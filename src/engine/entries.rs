@@ -301,7 +301,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use htc_core::workload::progress::{End, JobId, Outcome, Progress};
+    use htc_core::workload::progress::{End, Outcome, Progress};
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
@@ -325,7 +326,7 @@ mod tests {
             false => Progress::Queued { job: id },
         };
         let folder = folder(&key);
-        Job { published: over, left: over, home: over, ..Job::new(key, folder, progress, None) }
+        Job { published: over, left: over, home: over, bytes: 5, ..Job::new(key, folder, progress, None) }
     }
 
     /// What happens to a workload, as far as it counts here.
@@ -347,6 +348,10 @@ mod tests {
             5 => entries.get_mut(uid).into_iter().for_each(|entry| entry.want = Want::Gone),
             6 => entries.wake(uid, [index].into_iter(), folder),
             7 => entries.bury(uid),
+            8 => entries
+                .get_mut(uid)
+                .into_iter()
+                .for_each(|entry| entry.collected = Some(Timestamp::UNIX_EPOCH)),
             _ => entries.rest(folder),
         }
     }
@@ -354,7 +359,7 @@ mod tests {
     proptest! {
         #[test]
         fn none_that_must_be_looked_at_is_ever_passed_over(
-            happens in proptest::collection::vec((0_u8..10, 0_u8..3, 0_u32..3), 1..60)
+            happens in proptest::collection::vec((0_u8..11, 0_u8..3, 0_u32..3), 1..60)
         ) {
             let mut entries = Entries::default();
             for (what, name, index) in happens {
@@ -364,6 +369,9 @@ mod tests {
                     let twice = entry.jobs.keys().any(|index| entry.rested.get(*index).is_some());
                     prop_assert!(!twice, "a job rests and does not");
                 }
+                let sum = |all: &mut dyn Iterator<Item = (&Uid, &Entry)>| all.map(|(_, e)| e.bytes()).sum::<u64>();
+                let resting: u64 = entries.resting_bytes().map(|(_, bytes)| bytes).sum();
+                prop_assert_eq!(sum(&mut entries.live()) + resting, sum(&mut entries.iter()));
                 prop_assert!(entries.live().all(|(uid, _)| entries.want(uid) != Some(Want::Tombstone)));
             }
             entries.rest(folder);

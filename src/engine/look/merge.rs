@@ -134,7 +134,8 @@ fn look_at(
 
 /// A job whose end is known is in the queue still.
 fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
-    job.left = false;
+    // Whoever fetches has not waited for one that was away.
+    actions.fetch |= std::mem::replace(&mut job.left, false) && job.wants_files();
     // It was given up as lost and is back. What may start only once has been replaced by its controller;
     // of anything else the outputs still come home.
     let is_back = job.end().is_some_and(|end| end.outcome == Outcome::LostTrack) && !context.once;
