@@ -94,7 +94,7 @@ async fn what_a_workload_brought_is_forgotten_with_its_last_end() {
     assert_eq!((workload.indices, workload.containers[0].name.as_str()), (2, "main"));
     life.try_wish(secret("a", 2)).await.unwrap();
     assert_eq!(life.ends("a").await, [Outcome::Succeeded, Outcome::ExitCode(3)]);
-    assert_eq!(told_in(&data), [PathBuf::new(); 0]);
+    assert!(told_in(&data).is_empty());
     life.end().await;
 }
 
