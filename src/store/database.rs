@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::Connection;
 pub use rusqlite::Transaction;
+use rusqlite::{Connection, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -205,7 +205,8 @@ fn next(connection: &Connection, queue: &mpsc::Receiver<Work>) -> Option<Work> {
 /// Runs requests in one transaction, up to the first that ends it: on a full disk SQLite rolls back the whole
 /// transaction, not only the statement, and each request after that would commit by itself.
 fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = Work>) {
-    let transaction = match connection.transaction() {
+    // At once to write: one that only reads at first is refused, and does not wait, where another life writes still.
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(why) => {
             tracing::error!(%why, "the database takes no transaction");
