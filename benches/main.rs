@@ -8,6 +8,7 @@
 
 mod api;
 mod carried;
+mod ended;
 mod ends;
 mod engine;
 mod first_line;
@@ -58,6 +59,7 @@ const SUBJECTS: &[(&str, Subject)] = &[
     ("carried", |bed| Box::pin(carried::rows(bed))),
     ("interlink", |bed| Box::pin(interlink::rows(bed))),
     ("scale", |bed| Box::pin(scale::rows(bed))),
+    ("ended", |bed| Box::pin(ended::rows(bed))),
 ];
 
 fn main() -> ExitCode {

@@ -53,7 +53,8 @@ pub fn last_words(bed: &Bed) -> String {
 
 /// Its resident memory.
 pub struct Memory {
-    now: f64,
+    /// MiB.
+    pub now: f64,
     peak: f64,
 }
 

@@ -24,21 +24,26 @@ const WAITING: i64 = 20_000;
 /// The kernel shows processes' times in hundredths of a second.
 const TICKS: f64 = 100.0;
 /// What counts looks.
-const LOOK: &str = "htc_look_seconds_count";
+pub const LOOK: &str = "htc_look_seconds_count";
 
 /// The rows of this subject.
 pub async fn rows(bed: &mut Bed) -> Rows {
-    // The schedd keeps the executable once a job.
-    let sender = bed.folder.join("never-runs");
-    fs::write(&sender, "#!/bin/sh\n").map_err(|e| e.to_string())?;
-    fs::set_permissions(&sender, Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
     let before = bed.settings.clone();
-    bed.set("HTC_SENDER", sender.to_str());
+    never_runs(bed)?;
     bed.set("HTC_MAX_JOBS_IN_QUEUE", Some(&LIVE.to_string()));
     bed.set("HTC_POLL_SECONDS", Some("0.5"));
     let rows = measure(bed).await;
     bed.settings = before;
     rows
+}
+
+/// Has a few bytes submitted in the place of the in-job program: the schedd keeps the executable once a job.
+pub fn never_runs(bed: &mut Bed) -> Result<(), String> {
+    let sender = bed.folder.join("never-runs");
+    fs::write(&sender, "#!/bin/sh\n").map_err(|e| e.to_string())?;
+    fs::set_permissions(&sender, Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
+    bed.set("HTC_SENDER", sender.to_str());
+    Ok(())
 }
 
 async fn measure(bed: &mut Bed) -> Rows {
@@ -127,7 +132,7 @@ async fn looks(bed: &Bed) -> Rows {
 }
 
 /// Waits for so many looks more; gives how many there were.
-async fn until_looks(bed: &Bed, more: u64) -> u64 {
+pub async fn until_looks(bed: &Bed, more: u64) -> u64 {
     let before = bed.metric(LOOK).await;
     until("looks", async || match bed.metric(LOOK).await - before {
         n if n >= more => Ok(n),

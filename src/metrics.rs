@@ -87,6 +87,10 @@ pub struct Metrics {
     pub data_free: Gauge,
     /// Namespaces that have no room for what waits.
     pub namespaces_full: Gauge,
+    /// Whether the wall clock has jumped, so that nothing is removed by its age.
+    pub clock_doubted: Gauge,
+    /// Rows of the database that cannot be read.
+    pub unreadable_rows: Gauge,
     /// Status writes to the API server, by result.
     pub status_writes: Family<Kind, Counter>,
     /// Objects that could not be reconciled, by reason.
@@ -153,6 +157,12 @@ impl Default for Metrics {
                 "namespaces_full",
                 "Namespaces whose limits leave no room for what waits",
             ),
+            clock_doubted: add(
+                r,
+                "clock_doubted",
+                "Whether nothing is removed by its age: the clock has jumped",
+            ),
+            unreadable_rows: add(r, "unreadable_rows", "Rows of the database that cannot be read"),
             ended: add(r, "jobs_ended", "Jobs ended, by outcome"),
             held: add(r, "jobs_held", "Jobs on hold now, by HTCondor's hold code"),
             reports: add(r, "reports", "Reports of jobs, by what became of them"),

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("http", &["limits"]),
     ("condor", &["limits"]),
-    ("store", &["config"]),
+    ("store", &["limits", "config"]),
     ("pod", &[]),
     ("engine", &["limits", "metrics", "config", "condor", "store"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),

@@ -169,7 +169,8 @@ impl Printer {
 
 /// What makes the lines old, for the person who reads them.
 fn tell(trouble: &TroubleLine) {
-    let TroubleLine { ready, pool, since, submit, missing, vanished, unreadable, foreign: _ } = trouble;
+    let TroubleLine { ready, pool, since, submit, missing, vanished, unreadable, foreign: _, store } =
+        trouble;
     if let Some(why) = pool {
         let since = since.map_or(String::new(), |since| format!(" since {since:.0}"));
         eprintln!("the pool does not answer{since}, so this may be old: {why}");
@@ -186,6 +187,11 @@ fn tell(trouble: &TroubleLine) {
     }
     if let Some(why) = submit {
         eprintln!("the last submission failed: {why}");
+    }
+    if let Some(why) = store {
+        eprintln!(
+            "the operator's database cannot be read whole, and nothing more of that is submitted: {why}"
+        );
     }
 }
 

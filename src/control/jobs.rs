@@ -244,6 +244,8 @@ fn phase(row: &WorkloadRow) -> &'static str {
     let over = succeeded + failed;
     match () {
         () if row.deleting => "Deleting",
+        // What cannot be read has no copies.
+        () if row.indices == 0 => "Pending",
         () if over == row.indices && failed > 0 => "Failed",
         () if over == row.indices => "Succeeded",
         () if running > 0 => "Running",

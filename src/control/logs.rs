@@ -82,7 +82,7 @@ fn frame(piece: Result<Piece, LogError>) -> Option<Frame> {
 }
 
 fn first_container(engine: &Engine, uid: &Uid) -> Option<String> {
-    let workload = engine.view(uid)?.workload?;
+    let workload = engine.workload(uid)?;
     workload.containers.first().map(|container| container.name.clone())
 }
 

@@ -29,13 +29,27 @@ pub struct TroubleLine {
     /// How many jobs of other users bear our instance id.
     #[serde(default)]
     pub foreign: usize,
+    /// What of the operator's database cannot be read.
+    #[serde(default)]
+    pub store: Option<String>,
 }
 
 impl TroubleLine {
     /// What is the matter now.
     pub fn of(engine: &Engine) -> TroubleLine {
-        let Troubles { pool, submit, missing, vanished, riddles: unreadable, foreign } = engine.troubles();
+        let Troubles { pool, submit, missing, vanished, riddles: unreadable, foreign, store } =
+            engine.troubles();
         let (pool, since) = pool.map(|trouble| (trouble.why, trouble.since)).unzip();
-        TroubleLine { ready: engine.is_ready(), pool, since, submit, missing, vanished, unreadable, foreign }
+        TroubleLine {
+            ready: engine.is_ready(),
+            pool,
+            since,
+            submit,
+            missing,
+            vanished,
+            unreadable,
+            foreign,
+            store,
+        }
     }
 }

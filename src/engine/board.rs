@@ -9,23 +9,26 @@ use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
 use jiff::Timestamp;
 
+use super::entries::Entries;
 pub use super::job::{Finished, Job};
 use super::look::absence::Vanished;
 use super::origin::Origin;
 use super::owner::Owner;
+use super::rest::Rested;
 pub use super::trouble::{Full, Obstacle, Trouble};
 use crate::condor::failure::Failure;
 use crate::condor::riddle::Riddle;
 use crate::condor::submit::ShapeId;
 use crate::engine::submit::doubt::Doubts;
 use crate::limits::REMOVAL_REPEAT;
+use crate::store::unreadable::Unreadable;
 use crate::store::wishes::{Waiting, Want};
 
 /// Everything known.
 #[derive(Default)]
 pub struct Board {
     /// The workloads by UID.
-    pub entries: HashMap<Uid, Entry>,
+    pub entries: Entries,
     /// Submissions that are not settled, by their intent.
     pub intents: BTreeMap<i64, Intent>,
     /// Whether one complete answer of this life has been taken in.
@@ -56,6 +59,8 @@ pub struct Board {
     pub highest_cluster: u32,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
+    /// What of the store could not be read at the start.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// A workload.
@@ -66,7 +71,7 @@ pub struct Entry {
     pub namespace: String,
     /// The outside object's name.
     pub name: String,
-    /// What shall run; none in a tombstone.
+    /// What shall run; none where the store could not read it, and of a stranger that shall be gone.
     pub workload: Option<Arc<Workload>>,
     /// What is wished.
     pub want: Want,
@@ -104,6 +109,10 @@ pub struct Entry {
     /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
     /// workloads have one.
     pub jobs: BTreeMap<u32, Box<Job>>,
+    /// The jobs of other indices, which are over and done with.
+    pub rested: Rested,
+    /// What of it the store could not read: nothing of it is submitted then.
+    pub unreadable: Option<String>,
 }
 
 /// A submission that is not settled.
@@ -145,6 +154,15 @@ pub enum ToolEnd {
     Unknown,
 }
 
+/// Whether a removal is due that was last asked for then; it then counts as asked for.
+pub fn is_due(asked: &mut Option<Instant>) -> bool {
+    let due = asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT);
+    if due {
+        *asked = Some(Instant::now());
+    }
+    due
+}
+
 impl Entry {
     /// How many indices wait, or are about to have a job.
     pub fn waiting_count(&self) -> u64 {
@@ -154,11 +172,7 @@ impl Entry {
     /// Whether its removal is due, which then counts as asked for: its jobs may take their grace to
     /// go, so it is enough to ask now and then.
     pub fn removal_is_due(&mut self) -> bool {
-        let due = self.removal_asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT);
-        if due {
-            self.removal_asked = Some(Instant::now());
-        }
-        due
+        is_due(&mut self.removal_asked)
     }
 
     /// Puts an index back to those that wait.
@@ -212,25 +226,37 @@ impl Board {
         let pool = self.trouble.as_ref().map(|trouble| Obstacle::pool(trouble.why.clone()));
         let own = || entry.doubts.as_ref()?.obstacle.clone();
         let full = || self.full.get(&entry.namespace)?.told.clone();
-        pool.or_else(own).or_else(|| self.obstacle.clone()).or_else(full)
+        let unreadable = entry.unreadable.clone().map(Obstacle::unreadable);
+        unreadable.or(pool).or_else(own).or_else(|| self.obstacle.clone()).or_else(full)
+    }
+
+    /// Whether the job with this key is over and done with.
+    pub fn rests(&self, key: &JobKey) -> bool {
+        let rest = self.entries.get(&key.uid).and_then(|entry| entry.rested.get(key.index));
+        rest.is_some_and(|rest| rest.key(&key.uid) == *key)
+    }
+
+    /// The jobs that do not rest.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.entries.live().flat_map(|(_, entry)| entry.jobs.values()).map(|job| &**job)
     }
 
     /// Jobs that are in the queue or may be.
     pub fn live(&self) -> usize {
-        self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| !job.left).count()
+        self.jobs().filter(|job| !job.left).count()
     }
 
     /// Jobs that should be in the queue and are missing there.
     pub fn missing(&self) -> usize {
-        self.entries.values().flat_map(|e| e.jobs.values()).filter(|job| job.is_missing()).count()
+        self.jobs().filter(|job| job.is_missing()).count()
     }
 
     /// Whether anything is under way that the pool could tell us about.
     pub fn is_busy(&self) -> bool {
+        let is_busy = |e: &Entry| e.want == Want::Gone || !e.waiting.is_empty();
         !self.intents.is_empty()
-            || self.entries.values().any(|e| {
-                e.want == Want::Gone || !e.waiting.is_empty() || e.jobs.values().any(|job| !job.left)
-            })
+            || self.entries.live().any(|(_, entry)| is_busy(entry))
+            || self.jobs().any(|job| !job.left)
     }
 }
 

@@ -15,19 +15,29 @@ use super::Inner;
 impl Inner {
     /// The folder of a job, as text: it travels through submit descriptions and the store.
     pub(super) fn folder(&self, key: &JobKey) -> String {
-        let JobKey { uid, index, attempt, submission } = key;
-        self.workload_folder(uid).join(format!("{index}.{attempt}.{submission}")).display().to_string()
+        job_folder(&self.options.data, key)
     }
 
     /// The folder of a workload.
     pub(super) fn workload_folder(&self, uid: &Uid) -> PathBuf {
-        self.options.data.join("jobs").join(uid.as_str())
+        workload_folder(&self.options.data, uid)
     }
 
     /// The folder of an intent.
     pub(super) fn intent_folder(&self, id: i64) -> PathBuf {
         self.options.data.join("intents").join(id.to_string())
     }
+}
+
+/// The folder of a job in this data folder, as text.
+pub fn job_folder(data: &Path, key: &JobKey) -> String {
+    let JobKey { uid, index, attempt, submission } = key;
+    workload_folder(data, uid).join(format!("{index}.{attempt}.{submission}")).display().to_string()
+}
+
+/// The folder of a workload in this data folder.
+pub fn workload_folder(data: &Path, uid: &Uid) -> PathBuf {
+    data.join("jobs").join(uid.as_str())
 }
 
 /// Makes a folder and its parents, for us alone.

@@ -43,7 +43,7 @@ impl Engine {
     /// Wishes that nothing of a workload is left, known or not. [`Engine::view`] says when it is so.
     pub async fn gone(&self, uid: &Uid, door: &'static str) -> Result<(), StoreError> {
         let inner = &self.0;
-        let known = inner.board().entries.get(uid).map(|entry| entry.want);
+        let known = inner.board().entries.want(uid);
         if matches!(known, Some(Want::Gone | Want::Tombstone)) {
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl Engine {
     pub fn linger(&self, uid: &Uid, time: Duration) {
         let mut board = self.0.board();
         let entry = board.entries.get_mut(uid).filter(|entry| entry.want == Want::Run);
-        if let Some(entry) = entry.filter(|entry| entry.jobs.values().any(|job| job.home)) {
+        if let Some(entry) = entry.filter(|entry| entry.has_outputs()) {
             entry.lingers = Some(Instant::now() + time);
         }
     }

@@ -113,7 +113,7 @@ impl Engine {
 impl Board {
     /// The inherited jobs that the pool must be asked for by their ids.
     pub fn inherited(&self) -> HashMap<JobId, JobKey> {
-        let entries = self.entries.values().filter(|entry| entry.inherited);
+        let entries = self.entries.live().map(|(_, entry)| entry).filter(|entry| entry.inherited);
         let asked = |entry: &Entry, job: &Job| match entry.want {
             Want::Run => job.end().is_none(),
             Want::Gone => true,

@@ -15,7 +15,7 @@ use super::board::Entry;
 use super::files::{remove_folder, size};
 use crate::crash_point;
 use crate::limits::{JANITOR_LOOK, PRUNE_LOOK, TOMBSTONE_KEPT};
-use crate::store::database::now;
+use crate::store::clock::{self, Wall};
 use crate::store::wishes::{self, Want};
 
 /// Works until it is dropped.
@@ -23,16 +23,17 @@ pub async fn work(inner: Arc<Inner>) {
     // A short time is looked at more often.
     let rest = inner.options.keep_outputs.map_or(JANITOR_LOOK, |keep| (keep / 10).min(JANITOR_LOOK));
     inner.weigh_all().await;
-    // The start has done it.
-    let mut pruned = Instant::now();
+    let mut pruned: Option<Instant> = None;
     loop {
-        if pruned.elapsed() >= PRUNE_LOOK {
-            inner.prune(now() - TOMBSTONE_KEPT.as_secs().cast_signed()).await;
-            pruned = Instant::now();
-        }
-        if let Some(keep) = inner.options.keep_outputs {
-            for uid in inner.due(keep, Timestamp::now()) {
-                inner.collect(uid).await;
+        if let Some(now) = inner.trusted_time().await {
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_LOOK) {
+                inner.prune(now - TOMBSTONE_KEPT.as_secs().cast_signed()).await;
+                pruned = Some(Instant::now());
+            }
+            if let (Some(keep), Ok(now)) = (inner.options.keep_outputs, Timestamp::from_second(now)) {
+                for uid in inner.due(keep, now) {
+                    inner.collect(uid).await;
+                }
             }
         }
         inner.measure();
@@ -42,6 +43,27 @@ pub async fn work(inner: Arc<Inner>) {
 }
 
 impl Inner {
+    /// What time it is for what is removed by its age; none while the wall clock is doubted.
+    async fn trusted_time(&self) -> Option<i64> {
+        let found = clock::look();
+        self.metrics.clock_doubted.set(i64::from(matches!(found, Wall::Jumped(_) | Wall::Doubted)));
+        match found {
+            Wall::Agrees(now) => return Some(now),
+            Wall::Doubted => {}
+            Wall::Jumped(ahead) => tracing::warn!(
+                ahead_seconds = ahead,
+                "the clock of this machine has jumped: nothing is removed by its age until it has kept its course for \
+                 a day; is it right?"
+            ),
+            Wall::Believed => {
+                if let Err(why) = self.store.keep_clock().await {
+                    tracing::warn!(%why, "failed to keep that the clock is believed again");
+                }
+            }
+        }
+        None
+    }
+
     fn due(&self, keep: Duration, now: Timestamp) -> Vec<Uid> {
         let board = self.board();
         let due = board.entries.iter().filter(|(_, entry)| is_due(entry, keep, now));
@@ -54,10 +76,7 @@ impl Inner {
             Ok(forgotten) => forgotten,
             Err(why) => return tracing::warn!(%why, "failed to forget old tombstones; it is tried again"),
         };
-        let mut board = self.board();
-        for uid in forgotten {
-            board.entries.remove(&uid);
-        }
+        self.board().entries.prune(&forgotten);
     }
 
     /// First the folder, then the note: after a crash between them it is done again.
@@ -84,14 +103,14 @@ impl Inner {
 
     /// What came home in earlier lives.
     async fn weigh_all(&self) {
-        let keys = {
-            let board = self.board();
-            let entries =
-                board.entries.values().filter(|entry| entry.collected.is_none() && !entry.inherited);
-            let jobs = entries.flat_map(|entry| entry.jobs.values()).filter(|job| job.home);
-            jobs.map(|job| job.key.clone()).collect()
-        };
-        self.weigh(keys).await;
+        if self.options.max_output_mb_per_namespace.is_some() {
+            let keys = {
+                let board = self.board();
+                let kept = board.entries.iter().filter(|(_, e)| e.collected.is_none() && !e.inherited);
+                kept.flat_map(|(uid, entry)| entry.home(uid)).collect()
+            };
+            self.weigh(keys).await;
+        }
         self.board().weighed = true;
         self.submit_bell.notify_one();
     }
@@ -106,8 +125,8 @@ impl Inner {
         let weighed: Vec<(JobKey, u64)> = tokio::task::spawn_blocking(weigh).await.unwrap_or_default();
         let mut board = self.board();
         for (key, bytes) in weighed {
-            if let Some(job) = board.job_mut(&key) {
-                job.bytes = bytes;
+            if let Some(entry) = board.entries.get_mut(&key.uid) {
+                entry.weigh(&key, bytes);
             }
         }
     }
@@ -142,7 +161,7 @@ fn is_due(entry: &Entry, keep: Duration, now: Timestamp) -> bool {
     }
     // None where one has not ended: `None` would be less than any time.
     let ends: Option<Vec<Timestamp>> = entry.jobs.values().map(|job| ended(job)).collect();
-    let last = ends.and_then(|ends| ends.into_iter().max());
+    let last = ends.and_then(|ends| ends.into_iter().chain(entry.rested.iter().map(|rest| rest.at)).max());
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     last.is_some_and(|last| now.duration_since(last) >= keep)
 }

@@ -26,6 +26,8 @@ pub struct Job {
     pub starts: u32,
     /// What it last said of itself.
     pub report: Option<Arc<Report>>,
+    /// When that came, if in this life: clocks of workers tell nothing.
+    pub heard_at: Option<Instant>,
     /// A hash of the last report in its ad that was looked at.
     pub heard: Option<u64>,
     /// Its ad says that it is over; how it ended waits for its result.
@@ -79,6 +81,7 @@ impl Job {
             intent,
             starts: 0,
             report: None,
+            heard_at: None,
             heard: None,
             finished: None,
             home: false,
@@ -99,6 +102,11 @@ impl Job {
     /// Its end, if it is known.
     pub fn end(&self) -> Option<&End> {
         self.progress.end()
+    }
+
+    /// Whether it is over and done with: its end is told, its files are home or lost, and it has left the queue.
+    pub fn rests(&self) -> bool {
+        self.end().is_some() && self.published && self.left && self.riddle.is_none()
     }
 
     /// Whether it was removed while it ran and is in the queue still: it may have its grace on the worker.

@@ -4,6 +4,7 @@
 pub mod board;
 mod boot;
 mod capacity;
+mod entries;
 pub mod files;
 mod gone;
 mod inherited;
@@ -17,6 +18,7 @@ mod origin;
 mod owner;
 mod polls;
 mod reports;
+mod rest;
 mod result;
 mod retriever;
 mod spent;
@@ -28,7 +30,7 @@ mod view;
 mod wish;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ use crate::condor::pool::Pool;
 use crate::metrics::Metrics;
 use crate::store::database::Database;
 pub use crate::store::database::StoreError;
+pub use crate::store::unreadable::Unreadable;
 pub use crate::store::wishes::Want;
 use board::Board;
 pub use board::Obstacle;
@@ -131,6 +134,8 @@ struct Inner {
     fetch_bell: Notify,
     /// Rings when a job is missing.
     missing_bell: Notify,
+    /// What looks ask to be done in the pool.
+    chores: look::chores::Chores,
     /// Logs of running jobs that are being read.
     mirrors: Mirrors,
     /// What the pool has.
@@ -141,6 +146,14 @@ struct Inner {
     changes: broadcast::Sender<Uid>,
 }
 
+/// What of the database in this data folder cannot be read; an operator may run with it.
+pub fn unreadable(data: &Path) -> Result<Vec<Unreadable>, StoreError> {
+    crate::store::inspect::unreadable(&data.join(DATABASE))
+}
+
+/// The file in the data folder.
+const DATABASE: &str = "htcjobs.db";
+
 impl Engine {
     /// Opens the store and rebuilds the board from it. Nothing runs yet.
     pub async fn open(
@@ -149,9 +162,10 @@ impl Engine {
         keys: impl Into<Arc<MasterKeys>>,
         metrics: Arc<Metrics>,
     ) -> Result<Engine, StoreError> {
-        let store = Database::open(&options.data.join("htcjobs.db"))?;
+        let store = Database::open(&options.data.join(DATABASE))?;
         let boot = boot::Boot::this();
-        let (board, born) = start::load(&store, &boot).await?;
+        let (board, born) = start::load(&store, &options.data, &boot).await?;
+        metrics.unreadable_rows.set(i64::try_from(board.unreadable.len()).unwrap_or(i64::MAX));
         let board = start::tidy(&options.data, board).await;
         let polls = Polls::new(options.polls);
         let inner = Arc::new(Inner {
@@ -167,6 +181,7 @@ impl Engine {
             look_bell: Notify::new(),
             fetch_bell: Notify::new(),
             missing_bell: Notify::new(),
+            chores: look::chores::Chores::default(),
             mirrors: Mirrors::default(),
             capacity: capacity::Looks::default(),
             polls,
@@ -196,6 +211,7 @@ impl Engine {
         };
         worker("tracker", Box::pin(look::tracker::work(self.0.clone())));
         worker("historian", Box::pin(look::history::work(self.0.clone())));
+        worker("chores", Box::pin(look::chores::work(self.0.clone())));
         worker("retriever", Box::pin(retriever::work(self.0.clone())));
         worker("janitor", Box::pin(janitor::work(self.0.clone())));
         worker("capacity", Box::pin(capacity::work(self.0.clone())));

@@ -227,7 +227,6 @@ impl Inner {
 
 /// The highest cluster that the store has had.
 fn known_cluster(board: &Board) -> u32 {
-    let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-    let clusters = jobs.filter_map(|job| job.progress.job()).map(|id| id.cluster);
+    let clusters = board.entries.iter().flat_map(|(_, entry)| entry.ids()).map(|(_, id)| id.cluster);
     clusters.max().unwrap_or(0).max(board.highest_cluster)
 }

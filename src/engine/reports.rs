@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::join_all;
 use htc_core::workload::names::JobKey;
@@ -53,6 +54,8 @@ impl Inner {
             let board = self.board();
             match board.job(&report.key) {
                 Some(job) => job.report.as_ref().map(|known| known.order()),
+                // It has been over for long: what it says now it has said before.
+                None if board.rests(&report.key) => return Ok(Taken::Duplicate),
                 None => return Ok(self.absent(&board, &report.key)),
             }
         };
@@ -75,6 +78,7 @@ impl Inner {
             // Another one may have overtaken it on its way to the disk.
             if job.report.as_ref().is_none_or(|known| known.order() < report.order()) {
                 job.report = Some(Arc::new(report));
+                job.heard_at = Some(Instant::now());
             }
             job.intent.is_some()
         };

@@ -144,8 +144,7 @@ impl Inner {
             // The first look rings.
             return Next::Wait(IDLE_LOOK);
         }
-        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-        calls.next(jobs.map(|job| &**job).filter(|job| job.wants_files()), Instant::now())
+        calls.next(board.jobs().filter(|job| job.wants_files()), Instant::now())
     }
 
     /// The constraint for these jobs: by id, so that no copy is meant, and by key.
@@ -197,8 +196,7 @@ impl Inner {
 
     fn count_late(&self) {
         let board = self.board();
-        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-        let late = jobs.filter(|job| job.wants_files() && job.late.is_some()).count();
+        let late = board.jobs().filter(|job| job.wants_files() && job.late.is_some()).count();
         self.metrics.outputs_late.set(i64::try_from(late).unwrap_or(i64::MAX));
     }
 
@@ -243,6 +241,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
             }
             if let Some(report) = report {
                 job.report = Some(Arc::new(report));
+                job.heard_at = Some(Instant::now());
             }
         }
         inner.ring([key.uid]);

@@ -62,7 +62,9 @@ fn left_of(board: &Board, uid: &Uid) -> Option<Arc<Workload>> {
 
 /// Whether nothing of it will be submitted any more.
 fn is_spent(entry: &Entry) -> bool {
+    // What cannot be read stays as it is.
     entry.intended == 0
+        && entry.unreadable.is_none()
         && match entry.want {
             Want::Run => entry.waiting.is_empty() && entry.jobs.values().all(|job| job.end().is_some()),
             // What is being submitted may still be written down.

@@ -1,57 +1,77 @@
 //! Rebuilds the board from the store.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::Progress;
 use htc_core::workload::spec;
 
 use super::board::{Board, Entry, Intent, Job, Witness};
 use super::boot::Boot;
+use super::entries::Tombstone;
 use super::files;
-use crate::limits::{INTENT_DEADLINE, TOMBSTONE_KEPT};
-use crate::store::database::{Database, StoreError, now};
+use crate::limits::INTENT_DEADLINE;
+use crate::store::clock::{self, now};
+use crate::store::database::{Database, StoreError, Transaction};
 use crate::store::intents::{NewIntent, StoredIntent};
 use crate::store::jobs::StoredJob;
 use crate::store::wishes::Want;
 use crate::store::{facts, inbox, intents, jobs, refused, wishes};
 
-/// The board as the last life left it, and when the store was made.
-pub async fn load(store: &Database, boot: &Boot) -> Result<(Board, i64), StoreError> {
-    let kept = TOMBSTONE_KEPT.as_secs().cast_signed();
-    let (born, wishes, jobs, intents, reports, refused, highest_cluster) = store
-        .call(move |t| {
-            wishes::prune(t, now() - kept)?;
-            let (born, wishes, jobs) = (facts::born(t)?, wishes::load(t)?, jobs::load(t)?);
-            let (intents, reports) = (intents::load(t)?, inbox::load(t)?);
-            Ok((born, wishes, jobs, intents, reports, refused::load(t)?, facts::cluster(t)?))
-        })
-        .await?;
+/// The board as the last life left it, and when the store was made. What cannot be read stops nothing: it is told,
+/// and its workload is not submitted.
+pub async fn load(store: &Database, data: &Path, boot: &Boot) -> Result<(Board, i64), StoreError> {
+    let (data, boot) = (data.to_owned(), boot.clone());
+    // Row by row: most are of jobs that rest, of which little is kept.
+    store.call(move |t| read(t, &data, &boot)).await
+}
+
+fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), StoreError> {
+    clock::resume(t)?;
+    let mut unreadable = Vec::new();
+    // A clock that was set back must not have us wait until it is there again.
+    let born = facts::born(t, &mut unreadable)?.min(now());
+    let highest_cluster = facts::cluster(t, &mut unreadable)?;
     let mut board = Board { highest_cluster, ..Board::default() };
-    for (wish, waiting) in wishes {
+    let latest = now() + INTENT_DEADLINE.as_secs().cast_signed();
+    for (mut wish, waiting) in wishes::load(t, &mut unreadable)? {
+        if wish.want == Want::Tombstone {
+            board.entries.insert_tombstone(wish.uid, Tombstone::of(wish.door, wish.owner));
+            continue;
+        }
+        wish.not_before = wish.not_before.min(latest);
         board.entries.insert(wish.uid.clone(), Entry::of(&wish, waiting));
     }
-    for StoredIntent { id, intent } in intents {
+    for StoredIntent { id, intent } in intents::load(t, &mut unreadable)? {
         board.intents.insert(id, of_earlier_life(&intent, boot));
     }
-    for stored in jobs {
-        let index = stored.key.index;
-        if let Some(entry) = board.entries.get_mut(&stored.key.uid) {
-            entry.jobs.insert(index, Box::new(Job { forsaken: entry.inherited, ..job(stored) }));
+    let folder = |key: &JobKey| files::job_folder(data, key);
+    jobs::each(t, &mut unreadable, |stored| {
+        let Some(entry) = board.entries.get_mut(&stored.key.uid) else { return Ok(()) };
+        let mut job = Job { forsaken: entry.inherited, ..job(stored) };
+        if !job.rests() || entry.keeps_reports() {
+            job.report = inbox::get(t, &job.key)?.map(|report| Arc::new(report.bounded()));
         }
-    }
-    for report in reports {
-        if let Some(job) = board.job_mut(&report.key.clone()) {
-            job.report = Some(Arc::new(report.bounded()));
-        }
-    }
-    for (uid, index, since) in refused {
+        entry.add(job, folder);
+        Ok(())
+    })?;
+    for (uid, index, since) in refused::load(t, &mut unreadable)? {
         if let Some(entry) = board.entries.get_mut(&uid).filter(|entry| entry.want == Want::Run) {
             entry.doubts.get_or_insert_default().remember(index, since, Instant::now());
         }
     }
+    for row in &unreadable {
+        let uid = row.uid.as_ref().map(Uid::as_str);
+        tracing::error!(uid, why = row.why, "the database holds something unreadable; all else goes on");
+        if let Some(entry) = row.uid.as_ref().and_then(|uid| board.entries.get_mut(uid)) {
+            entry.unreadable.get_or_insert_with(|| row.why.clone());
+        }
+    }
+    board.unreadable = unreadable;
+    board.entries.rest(folder);
     Ok((board, born))
 }
 
@@ -84,12 +104,13 @@ pub async fn tidy(data: &Path, board: Board) -> Board {
     let data = data.to_owned();
     let work = move || {
         tidy_intents(&data.join("intents"), &board);
-        for (uid, entry) in &board.entries {
-            let folder = data.join("jobs").join(uid.as_str());
-            match entry.want {
-                Want::Tombstone => note("a deleted workload", &folder, files::remove_folder(&folder)),
-                Want::Run | Want::Gone => tidy_jobs(&folder, entry),
-            }
+        // What cannot be read is not known to be over.
+        for (uid, entry) in board.entries.iter().filter(|(_, entry)| entry.unreadable.is_none()) {
+            tidy_jobs(&data, uid, entry);
+        }
+        for uid in board.entries.buried() {
+            let folder = files::workload_folder(&data, uid);
+            note("a deleted workload", &folder, files::remove_folder(&folder));
         }
         board
     };
@@ -111,15 +132,16 @@ fn tidy_intents(intents: &Path, board: &Board) {
 
 /// A description is needed as long as the submission of its job is not settled. A folder in which nothing
 /// else is, of a job that is not the current one of its index, is of a submission that came to nothing.
-fn tidy_jobs(workload: &Path, entry: &Entry) {
-    let Ok(folders) = std::fs::read_dir(workload) else { return };
-    let current: HashMap<&Path, &Job> =
-        entry.jobs.values().map(|job| (Path::new(&job.folder), &**job)).collect();
+fn tidy_jobs(data: &Path, uid: &Uid, entry: &Entry) {
+    let Ok(folders) = std::fs::read_dir(files::workload_folder(data, uid)) else { return };
+    // Whether the submission of each is settled.
+    let live = entry.jobs.values().map(|job| (job.folder.clone().into(), job.intent.is_none()));
+    let rested = entry.rested.iter().map(|rest| (files::job_folder(data, &rest.key(uid)).into(), true));
+    let current: HashMap<PathBuf, bool> = live.chain(rested).collect();
     for folder in folders.flatten().map(|folder| folder.path()) {
         let description = folder.join(spec::FILE);
         match current.get(&*folder) {
-            Some(job) if job.intent.is_some() => {}
-            Some(_) if description.exists() => {
+            Some(true) if description.exists() => {
                 note("a settled submission", &description, std::fs::remove_file(&description));
             }
             Some(_) => {}
@@ -142,7 +164,10 @@ fn job(stored: StoredJob) -> Job {
         (None, Some(job), None) => Progress::Queued { job },
         (None, job, _) => Progress::Submitting { job },
     };
-    Job { home, published, signs_result, ..Job::new(key, folder, progress, intent) }
+    let job = Job { home, published, signs_result, ..Job::new(key, folder, progress, intent) };
+    // If it is in the queue after all, its ad wakes it.
+    let left = job.end().is_some() && published && !job.wants_files();
+    Job { left, ..job }
 }
 
 #[cfg(test)]

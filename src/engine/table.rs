@@ -6,7 +6,8 @@ use htc_core::workload::progress::{JobId, Progress};
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Board, Entry, Job, Trouble};
+use super::board::{Entry, Job, Trouble};
+use super::rest::Rest;
 use super::view::Tracking;
 use crate::store::wishes::Want;
 
@@ -87,6 +88,8 @@ pub struct Troubles {
     pub riddles: usize,
     /// How many jobs of others bear our instance id.
     pub foreign: usize,
+    /// What of the database cannot be read, if anything.
+    pub store: Option<String>,
 }
 
 impl Counts {
@@ -94,6 +97,12 @@ impl Counts {
         let mut counts = Counts::default();
         for job in entry.jobs.values() {
             *counts.field(&job.progress) += 1;
+        }
+        for rest in entry.rested.iter() {
+            match rest.outcome.succeeded() {
+                true => counts.succeeded += 1,
+                false => counts.failed += 1,
+            }
         }
         counts
     }
@@ -121,6 +130,11 @@ impl JobRow {
         let folder = job.folder.clone();
         let (progress, starts, home) = (job.progress.clone(), job.starts, job.home);
         JobRow { key: job.key.clone(), progress, starts, folder, home, tracking: Tracking::of(job) }
+    }
+
+    fn of_rest(rest: &Rest, key: JobKey, folder: String) -> JobRow {
+        let (progress, starts, home) = (rest.progress(), rest.starts, rest.home);
+        JobRow { key, progress, starts, folder, home, tracking: Tracking::Good }
     }
 
     /// HTCondor's id.
@@ -151,6 +165,10 @@ impl Engine {
             vanished: board.vanished.is_some(),
             riddles: board.riddles.len(),
             foreign: board.foreign,
+            store: board.unreadable.first().map(|row| match board.unreadable.len() {
+                1 => row.why.clone(),
+                rows => format!("{} (the first of {rows})", row.why),
+            }),
         }
     }
 
@@ -166,7 +184,7 @@ impl Engine {
     /// The UIDs of the workloads that are not gone, of one door or of all, by namespace and name.
     pub fn table(&self, door: Option<&str>) -> Vec<Uid> {
         let board = self.0.board();
-        let wanted = |e: &Entry| e.want != Want::Tombstone && door.is_none_or(|door| e.door == door);
+        let wanted = |e: &Entry| door.is_none_or(|door| e.door == door);
         let rows = board.entries.iter().filter(|(_, e)| wanted(e));
         let mut rows: Vec<_> =
             rows.map(|(uid, e)| (e.namespace.clone(), e.name.clone(), uid.clone())).collect();
@@ -178,7 +196,7 @@ impl Engine {
     /// A workload in numbers, unless it is gone.
     pub fn workload_row(&self, uid: &Uid) -> Option<WorkloadRow> {
         let board = self.0.board();
-        let entry = entry(&board, uid)?;
+        let entry = board.entries.get(uid)?;
         Some(WorkloadRow {
             uid: uid.clone(),
             door: entry.door.clone(),
@@ -193,13 +211,16 @@ impl Engine {
     /// So many indices of a workload, from this one on; none behind the last.
     pub fn index_rows(&self, uid: &Uid, from: u32, count: u32) -> Vec<IndexRow> {
         let board = self.0.board();
-        let Some(entry) = entry(&board, uid) else { return Vec::new() };
+        let Some(entry) = board.entries.get(uid) else { return Vec::new() };
         let indices = entry.workload.as_ref().map_or(0, |workload| workload.indices);
-        let row = |index| IndexRow { index, job: entry.jobs.get(&index).map(|job| JobRow::of(job)) };
+        let rested = |index| {
+            let rest = entry.rested.get(index)?;
+            let key = rest.key(uid);
+            let folder = self.0.folder(&key);
+            Some(JobRow::of_rest(rest, key, folder))
+        };
+        let live = |index| entry.jobs.get(&index).map(|job| JobRow::of(job));
+        let row = |index| IndexRow { index, job: live(index).or_else(|| rested(index)) };
         (from..indices.min(from.saturating_add(count))).map(row).collect()
     }
-}
-
-fn entry<'a>(board: &'a Board, uid: &Uid) -> Option<&'a Entry> {
-    board.entries.get(uid).filter(|entry| entry.want != Want::Tombstone)
 }

@@ -20,7 +20,7 @@ pub struct Trouble {
 /// Something in the way of submissions, which are tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`.
+    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`, `RecordUnreadable`.
     pub reason: &'static str,
     /// A sentence.
     pub why: String,
@@ -40,6 +40,15 @@ impl Obstacle {
     /// The namespace has all that it may have.
     pub fn namespace(why: String) -> Obstacle {
         Obstacle { reason: "NamespaceLimit", why }
+    }
+
+    /// A part of its record cannot be read: nobody knows what is to be submitted, or what was.
+    pub fn unreadable(why: String) -> Obstacle {
+        let why = format!(
+            "the operator's database cannot be read here: {why}. Nothing more of it is submitted; restore a backup of \
+             the database, or delete this object and create it again"
+        );
+        Obstacle { reason: "RecordUnreadable", why }
     }
 
     /// Something failed on our side.

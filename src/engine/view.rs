@@ -11,7 +11,9 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::board::{Entry, Job, Obstacle, Trouble};
+use super::entries::Tombstone;
 use super::look::absence::Vanished;
+use crate::store::clock;
 use crate::store::wishes::Want;
 
 /// The folder in a job's folder that its working folder comes home to.
@@ -28,6 +30,8 @@ pub struct View {
     pub want: Want,
     /// How many indices it has; none in a tombstone.
     pub indices: u32,
+    /// Whether the store could read what shall run: else it has more indices than this knows.
+    pub is_whole: bool,
     /// How many indices wait to be submitted.
     pub waiting: u64,
     /// The indices that have a job, in order.
@@ -106,11 +110,34 @@ fn late_outputs(job: &Job) -> Option<Obstacle> {
     job.late.as_ref().filter(|_| job.wants_files())?.told()
 }
 
+impl View {
+    /// Nothing is left of it.
+    fn of_tombstone(tombstone: &Tombstone) -> View {
+        View {
+            door: tombstone.door.to_string(),
+            workload: None,
+            want: Want::Tombstone,
+            indices: 0,
+            is_whole: true,
+            waiting: 0,
+            jobs: Vec::new(),
+            inherited: false,
+            trouble: None,
+            vanished: None,
+            pool_away: None,
+            outputs: Outputs::Nowhere,
+            owner: tombstone.owner.as_deref().map(str::to_owned),
+        }
+    }
+}
+
 impl Engine {
     /// What is known of a workload; nothing when nobody ever wished it.
     pub fn view(&self, uid: &Uid) -> Option<View> {
         let board = self.0.board();
-        let entry = board.entries.get(uid)?;
+        let Some(entry) = board.entries.get(uid) else {
+            return board.entries.tombstone(uid).map(View::of_tombstone);
+        };
         let job = |index: u32, job: &Job| JobView {
             index,
             progress: job.progress.clone(),
@@ -121,15 +148,29 @@ impl Engine {
             tracking: Tracking::of(job),
             outputs_late: late_outputs(job),
         };
+        let rested = entry.rested.iter().map(|rest| JobView {
+            index: rest.index,
+            progress: rest.progress(),
+            starts: rest.starts,
+            report: rest.report.clone(),
+            published: true,
+            outputs_lost: rest.has_lost_files(),
+            tracking: Tracking::Good,
+            outputs_late: None,
+        });
+        let mut jobs: Vec<JobView> =
+            rested.chain(entry.jobs.iter().map(|(&index, it)| job(index, it))).collect();
+        jobs.sort_by_key(|job| job.index);
         Some(View {
             door: entry.door.clone(),
             workload: entry.workload.clone(),
             want: entry.want,
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
-            jobs: entry.jobs.iter().map(|(&index, it)| job(index, it)).collect(),
+            jobs,
             trouble: board.in_the_way(entry),
             pool_away: board.trouble.as_ref().filter(|_| board.trouble_told).map(Trouble::to_string),
+            is_whole: entry.unreadable.is_none() || entry.workload.is_some(),
             inherited: entry.inherited,
             vanished: board.vanished,
             outputs: self.outputs(uid, entry),
@@ -141,15 +182,34 @@ impl Engine {
     /// of them does not.
     pub fn late_outputs(&self) -> (usize, Option<Obstacle>) {
         let board = self.0.board();
-        let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-        let mut late = jobs.filter_map(|job| late_outputs(job));
+        let mut late = board.jobs().filter_map(late_outputs);
         let first = late.next();
         (late.count() + usize::from(first.is_some()), first)
     }
 
     /// What is wished of a workload; nothing when nobody ever wished it.
     pub fn want(&self, uid: &Uid) -> Option<Want> {
-        self.0.board().entries.get(uid).map(|entry| entry.want)
+        self.0.board().entries.want(uid)
+    }
+
+    /// Which door wishes a workload; nothing when nobody ever wished it.
+    pub fn door(&self, uid: &Uid) -> Option<String> {
+        self.0.board().entries.door(uid).map(str::to_owned)
+    }
+
+    /// To whom a workload belongs among the callers of its door; to all of them without.
+    pub fn owner(&self, uid: &Uid) -> Option<String> {
+        self.0.board().entries.owner(uid).map(str::to_owned)
+    }
+
+    /// What shall run of a workload that is not gone.
+    pub fn workload(&self, uid: &Uid) -> Option<Arc<Workload>> {
+        self.0.board().entries.get(uid)?.workload.clone()
+    }
+
+    /// Whether the predecessor of this operator has submitted the jobs of a workload.
+    pub fn is_inherited(&self, uid: &Uid) -> bool {
+        self.0.board().entries.get(uid).is_some_and(|entry| entry.inherited)
     }
 
     /// Whether all indices of a workload have ended.
@@ -160,13 +220,19 @@ impl Engine {
         board.entries.get(uid).is_some_and(is_over)
     }
 
+    /// Whether the clock of this machine is right, as far as can be told: else nothing is removed by its age.
+    pub fn trusts_clock(&self) -> bool {
+        clock::is_trusted()
+    }
+
     fn outputs(&self, uid: &Uid, entry: &Entry) -> Outputs {
-        let mut home = entry.jobs.values().filter(|job| job.home);
+        let live = entry.jobs.values().find(|job| job.home).map(|job| job.folder.clone());
+        let rested = || entry.rested.iter().find(|rest| rest.home).map(|rest| self.0.folder(&rest.key(uid)));
         let only = entry.workload.as_ref().is_some_and(|workload| workload.indices == 1);
-        match (entry.collected, home.next()) {
+        match (entry.collected, live.or_else(rested)) {
             (Some(at), _) => Outputs::Collected(at),
             (None, None) => Outputs::Nowhere,
-            (None, Some(job)) if only => Outputs::Home(Path::new(&job.folder).join(WORK)),
+            (None, Some(folder)) if only => Outputs::Home(Path::new(&folder).join(WORK)),
             (None, Some(_)) => Outputs::Home(self.0.workload_folder(uid)),
         }
     }
@@ -174,15 +240,16 @@ impl Engine {
     /// The UIDs of all workloads that a door wishes to run or to be gone.
     pub fn wished_by(&self, door: &str) -> Vec<Uid> {
         let board = self.0.board();
-        let mine = board.entries.iter().filter(|(_, e)| e.door == door && e.want != Want::Tombstone);
+        let mine = board.entries.iter().filter(|(_, e)| e.door == door);
         mine.map(|(uid, _)| uid.clone()).collect()
     }
 
     /// Namespace and name of the outside object of a workload, if it is this door's.
     pub fn object_of(&self, uid: &Uid, door: &str) -> Option<(String, String)> {
         let board = self.0.board();
-        let entry = board.entries.get(uid).filter(|e| e.door == door && !e.name.is_empty())?;
-        Some((entry.namespace.clone(), entry.name.clone()))
+        board.entries.door(uid).filter(|its| *its == door)?;
+        let (namespace, name) = board.entries.object(uid).filter(|(_, name)| !name.is_empty())?;
+        Some((namespace.to_owned(), name.to_owned()))
     }
 
     /// The workload of an outside object that is not gone, of one door or of any; the newest when there
@@ -190,10 +257,7 @@ impl Engine {
     pub fn find(&self, door: Option<&str>, namespace: &str, name: &str) -> Option<Uid> {
         let board = self.0.board();
         let mine = board.entries.iter().filter(|(_, e)| {
-            door.is_none_or(|door| e.door == door)
-                && e.namespace == namespace
-                && e.name == name
-                && e.want != Want::Tombstone
+            door.is_none_or(|door| e.door == door) && e.namespace == namespace && e.name == name
         });
         mine.max_by_key(|(_, e)| (e.want == Want::Run, e.not_before)).map(|(uid, _)| uid.clone())
     }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::board::{Board, Entry, Job};
+use super::rest::Rested;
 use super::{Engine, Inner};
 use crate::condor::riddle::Riddle;
 use crate::condor::submit::Terms;
@@ -68,7 +69,7 @@ impl Engine {
     /// Wishes that a workload runs. To wish the same again changes nothing.
     pub async fn run(&self, wish: Wish) -> Result<(), WishError> {
         let inner = &self.0;
-        match inner.board().entries.get(&wish.uid).map(|entry| entry.want) {
+        match inner.board().entries.want(&wish.uid) {
             Some(Want::Run) => return Ok(()),
             Some(Want::Gone | Want::Tombstone) => return Err(WishError::Deleted(wish.uid)),
             None => {}
@@ -158,7 +159,7 @@ impl Inner {
 
 /// Whether an ad that cannot be judged does not even say by its id whose it is.
 fn is_nobodys(board: &Board, riddle: &Riddle) -> bool {
-    let mut jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
+    let mut jobs = board.jobs();
     riddle.uid.is_none() && !jobs.any(|job| riddle.job.is_some() && job.progress.job() == riddle.job)
 }
 
@@ -244,6 +245,8 @@ impl Entry {
             owner: owner.clone(),
             refused: None,
             jobs: BTreeMap::new(),
+            rested: Rested::default(),
+            unreadable: None,
         }
     }
 }

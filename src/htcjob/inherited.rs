@@ -32,7 +32,7 @@ pub async fn inherit(
     state: &DoorState,
     is_readable: bool,
 ) -> Result<Option<Action>, ReconcileError> {
-    if state.engine.view(&job.uid).is_some() {
+    if state.engine.want(&job.uid).is_some() {
         return Ok(None);
     }
     let status = match is_readable {

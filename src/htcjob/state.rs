@@ -10,6 +10,7 @@ use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 
 use super::object::Seen;
+use super::status::patch;
 use super::translate::Site;
 use super::types::HTCJobStatus;
 use crate::engine::Engine;
@@ -34,8 +35,10 @@ pub struct DoorState {
 /// What we remember of an object between two looks at it.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// When its status was last written, and what it was then: our cache may be older.
-    pub written: Option<(Instant, HTCJobStatus)>,
+    /// When its status was last written.
+    pub written: Option<Instant>,
+    /// What it was then, until the watch has brought it: our cache may be older.
+    pub unseen: Option<HTCJobStatus>,
     /// What has been awaited, while it was being deleted or before it was taken over: each is told once.
     pub told: BTreeSet<&'static str>,
     /// Its status is not made anew before.
@@ -84,16 +87,20 @@ impl DoorState {
 
     /// The status that the API server has: what we wrote last, or what we read when we wrote nothing.
     pub(super) fn newest_status(&self, job: &Seen) -> HTCJobStatus {
-        let written =
-            self.memory(&job.uid, |memory| memory.written.as_ref().map(|(_, status)| status.clone()));
-        written.or_else(|| job.object.status.clone()).unwrap_or_default()
+        let read = job.object.status.clone().unwrap_or_default();
+        self.memory(&job.uid, |memory| {
+            // A status lists a thousand ids: those of what has ended are not kept twice.
+            memory.unseen.take_if(|written| patch(written, &read).is_none());
+            memory.unseen.clone()
+        })
+        .unwrap_or(read)
     }
 
     /// How long to wait before its status is made anew: until it may be written again, and until it
     /// has not taken more than its share of the time.
     pub(super) fn status_pause(&self, uid: &Uid) -> Duration {
         self.memory(uid, |memory| {
-            let written = memory.written.as_ref().map(|(at, _)| *at + STATUS_GAP);
+            let written = memory.written.map(|at| at + STATUS_GAP);
             let next = written.into_iter().chain(memory.rested).max();
             next.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
         })

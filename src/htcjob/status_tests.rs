@@ -49,6 +49,7 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
     View {
         door: "htcjob".to_owned(),
         workload: None,
+        is_whole: true,
         want: Want::Run,
         indices: 0,
         waiting,

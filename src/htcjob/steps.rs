@@ -61,7 +61,8 @@ pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileEr
         return Ok(Action::await_change());
     }
     let old = state.newest_status(job);
-    let new = status::status(job.subject(view.indices), &view, &old);
+    let indices = if view.is_whole { view.indices } else { job.indices() };
+    let new = status::status(job.subject(indices), &view, &old);
     state.made_status(&job.uid, began.elapsed());
     match write_status(job, state, &old, new).await? {
         Written::Vanished => return Ok(Action::await_change()),
@@ -87,7 +88,7 @@ pub async fn refuse(job: &Seen, state: &DoorState, why: &str) -> Result<Action, 
 pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileError> {
     if !job.has_finalizer() {
         // Somebody took it off: the object goes at once, and its jobs follow.
-        if state.engine.view(&job.uid).is_some() {
+        if state.engine.want(&job.uid).is_some() {
             state.engine.gone(&job.uid, DOOR).await?;
         }
         state.forget(&job.uid);
@@ -107,7 +108,7 @@ pub async fn leave(job: &Seen, state: &DoorState) -> Result<Action, ReconcileErr
         return Ok(Action::await_change());
     };
     let old = state.newest_status(job);
-    let inherited = state.engine.view(&job.uid).is_some_and(|view| view.inherited);
+    let inherited = state.engine.is_inherited(&job.uid);
     let new = leaving::status(&leaving::Subject::of(job, inherited), &awaited, &old);
     let event = tell(leaving::reason(&awaited), leaving::is_warning(&awaited), new.message.clone());
     Ok(Action::requeue(match write_status(job, state, &old, new).await? {
@@ -128,7 +129,7 @@ async fn abandon(job: &Seen, state: &DoorState) -> Result<(), ReconcileError> {
     state.engine.gone(uid, DOOR).await?;
     if let Some(awaited) = state.engine.awaited(uid) {
         // Their ads have no key of ours, so that nothing finds them once they are forgotten.
-        let inherited = state.engine.view(uid).filter(|view| view.inherited);
+        let inherited = state.engine.is_inherited(uid).then(|| state.engine.view(uid)).flatten();
         let ids = inherited.map(|view| {
             let ids = view.jobs.iter().filter_map(|job| job.progress.job());
             ids.map(|id| id.to_string()).collect::<Vec<_>>().join(" ")

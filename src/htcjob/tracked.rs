@@ -102,6 +102,7 @@ mod tests {
             workload: None,
             want: Want::Run,
             indices: 3,
+            is_whole: true,
             waiting: 0,
             jobs: (0..).zip(tracking).map(job).collect(),
             inherited: false,

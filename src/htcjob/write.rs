@@ -40,7 +40,7 @@ pub async fn write_status(
     new: HTCJobStatus,
 ) -> Result<Written, ReconcileError> {
     let Some(mut patch) = status::patch(old, &new) else { return Ok(Written::Same) };
-    let last = state.memory(&job.uid, |memory| memory.written.as_ref().map(|(at, _)| *at));
+    let last = state.memory(&job.uid, |memory| memory.written);
     let ends = new.completion_time.is_some() && old.completion_time.is_none();
     if let Some(early) = last.and_then(|at| STATUS_GAP.checked_sub(at.elapsed()))
         && !ends
@@ -59,7 +59,7 @@ pub async fn write_status(
     };
     crash_point!("status-written");
     tell(job, state, old, &new);
-    state.memory(&job.uid, |memory| memory.written = Some((Instant::now(), new)));
+    state.memory(&job.uid, |memory| (memory.written, memory.unseen) = (Some(Instant::now()), Some(new)));
     Ok(Written::Same)
 }
 

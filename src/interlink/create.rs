@@ -79,7 +79,7 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     door.heard.brought(&uid, Instant::now());
     let _turn = door.turns.take(&uid).await;
     if let Some(view) = door.engine.view(&uid) {
-        door.check_owner(&caller, &view)?;
+        door.check_owner(&caller, view.owner.as_deref())?;
         return repeated(&view).map(|()| uid);
     }
     if door.heard.is_lost(&uid) {

@@ -1,19 +1,18 @@
 //! Whose a pod is: it belongs to the caller who brought it, unless the site says that all share theirs.
 
 use super::Door;
-use crate::engine::View;
 use crate::http::callers::Caller;
 use crate::http::error::HttpError;
 
 impl Door {
-    /// Whether this caller may see and change a pod.
-    pub(super) fn has(&self, caller: &Caller, view: &View) -> bool {
-        self.settings.shared_pods || caller.has(view.owner.as_deref())
+    /// Whether this caller may see and change a pod of this owner.
+    pub(super) fn has(&self, caller: &Caller, owner: Option<&str>) -> bool {
+        self.settings.shared_pods || caller.has(owner)
     }
 
     /// What a caller is told who wants to change or read the pod of another.
-    pub(super) fn check_owner(&self, caller: &Caller, view: &View) -> Result<(), HttpError> {
-        match self.has(caller, view) {
+    pub(super) fn check_owner(&self, caller: &Caller, owner: Option<&str>) -> Result<(), HttpError> {
+        match self.has(caller, owner) {
             true => Ok(()),
             false => Err(HttpError::Forbidden(NOT_YOURS.to_owned())),
         }

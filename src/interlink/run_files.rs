@@ -30,7 +30,9 @@ pub async fn write(engine: Engine, root: PathBuf, stop: CancellationToken) {
             () = stop.cancelled() => return,
             changed = changes.recv() => changed,
             _ = looks.tick() => {
-                tidy(&root, SystemTime::now()).await;
+                if engine.trusts_clock() {
+                    tidy(&root, SystemTime::now()).await;
+                }
                 done.retain(|uid| engine.want(uid) == Some(Want::Run));
                 // Whatever was missed is found here.
                 Err(RecvError::Lagged(0))

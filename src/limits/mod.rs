@@ -322,6 +322,16 @@ pub const JANITOR_LOOK: Duration = Duration::from_secs(60);
 /// How often tombstones older than [`TOMBSTONE_KEPT`] are forgotten: it is a month, so an hour is soon.
 pub const PRUNE_LOOK: Duration = Duration::from_secs(3_600);
 
+/// The wall clock may differ by so much from the time that was counted: it is adjusted a little now and then.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// A wall clock that has jumped is believed when it has kept its course for so long: a wrong one is found by then.
+/// Until then nothing is removed by its age.
+pub const JUMP_DOUBTED: Duration = Duration::from_secs(86_400);
+
+/// After a boot of the machine it is the same for so long: some start with a wrong clock, which is soon set.
+pub const BOOT_DOUBTED: Duration = Duration::from_secs(3_600);
+
 /// On SIGTERM, workers and open requests get this long.
 pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -8,12 +8,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::Connection;
 pub use rusqlite::Transaction;
+use rusqlite::{Connection, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+pub use super::clock::now;
 use super::predecessor;
 use crate::crash_point;
 
@@ -24,6 +25,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/04-signed-results.sql")),
     M::up(include_str!("../../migrations/05-owner.sql")),
     M::up(include_str!("../../migrations/06-submitting.sql")),
+    M::up(include_str!("../../migrations/07-tombstones.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -44,7 +46,21 @@ pub enum StoreError {
         /// What SQLite said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A statement or the commit failed; nothing of the request was kept.
+    /// A newer release has written the file.
+    #[error(
+        "the database {path} was written by a newer release of htc-operator (its format is {found}, this release \
+         knows {known}); nothing was changed. Start the newer release again, or restore the copy of the data folder \
+         that was made before the upgrade"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// The file's format.
+        found: i64,
+        /// The newest format of this release.
+        known: i64,
+    },
+    /// A statement failed; nothing of the request was kept.
     #[error("the database refused: {0}")]
     Refused(#[from] rusqlite::Error),
     /// The transaction could not be brought to the disk; nothing of the request was kept.
@@ -58,7 +74,8 @@ pub enum StoreError {
     Closed,
 }
 
-type Work = Box<dyn FnOnce(&Transaction<'_>) -> Finish + Send>;
+/// Runs in the writer's transaction, or hears why there is none.
+type Work = Box<dyn FnOnce(Result<&Transaction<'_>, String>) -> Finish + Send>;
 /// Called after the commit, or with the reason why there was none.
 type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -77,6 +94,7 @@ impl Database {
         };
         make_private(path).map_err(|e| failed(e.into()))?;
         let mut connection = Connection::open(path).map_err(|e| failed(e.into()))?;
+        refuse_newer(&connection, path)?;
         prepare(&mut connection).map_err(failed)?;
         let (queue, work) = mpsc::channel();
         thread::Builder::new()
@@ -97,12 +115,10 @@ impl Database {
     {
         let (answer, receive) = oneshot::channel();
         let job: Work = Box::new(move |transaction| {
-            let result = in_savepoint(transaction, work);
+            let result = transaction.map_err(StoreError::Commit).and_then(|t| in_savepoint(t, work));
             Box::new(move |committed: Result<(), String>| {
-                let result = match committed {
-                    Ok(()) => result,
-                    Err(why) => Err(StoreError::Commit(why)),
-                };
+                // Who was refused hears why; the others, whether they were kept.
+                let result = result.and_then(|done| committed.map(|()| done).map_err(StoreError::Commit));
                 // A caller that stopped waiting does not want to know.
                 let _ = answer.send(result);
             })
@@ -130,6 +146,20 @@ fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error 
     Ok(())
 }
 
+/// The format of a file is how many of our migrations it has seen.
+pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let path = path.display().to_string();
+    let found: i64 = match connection.pragma_query_value(None, "user_version", |row| row.get(0)) {
+        Ok(found) => found,
+        Err(why) => return Err(StoreError::Open { path, source: why.into() }),
+    };
+    match found > known {
+        true => Err(StoreError::Newer { path, found, known }),
+        false => Ok(()),
+    }
+}
+
 /// One request's failure must not undo the others of its group.
 fn in_savepoint<T>(
     transaction: &Transaction<'_>,
@@ -137,28 +167,22 @@ fn in_savepoint<T>(
 ) -> Result<T, StoreError> {
     transaction.execute_batch("SAVEPOINT request")?;
     let result = work(transaction);
-    let end = if result.is_ok() { "RELEASE request" } else { "ROLLBACK TO request; RELEASE request" };
-    transaction.execute_batch(end)?;
+    if result.is_ok() {
+        transaction.execute_batch("RELEASE request")?;
+    } else if !transaction.is_autocommit()
+        && let Err(why) = transaction.execute_batch("ROLLBACK TO request; RELEASE request")
+    {
+        tracing::error!(%why, "failed to undo a request; all of its transaction are undone");
+        transaction.execute_batch("ROLLBACK")?;
+    }
     result
 }
 
 fn write(mut connection: Connection, queue: &mpsc::Receiver<Work>) {
     while let Some(first) = next(&connection, queue) {
-        let group = std::iter::once(first).chain(queue.try_iter()).take(GROUP_MAX);
-        let outcome = (|| {
-            let transaction = connection.transaction()?;
-            let finish: Vec<Finish> = group.map(|work| work(&transaction)).collect();
-            crash_point!("store-before-commit");
-            Ok::<_, rusqlite::Error>((finish, transaction.commit()))
-        })();
-        match outcome {
-            Ok((finish, committed)) => {
-                crash_point!("store-after-commit");
-                let committed = committed.map_err(|e| e.to_string());
-                finish.into_iter().for_each(|f| f(committed.clone()));
-            }
-            // The requests of the group are dropped, which their callers see as "closed".
-            Err(why) => tracing::error!(%why, "the database takes no transaction"),
+        let mut group = std::iter::once(first).chain(queue.try_iter()).take(GROUP_MAX).peekable();
+        while group.peek().is_some() {
+            write_together(&mut connection, &mut group);
         }
     }
 }
@@ -178,14 +202,37 @@ fn next(connection: &Connection, queue: &mpsc::Receiver<Work>) -> Option<Work> {
     queue.recv().ok()
 }
 
-/// Seconds since 1970, as all our columns have it.
-pub fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+/// Runs requests in one transaction, up to the first that ends it: on a full disk SQLite rolls back the whole
+/// transaction, not only the statement, and each request after that would commit by itself.
+fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = Work>) {
+    // At once to write: one that only reads at first is refused, and does not wait, where another life writes still.
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(why) => {
+            tracing::error!(%why, "the database takes no transaction");
+            let why = why.to_string();
+            return group.for_each(|work| work(Err(why.clone()))(Err(why.clone())));
+        }
+    };
+    let mut finish: Vec<Finish> = Vec::new();
+    for work in group {
+        finish.push(work(Ok(&transaction)));
+        if transaction.is_autocommit() {
+            break;
+        }
+    }
+    crash_point!("store-before-commit");
+    let committed = match transaction.is_autocommit() {
+        true => Err("SQLite has undone the whole transaction, as it does when the disk is full".to_owned()),
+        false => transaction.commit().map_err(|why| why.to_string()),
+    };
+    crash_point!("store-after-commit");
+    finish.into_iter().for_each(|f| f(committed.clone()));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::jobs::StoredJob;
+    use super::super::jobs::{self, StoredJob};
     use super::*;
 
     #[test]
@@ -226,10 +273,18 @@ mod tests {
         drop(old);
         let database = Database::open(&path).unwrap();
         let jobs = database.call(|t| {
-            let [old] = &super::super::jobs::load(t)?[..] else { panic!("one job") };
+            let all = || {
+                let mut all = Vec::new();
+                jobs::each(t, &mut Vec::new(), |job| {
+                    all.push(job);
+                    Ok(())
+                })?;
+                Ok::<Vec<StoredJob>, StoreError>(all)
+            };
+            let [old] = &all()?[..] else { panic!("one job") };
             let new = StoredJob { key: "u/1/0/0".parse().unwrap(), signs_result: true, ..old.clone() };
-            super::super::jobs::insert(t, &new)?;
-            super::super::jobs::load(t)
+            jobs::insert(t, &new)?;
+            all()
         });
         let signs: Vec<bool> = jobs.await.unwrap().iter().map(|job| job.signs_result).collect();
         assert_eq!(signs, [false, true]);
@@ -266,5 +321,55 @@ mod tests {
             Ok(rows.query_map([], |r| r.get(0))?.collect::<Result<Vec<String>, _>>()?)
         });
         assert_eq!(names.await.unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_every_request_hears_whether_it_was_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("x.db")).unwrap();
+        let put = |name: &'static str, size: usize| {
+            let row = (name, "x".repeat(size));
+            database.call(move |t| Ok(t.execute("INSERT INTO facts VALUES (?1, ?2)", row)?))
+        };
+        let limit = database.call(|t| {
+            let pages: i64 = t.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            Ok(t.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8))?)
+        });
+        limit.await.unwrap();
+        // As long as the first is at work, all that come join its group.
+        let (go, wait) = mpsc::channel::<()>();
+        let first = database.call(move |t| {
+            let _ = wait.recv();
+            Ok(t.execute("INSERT INTO facts VALUES ('first', '')", [])?)
+        });
+        let (before, large, after) = (put("before", 1), put("large", 1 << 20), put("after", 1));
+        go.send(()).unwrap();
+        let (first, before, large, after) = tokio::join!(first, before, large, after);
+        let told = [("first", first), ("before", before), ("large", large), ("after", after)];
+        let kept = told.iter().filter(|(_, told)| told.is_ok()).map(|(name, _)| (*name).to_owned());
+        let kept: std::collections::BTreeSet<String> = kept.collect();
+        let there = database.call(|t| {
+            let mut rows = t.prepare("SELECT name FROM facts WHERE name <> 'born'")?;
+            Ok(rows.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
+        });
+        assert_eq!(kept, there.await.unwrap(), "{told:?}");
+        assert!(matches!(&told[2].1, Err(StoreError::Refused(why)) if why.to_string().contains("full")));
+        // What was not kept can be asked for again, now that there is room.
+        for (name, _) in told.into_iter().filter(|(_, told)| told.is_err()) {
+            put(name, 1).await.unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_newer_release_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        drop(Database::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 1_000).unwrap();
+        let told = Database::open(&path).map(drop).unwrap_err().to_string();
+        assert!(told.contains("newer release") && told.contains("restore the copy"), "{told}");
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 1_000);
     }
 }

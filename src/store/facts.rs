@@ -1,16 +1,20 @@
 //! Facts about the file itself: when it was made, and which queue it was kept for.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::database::{StoreError, now};
+use super::unreadable::Unreadable;
 
 /// The highest cluster of a workload whose rows are gone.
 const CLUSTER: &str = "highest_cluster";
 
-/// When this file was made, epoch seconds; set at the first call.
-pub fn born(t: &Transaction<'_>) -> Result<i64, StoreError> {
+/// When this file was made, epoch seconds; set at the first call. Where that cannot be read, it is now.
+pub fn born(t: &Transaction<'_>, unreadable: &mut Vec<Unreadable>) -> Result<i64, StoreError> {
     t.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('born', ?1)", [now().to_string()])?;
-    number(t, "born").map(Option::unwrap_or_default)
+    Ok(number(t, "born", unreadable)?.unwrap_or_else(now))
 }
 
 /// A fact, if it is known.
@@ -25,22 +29,25 @@ pub fn put(t: &Transaction<'_>, name: &str, value: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-/// The highest cluster that this file has had, apart from the jobs that it has now.
-pub fn cluster(t: &Transaction<'_>) -> Result<u32, StoreError> {
-    let known = number(t, CLUSTER)?.unwrap_or(0);
-    u32::try_from(known).map_err(|why| StoreError::Unreadable(format!("fact {CLUSTER}: {why}")))
+/// The highest cluster that this file has had, apart from the jobs that it has now; 0 where that cannot be read.
+pub fn cluster(t: &Transaction<'_>, unreadable: &mut Vec<Unreadable>) -> Result<u32, StoreError> {
+    Ok(number(t, CLUSTER, unreadable)?.unwrap_or(0))
 }
 
 /// Remembers that the file has had this cluster.
 pub fn raise_cluster(t: &Transaction<'_>, seen: u32) -> Result<(), StoreError> {
-    if seen > cluster(t)? {
+    if seen > cluster(t, &mut Vec::new())? {
         put(t, CLUSTER, &seen.to_string())?;
     }
     Ok(())
 }
 
-fn number(t: &Transaction<'_>, name: &str) -> Result<Option<i64>, StoreError> {
-    let parse =
-        |text: String| text.parse().map_err(|why| StoreError::Unreadable(format!("fact {name}: {why}")));
-    get(t, name)?.map(parse).transpose()
+fn number<N: FromStr<Err: Display>>(
+    t: &Transaction<'_>,
+    name: &str,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<Option<N>, StoreError> {
+    let Some(text) = get(t, name)? else { return Ok(None) };
+    let number = text.parse().map_err(|why| format!("fact {name} is {text:?}: {why}"));
+    Ok(number.map_err(|why| unreadable.push(Unreadable { uid: None, why })).ok())
 }

@@ -1,6 +1,8 @@
 //! The newest report of each job.
 
+use htc_core::workload::names::JobKey;
 use htc_core::workload::report::{MAX, Report};
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::database::StoreError;
@@ -38,11 +40,18 @@ pub fn put(t: &Transaction<'_>, report: &Report) -> Result<bool, StoreError> {
 /// More than any report that a door takes has as JSON.
 const LONGEST: usize = 4 * MAX;
 
-/// All newest reports. One that cannot be read any more is left out, and one that is longer than a report may be:
+/// The newest report of a job. One that cannot be read is left out, and one that is longer than a report may be:
 /// earlier releases kept those. The job's ad tells as well.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<Report>, StoreError> {
-    let mut statement = t.prepare("SELECT body FROM inbox WHERE octet_length(body) <= ?1")?;
-    let bodies =
-        statement.query_map([LONGEST as i64], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
+pub fn get(t: &Transaction<'_>, key: &JobKey) -> Result<Option<Report>, StoreError> {
+    let mut statement = t.prepare_cached(
+        "SELECT body FROM inbox WHERE uid = ?1 AND idx = ?2 AND attempt = ?3 AND submission = ?4
+         AND octet_length(body) <= ?5",
+    )?;
+    let JobKey { uid, index, attempt, submission } = key;
+    let wanted = params![uid.as_str(), index, attempt, submission, LONGEST as i64];
+    let body = statement.query_row(wanted, |row| row.get(0));
+    Ok(body.optional()?.and_then(|body: Value| match body {
+        Value::Text(json) => serde_json::from_str(&json).ok(),
+        _ => None,
+    }))
 }

@@ -2,7 +2,8 @@
 
 use rusqlite::{Transaction, params};
 
-use super::database::StoreError;
+use super::database::{StoreError, now};
+use super::unreadable::{Columns, Unreadable};
 
 /// An intent that is not settled yet.
 #[derive(Clone, Debug)]
@@ -42,12 +43,24 @@ pub fn close(t: &Transaction<'_>, id: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All that are open.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredIntent>, StoreError> {
+/// All that are open. Of one that cannot be read nothing is known but that it may be a new one.
+pub fn load(t: &Transaction<'_>, unreadable: &mut Vec<Unreadable>) -> Result<Vec<StoredIntent>, StoreError> {
     let mut statement = t.prepare("SELECT id, created, deadline, boot, host FROM intents ORDER BY id")?;
-    let rows = statement.query_map([], |r| {
-        let intent = NewIntent { created: r.get(1)?, deadline: r.get(2)?, boot: r.get(3)?, host: r.get(4)? };
-        Ok(StoredIntent { id: r.get(0)?, intent })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query([])?;
+    let mut intents = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::of(row);
+        let id = columns.get(0, "id");
+        let (created, deadline) = (columns.get(1, "created"), columns.get(2, "deadline"));
+        let (boot, host) = (columns.get(3, "boot"), columns.get(4, "host"));
+        let intent = match columns.trouble() {
+            None => NewIntent { created, deadline, boot, host },
+            Some(why) => {
+                unreadable.push(Unreadable { uid: None, why: format!("submission {id}: {why}") });
+                NewIntent { created: now(), deadline: None, boot: None, host: None }
+            }
+        };
+        intents.push(StoredIntent { id, intent });
+    }
+    Ok(intents)
 }

@@ -4,10 +4,12 @@
 //! files are home.
 
 use htc_core::workload::names::{JobKey, Uid};
-use htc_core::workload::progress::{End, JobId};
+use htc_core::workload::progress::{End, JobId, Outcome};
+use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
 use super::database::StoreError;
+use super::unreadable::{Columns, Unreadable};
 
 const ACTIVE: i64 = 1;
 const SUCCEEDED: i64 = 4;
@@ -103,37 +105,66 @@ pub fn delete(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All jobs with a key; rows of the predecessor have none.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<StoredJob>, StoreError> {
+/// Each job with a key, in order; rows of the predecessor have none. Of one whose id or end cannot be read the rest
+/// counts: its ad tells the id, and its status whether it succeeded.
+pub fn each(
+    t: &Transaction<'_>,
+    unreadable: &mut Vec<Unreadable>,
+    mut take: impl FnMut(StoredJob) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut statement = t.prepare(
         "SELECT uid, idx, attempt, submission, htcjobName, jobId, tempDir, intent, ending, status, published,
-         signs_result FROM htcjobs WHERE uid IS NOT NULL",
+         signs_result
+         FROM htcjobs WHERE uid IS NOT NULL ORDER BY uid, idx, attempt, submission",
     )?;
     let mut rows = statement.query([])?;
-    let mut jobs = Vec::new();
     while let Some(row) = rows.next()? {
-        let uid: String = row.get(0)?;
-        let unreadable = |why: &dyn std::fmt::Display| StoreError::Unreadable(format!("job of {uid}: {why}"));
-        let id: Option<String> = row.get(5)?;
-        let ending: Option<String> = row.get(8)?;
-        jobs.push(StoredJob {
-            key: JobKey {
-                uid: uid.parse().map_err(|e| unreadable(&e))?,
-                index: row.get(1)?,
-                attempt: row.get(2)?,
-                submission: row.get(3)?,
-            },
-            name: row.get(4)?,
-            job: id.map(|id| id.parse().map_err(|()| unreadable(&format!("bad jobId {id}")))).transpose()?,
-            folder: row.get(6)?,
-            intent: row.get(7)?,
-            end: ending.map(|e| serde_json::from_str(&e)).transpose().map_err(|e| unreadable(&e))?,
-            home: row.get::<_, i64>(9)? > HOME,
-            published: row.get(10)?,
-            signs_result: row.get(11)?,
-        });
+        let mut columns = Columns::of(row);
+        let text: String = columns.get(0, "uid");
+        let (index, attempt): (u32, u32) = (columns.get(1, "idx"), columns.get(2, "attempt"));
+        let (submission, folder): (u32, String) = (columns.get(3, "submission"), columns.get(6, "tempDir"));
+        let has_key = columns.trouble().is_none() && !folder.is_empty();
+        let stored = match text.parse() {
+            Ok(uid) if has_key => {
+                Some(read(JobKey { uid, index, attempt, submission }, folder, &mut columns))
+            }
+            _ => None,
+        };
+        if stored.is_none() || columns.trouble().is_some() {
+            let why = columns.trouble().unwrap_or_else(|| "it has no folder".to_owned());
+            unreadable.push(Unreadable::of(&text, format!("its job {index} cannot be read: {why}")));
+        }
+        stored.map_or(Ok(()), &mut take)?;
     }
-    Ok(jobs)
+    Ok(())
+}
+
+fn read(key: JobKey, folder: String, columns: &mut Columns<'_>) -> StoredJob {
+    let (id, ending): (Option<String>, Option<String>) = (columns.get(5, "jobId"), columns.get(8, "ending"));
+    let status: i64 = columns.get(9, "status");
+    let id = id.map(|id| id.parse().map_err(|()| format!("{id:?} is no id"))).transpose();
+    let end = ending.map(|json| {
+        let read = serde_json::from_str(&json);
+        columns.made("ending", read).unwrap_or_else(|| recorded(status))
+    });
+    StoredJob {
+        key,
+        name: columns.get(4, "htcjobName"),
+        job: columns.made("jobId", id).flatten(),
+        folder,
+        intent: columns.get(7, "intent"),
+        end,
+        home: status > HOME,
+        published: columns.get(10, "published"),
+        signs_result: columns.get(11, "signs_result"),
+    }
+}
+
+/// An end whose words cannot be read.
+fn recorded(status: i64) -> End {
+    let outcome = if status % HOME == SUCCEEDED { Outcome::Succeeded } else { Outcome::LostTrack };
+    let message = "it has ended, and the database's record of how cannot be read".to_owned();
+    End { outcome, message, at: Timestamp::now() }
 }
 
 fn update(

@@ -1,10 +1,13 @@
 //! What must outlive us, in SQLite. The only SQL of the project.
 
+pub mod clock;
 pub mod database;
 pub mod facts;
 pub mod inbox;
+pub mod inspect;
 pub mod intents;
 pub mod jobs;
 pub mod predecessor;
 pub mod refused;
+pub mod unreadable;
 pub mod wishes;

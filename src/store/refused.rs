@@ -4,6 +4,7 @@ use htc_core::workload::names::{JobKey, Uid};
 use rusqlite::{Transaction, params};
 
 use super::database::StoreError;
+use super::unreadable::{Columns, Unreadable};
 
 /// Keeps since when an index is refused, epoch seconds; what was kept before stays.
 pub fn keep(t: &Transaction<'_>, key: &JobKey, since: i64) -> Result<(), StoreError> {
@@ -20,15 +21,25 @@ pub fn forget(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All of them: workload, index, since when.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<(Uid, u32, i64)>, StoreError> {
+/// All of them: workload, index, since when. One that cannot be read counts as never refused.
+pub fn load(
+    t: &Transaction<'_>,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<Vec<(Uid, u32, i64)>, StoreError> {
     let mut statement = t.prepare("SELECT uid, idx, since FROM refused")?;
     let mut rows = statement.query([])?;
     let mut refused = Vec::new();
     while let Some(row) = rows.next()? {
-        let uid: String = row.get(0)?;
-        let uid = uid.parse().map_err(|e| StoreError::Unreadable(format!("refused index of {uid}: {e}")))?;
-        refused.push((uid, row.get(1)?, row.get(2)?));
+        let mut columns = Columns::of(row);
+        let text: String = columns.get(0, "uid");
+        let (index, since) = (columns.get(1, "idx"), columns.get(2, "since"));
+        match (columns.trouble(), text.parse()) {
+            (None, Ok(uid)) => refused.push((uid, index, since)),
+            (why, _) => {
+                let why = why.unwrap_or_else(|| format!("{text:?} is no UID"));
+                unreadable.push(Unreadable { uid: None, why: format!("a refused index: {why}") });
+            }
+        }
     }
     Ok(refused)
 }

@@ -7,6 +7,7 @@ use htc_core::workload::names::Uid;
 use rusqlite::{Transaction, params};
 
 use super::database::{StoreError, now};
+use super::unreadable::{Columns, Unreadable};
 use super::{facts, jobs};
 
 /// What is wished of a workload.
@@ -158,9 +159,8 @@ pub fn bury(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
 pub fn prune(t: &Transaction<'_>, before: i64) -> Result<Vec<Uid>, StoreError> {
     let mut delete = t.prepare("DELETE FROM wishes WHERE want = 'tombstone' AND since < ?1 RETURNING uid")?;
     let uids: Vec<String> = delete.query_map([before], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    uids.iter()
-        .map(|uid| uid.parse().map_err(|e| StoreError::Unreadable(format!("wish {uid}: {e}"))))
-        .collect()
+    // One that cannot be read is on no board.
+    Ok(uids.iter().filter_map(|uid| uid.parse().ok()).collect())
 }
 
 /// Says anew what of a workload waits.
@@ -176,7 +176,10 @@ pub fn replace_waiting(t: &Transaction<'_>, uid: &Uid, waiting: &[Waiting]) -> R
 }
 
 /// All wishes, the oldest first, each with what of it waits.
-pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, StoreError> {
+pub fn load(
+    t: &Transaction<'_>,
+    unreadable: &mut Vec<Unreadable>,
+) -> Result<Vec<(StoredWish, Vec<Waiting>)>, StoreError> {
     let mut ranges =
         t.prepare("SELECT first, last, attempt, submission FROM waiting WHERE uid = ?1 ORDER BY first")?;
     let mut statement = t.prepare(
@@ -187,33 +190,55 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<(StoredWish, Vec<Waiting>)>, Stor
     let mut rows = statement.query([])?;
     let mut wishes = Vec::new();
     while let Some(row) = rows.next()? {
-        let uid: String = row.get(0)?;
-        let unreadable = |why: &dyn std::fmt::Display| StoreError::Unreadable(format!("wish {uid}: {why}"));
-        let workload: Option<String> = row.get(4)?;
-        let wish = StoredWish {
-            uid: uid.parse().map_err(|e| unreadable(&e))?,
-            door: row.get(1)?,
-            namespace: row.get(2)?,
-            name: row.get(3)?,
-            workload: match workload {
-                Some(json) => {
-                    serde_json::from_str::<Option<_>>(&json).map_err(|e| unreadable(&e))?.map(Arc::new)
-                }
-                None => None,
-            },
-            want: want(&row.get::<_, String>(5)?).ok_or_else(|| unreadable(&"unknown want"))?,
-            not_before: row.get(6)?,
-            inherited: row.get(7)?,
-            collected: row.get(8)?,
-            owner: row.get(9)?,
-        };
-        let range = |r: &rusqlite::Row<'_>| {
-            Ok(Waiting { first: r.get(0)?, last: r.get(1)?, attempt: r.get(2)?, submission: r.get(3)? })
-        };
-        let waiting = ranges.query_map([&uid], range)?.collect::<Result<_, _>>()?;
-        wishes.push((wish, waiting));
+        let mut columns = Columns::of(row);
+        let text: String = columns.get(0, "uid");
+        let wish = text.parse().ok().map(|uid| read(uid, &mut columns));
+        let mut waiting = Vec::new();
+        let mut of_uid = ranges.query([&text])?;
+        while let Some(row) = of_uid.next()? {
+            let mut range = Columns::of(row);
+            let (first, last) = (range.get(0, "first"), range.get(1, "last"));
+            let (attempt, submission) = (range.get(2, "attempt"), range.get(3, "submission"));
+            match range.trouble() {
+                None => waiting.push(Waiting { first, last, attempt, submission }),
+                Some(why) => columns.wrong.push(format!("what waits: {why}")),
+            }
+        }
+        if wish.is_none() || columns.trouble().is_some() {
+            let why = columns.trouble().unwrap_or_default();
+            unreadable.push(Unreadable::of(&text, format!("its wish cannot be read: {why}")));
+        }
+        wishes.extend(wish.map(|wish| (wish, waiting)));
     }
     Ok(wishes)
+}
+
+/// A wish of which a part cannot be read is one to run, of which nothing can be submitted.
+fn read(uid: Uid, columns: &mut Columns<'_>) -> StoredWish {
+    let (word, json): (String, Option<String>) = (columns.get(5, "want"), columns.get(4, "workload"));
+    let known = want(&word).ok_or_else(|| format!("{word:?} means nothing"));
+    let want = columns.made("want", known).unwrap_or(Want::Run);
+    let workload = json.map(|json| serde_json::from_str::<Option<Workload>>(&json)).transpose();
+    let workload = columns.made("workload", workload).flatten().flatten();
+    if want == Want::Run && workload.is_none() && columns.wrong.is_empty() {
+        columns.wrong.push("workload: there is none".to_owned());
+    }
+    let known = columns.wrong.len();
+    let owner: Option<String> = columns.get(9, "owner");
+    // What belongs to nobody known is not everybody's.
+    let owner = if columns.wrong.len() > known { Some(String::new()) } else { owner };
+    StoredWish {
+        uid,
+        door: columns.get(1, "door"),
+        namespace: columns.get(2, "namespace"),
+        name: columns.get(3, "name"),
+        workload: workload.map(Arc::new),
+        want,
+        not_before: columns.get(6, "not_before"),
+        inherited: columns.get(7, "inherited"),
+        collected: columns.get(8, "collected"),
+        owner,
+    }
 }
 
 fn word(want: Want) -> &'static str {

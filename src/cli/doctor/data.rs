@@ -10,6 +10,7 @@ use rustix::fs::{Access, access};
 use super::finding::Finding;
 use crate::condor::submit::is_good_folder;
 use crate::control;
+use crate::engine::{self, StoreError, Unreadable};
 use crate::limits::FREE_SPACE_WANTED;
 
 /// What it is called in findings.
@@ -50,7 +51,29 @@ pub fn check(folder: &Path, uid: u32) -> Vec<Finding> {
     findings.extend(file_system(folder));
     findings.extend(space(folder));
     findings.push(in_use(folder));
+    findings.push(judge_database(engine::unreadable(folder)));
     findings
+}
+
+fn judge_database(found: Result<Vec<Unreadable>, StoreError>) -> Finding {
+    match found.as_deref() {
+        Ok([]) => Finding::ok(CHECK, "has a database that can be read, or none yet"),
+        Ok([first, ..]) => {
+            let whose = first.uid.as_ref().map_or(String::new(), |uid| format!("{uid}: "));
+            let rows = found.as_ref().map_or(0, Vec::len);
+            let found =
+                format!("{rows} rows of the database cannot be read; the first: {whose}{}", first.why);
+            let remedy = "nothing more of those workloads is submitted: delete their objects and create them again, or \
+                          restore a backup";
+            Finding::warning(CHECK, found, remedy)
+        }
+        // It cannot be looked at before the start has brought it to our format.
+        Err(why @ StoreError::Newer { .. }) => Finding::failed(CHECK, why.to_string(), "see there"),
+        Err(why) => {
+            let remedy = "if the next start does not mend that, restore a backup";
+            Finding::warning(CHECK, format!("the database cannot be looked at: {why}"), remedy)
+        }
+    }
 }
 
 /// The same for a folder that the first start makes.
@@ -200,6 +223,17 @@ mod tests {
         }
         assert!(!check_root(folder.path()).has_failed());
         assert!(check_root(&file).has_failed());
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_read_whole_is_told() {
+        assert!(!judge_database(Ok(vec![])).has_failed());
+        let row = Unreadable { uid: None, why: "its wish cannot be read".to_owned() };
+        let told = judge_database(Ok(vec![row.clone(), row]));
+        assert!(told.found.contains("2 rows") && told.found.contains("its wish"), "{told}");
+        let newer = StoreError::Newer { path: "x.db".to_owned(), found: 9, known: 3 };
+        let told = judge_database(Err(newer));
+        assert!(told.has_failed() && told.found.contains("newer release"), "{told}");
     }
 
     #[test]

@@ -24,9 +24,24 @@ pub enum Place {
 }
 
 /// Where the log of a container of an index is; an error when there is none and will be none.
-pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Place, LogError> {
-    let entry = board.entries.get(uid).ok_or(LogError::UnknownWorkload)?;
-    let is_left = || entry.jobs.get(&index).is_some_and(|job| job.home || is_on_worker(job));
+pub fn place(
+    board: &Board,
+    uid: &Uid,
+    index: u32,
+    container: &str,
+    folder: impl Fn(&JobKey) -> String,
+) -> Result<Place, LogError> {
+    let unknown = || match board.entries.contains_key(uid) {
+        true => LogError::Deleted,
+        false => LogError::UnknownWorkload,
+    };
+    let entry = board.entries.get(uid).ok_or_else(unknown)?;
+    let rested = entry.rested.get(index).map(|rest| rest.job(uid, folder(&rest.key(uid))));
+    let job = entry.jobs.get(&index).map(|job| &**job).or(rested.as_ref());
+    if let Some(why) = entry.unreadable.as_ref().filter(|_| entry.workload.is_none()) {
+        return Err(LogError::NoFiles { index, why: why.clone() });
+    }
+    let is_left = || job.is_some_and(|job| job.home || is_on_worker(job));
     let is_there = entry.want == Want::Run || (entry.want == Want::Gone && is_left());
     let workload = entry.workload.as_ref().filter(|_| is_there).ok_or(LogError::Deleted)?;
     if index >= workload.indices {
@@ -42,7 +57,7 @@ pub fn place(board: &Board, uid: &Uid, index: u32, container: &str) -> Result<Pl
         let known = names().collect::<Vec<_>>().join(", ");
         return Err(LogError::NoContainer { index, container: container.to_owned(), known });
     }
-    match entry.jobs.get(&index) {
+    match job {
         Some(job) => of_job(entry, job),
         None => {
             let why = board.in_the_way(entry).map_or(String::new(), |obstacle| format!(": {}", obstacle.why));

@@ -192,7 +192,7 @@ impl Reader<'_> {
 
     fn place(&self) -> Result<Place, LogError> {
         let Wanted { uid, index, container, options: _ } = &self.wanted;
-        place(&self.inner.board(), uid, *index, container)
+        place(&self.inner.board(), uid, *index, container, |key| self.inner.folder(key))
     }
 
     /// Waits until something of the workload has changed, or for a while.

@@ -31,7 +31,7 @@ pub fn missing(job: &Job, look: Look) -> Verdict {
         return Verdict::Missing;
     }
     match job.final_report() {
-        Some(report) => Verdict::Ended(judge::by_report(report)),
+        Some(report) => Verdict::Ended(judge::by_report(report, judge::at(look))),
         None => Verdict::Ended(lost(job, look)),
     }
 }
@@ -68,9 +68,8 @@ pub fn explained(job: &Job, ad: &Ad) -> Verdict {
 
 /// Whether most of the jobs that should be in the queue are missing.
 pub fn vanished(board: &Board) -> Option<Vanished> {
-    let jobs = || board.entries.values().flat_map(|entry| entry.jobs.values());
-    let known = jobs().filter(|job| job.is_expected()).count();
-    let missing = jobs().filter(|job| job.is_expected() && job.missing.is_some()).count();
+    let known = board.jobs().filter(|job| job.is_expected()).count();
+    let missing = board.jobs().filter(|job| job.is_expected() && job.missing.is_some()).count();
     (missing >= VANISHED_LEAST && missing * 2 > known).then_some(Vanished { missing, known })
 }
 

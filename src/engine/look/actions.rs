@@ -6,22 +6,23 @@ use std::collections::BTreeMap;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::JobId;
 
+use super::shown::Shown;
 use crate::condor::ad::{ACK, Ad, KEY, SPOOLING_INPUT};
 use crate::condor::cli::CallError;
 use crate::condor::riddle::Riddle;
 use crate::condor::whose::Whose;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::engine::board::Board;
+use crate::engine::board::{Board, is_due};
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
-use crate::store::wishes::{self, Want};
+use crate::store::wishes;
 
 /// At most so many jobs stand in one constraint: longer ones make the schedd slow.
 const JOBS_PER_CALL: usize = 500;
 
 /// A job in the queue. Its key alone does not say which: a copy of it may have the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Target {
     key: JobKey,
     job: JobId,
@@ -34,7 +35,7 @@ impl From<&Ad> for Target {
 }
 
 /// What is to be done.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Actions {
     /// Ended, and their doors have said so: they may leave.
     acknowledge: Vec<Target>,
@@ -125,14 +126,24 @@ impl Actions {
         self.bury.push(uid.clone());
     }
 
+    /// Ads of tombstones that cannot be judged are removed.
+    pub fn buried(&mut self, board: &mut Board, shown: &Shown<'_>) {
+        for (uid, riddles) in shown.riddles() {
+            let tombstone = board.entries.tombstone_mut(uid);
+            if tombstone.is_some_and(|tombstone| is_due(&mut tombstone.removal_asked)) {
+                self.remove_workload(uid, [].into_iter(), riddles.iter().copied());
+            }
+        }
+    }
+
     /// Ads without a workload: those of a tombstone are removed, all others are only told of, once.
     pub fn orphans(&mut self, board: &mut Board, orphans: &[&Ad]) {
         let mut strangers: BTreeMap<Uid, Vec<&Ad>> = BTreeMap::new();
         for ad in orphans {
-            match board.entries.get_mut(&ad.key.uid) {
+            match board.entries.tombstone_mut(&ad.key.uid) {
                 Some(_) if ad.is_leaving() => {}
                 Some(tombstone) => {
-                    if tombstone.removal_is_due() {
+                    if is_due(&mut tombstone.removal_asked) {
                         self.remove_workload(&ad.key.uid, [*ad].into_iter(), [].into_iter());
                     }
                 }
@@ -152,26 +163,47 @@ impl Actions {
         board.strangers = strangers.into_keys().collect();
     }
 
-    fn is_empty(&self) -> bool {
-        self.acknowledge.is_empty()
-            && self.spent.is_empty()
-            && self.remove.is_empty()
-            && self.unstaged.is_empty()
-            && self.workloads.is_empty()
-            && self.inherited.is_empty()
-            && self.bury.is_empty()
+    /// Adds what another look has found, each once, and without what is in `known`.
+    pub fn join(&mut self, found: Actions, known: &Actions) {
+        // No `..`: a forgotten field would never be done. The tracker itself sees to the last ones.
+        let Actions {
+            acknowledge,
+            spent,
+            remove,
+            unstaged,
+            workloads,
+            leaving,
+            riddles,
+            inherited,
+            bury,
+            news: _,
+            fetch: _,
+            missing: _,
+            unknown_cluster: _,
+            look_again: _,
+        } = found;
+        join(&mut self.acknowledge, acknowledge, &known.acknowledge);
+        join(&mut self.spent, spent, &known.spent);
+        join(&mut self.remove, remove, &known.remove);
+        join(&mut self.unstaged, unstaged, &known.unstaged);
+        join(&mut self.workloads, workloads, &known.workloads);
+        join(&mut self.leaving, leaving, &known.leaving);
+        join(&mut self.riddles, riddles, &known.riddles);
+        join(&mut self.inherited, inherited, &known.inherited);
+        join(&mut self.bury, bury, &known.bury);
+    }
+
+    /// The workloads whose jobs are to be removed.
+    #[cfg(test)]
+    pub fn workloads(&self) -> &[Uid] {
+        &self.workloads
     }
 }
 
 impl Inner {
     /// Does the actions, each by itself: one that the schedd refuses holds back no other. What fails
     /// is asked for again by a later look.
-    pub(in crate::engine) async fn act(&self, whose: &Whose, mut actions: Actions) {
-        if actions.is_empty() {
-            return;
-        }
-        actions.workloads.sort();
-        actions.workloads.dedup();
+    pub(in crate::engine) async fn act(&self, whose: &Whose, actions: Actions) {
         for uids in actions.workloads.chunks(JOBS_PER_CALL) {
             let removed = self.remove_jobs(&whose.of_workloads(uids)).await;
             if removed.is_ok() {
@@ -279,18 +311,19 @@ impl Inner {
         let id = uid.clone();
         self.store.call(move |t| wishes::bury(t, &id)).await?;
         crash_point!("gone-durable");
-        if let Some(entry) = self.board().entries.get_mut(uid) {
-            entry.want = Want::Tombstone;
-            entry.workload = None;
-            entry.gone_since = None;
-            entry.removal_asked = None;
-            entry.jobs.clear();
-        }
+        self.board().entries.bury(uid);
         // Its namespace may have room for more now.
         self.submit_bell.notify_one();
         self.ring([uid.clone()]);
         Ok(())
     }
+}
+
+/// Sorted, each once.
+fn join<T: Ord>(waiting: &mut Vec<T>, found: Vec<T>, known: &[T]) {
+    waiting.extend(found.into_iter().filter(|one| known.binary_search(one).is_err()));
+    waiting.sort();
+    waiting.dedup();
 }
 
 /// By id, so that no copy is meant, and by key, so that a schedd that counts anew means no other.

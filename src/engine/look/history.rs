@@ -48,7 +48,7 @@ impl Inner {
         if trouble.is_some() || owner.is_none() {
             return (ids, strangers);
         }
-        for entry in entries.values_mut().filter(|entry| entry.want != Want::Tombstone) {
+        entries.each_live(|_, entry| {
             let is_due = |job: &Job| job.sought.is_none_or(|at| at.elapsed() > HISTORY_AGAIN);
             for job in entry.jobs.values_mut().filter(|job| job.is_missing() && is_due(job)) {
                 let Some(id) = job.progress.job().filter(|_| ids.len() + strangers.len() < HISTORY_BATCH)
@@ -61,7 +61,7 @@ impl Inner {
                     false => ids.push(id),
                 }
             }
-        }
+        });
         (ids, strangers)
     }
 

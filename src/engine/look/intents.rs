@@ -44,8 +44,7 @@ impl Inner {
     pub(super) async fn close_intents(&self) -> Result<(), StoreError> {
         let done: Vec<i64> = {
             let board = self.board();
-            let jobs = board.entries.values().flat_map(|e| e.jobs.values());
-            let open: HashSet<i64> = jobs.filter_map(|job| job.intent).collect();
+            let open: HashSet<i64> = board.jobs().filter_map(|job| job.intent).collect();
             let dead = board.intents.iter().filter(|(id, i)| i.dead.is_some() && !open.contains(id));
             dead.map(|(id, _)| *id).collect()
         };

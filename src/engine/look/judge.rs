@@ -114,7 +114,7 @@ pub fn is_spent(ad: &Ad) -> bool {
 fn spent(job: &Job, ad: &Ad) -> End {
     // It had come to its own end, and only its files were still to travel.
     if let Some(report) = job.final_report().filter(|report| report.start >= ad.starts) {
-        return by_report(report);
+        return by_report(report, ad.since);
     }
     let id = ad.job;
     let (outcome, what, why) = match &ad.state {
@@ -202,10 +202,10 @@ pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
 }
 
 /// The end by the job's own last words, when HTCondor has forgotten the job.
-pub(super) fn by_report(report: &Report) -> End {
+pub(super) fn by_report(report: &Report, at: Timestamp) -> End {
     let exit = Exit::Code(report.retcode.unwrap_or(255));
-    let finished =
-        Finished { job: JobId { cluster: 0, proc: 0 }, exit, at: report.now, seen: Instant::now() };
+    // Not by the clock of its worker, which nobody has looked after.
+    let finished = Finished { job: JobId { cluster: 0, proc: 0 }, exit, at, seen: Instant::now() };
     end(&finished, report.start, Some(report))
 }
 

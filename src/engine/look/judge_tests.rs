@@ -361,3 +361,21 @@ fn a_job_that_was_cut_short_says_why_and_not_how_its_containers_took_it() {
     assert_eq!(end.outcome, Outcome::ExitCode(143));
     assert_eq!(end.message, "volume data holds 2 bytes, more than its limit of 1");
 }
+
+#[test]
+fn when_a_lost_job_ended_is_not_told_by_the_clock_of_its_worker() {
+    let (_, look) = look();
+    let lost = Job {
+        intent: None,
+        progress: Progress::Queued { job: id() },
+        missing: Some(look.started - look.lost_after),
+        ..submitting()
+    };
+    for years in [-30, 30] {
+        let now = at(look.epoch) + jiff::SignedDuration::from_hours(years * 365 * 24);
+        let told = Report { now, ..report(1, Phase::Done, Some(0)) };
+        let job = Job { report: Some(std::sync::Arc::new(told)), ..lost.clone() };
+        let Verdict::Ended(end) = judge(&job, Context::default(), None, look) else { panic!("it is lost") };
+        assert_eq!((end.outcome, end.at), (Outcome::Succeeded, at(look.epoch)));
+    }
+}

@@ -28,11 +28,18 @@ impl Inner {
         let known: Vec<Uid> = {
             let mut board = self.board();
             shown.claim(&board);
-            let is_wished = |uid: &Uid| board.entries.get(uid).is_some_and(|e| e.want != Want::Tombstone);
-            let orphans: Vec<&Ad> = shown.ads().filter(|ad| !is_wished(&ad.key.uid)).collect();
+            let orphans: Vec<&Ad> =
+                shown.ads().filter(|ad| board.entries.get(&ad.key.uid).is_none()).collect();
             self.metrics.orphans.set(orphans.len() as i64);
             actions.orphans(&mut board, &orphans);
-            board.entries.keys().cloned().collect()
+            actions.buried(&mut board, &shown);
+            for uid in shown.workloads() {
+                let indices = board.entries.get(uid).map(|entry| shown.indices(uid, entry));
+                board.entries.wake(uid, indices.into_iter().flatten(), |key| self.folder(key));
+            }
+            let quiet: Vec<Uid> =
+                shown.workloads().filter(|uid| !board.entries.is_live(uid)).cloned().collect();
+            board.entries.live().map(|(uid, _)| uid.clone()).chain(quiet).collect()
         };
         let jobs = self.options.data.join("jobs");
         let mut changes = Vec::new();
@@ -60,13 +67,6 @@ fn decide(
         let Some(entry) = entries.get_mut(uid) else { continue };
         let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
         let shown = shown.of_workload(uid, entry);
-        if entry.want == Want::Tombstone {
-            // Its other ads are orphans.
-            if shown.riddles().next().is_some() && entry.removal_is_due() {
-                actions.remove_workload(uid, [].into_iter(), shown.riddles());
-            }
-            continue;
-        }
         let (mut news, mut unstaged) = (false, false);
         for job in entry.jobs.values_mut() {
             let own = shown.own(job);
@@ -134,7 +134,8 @@ fn look_at(
 
 /// A job whose end is known is in the queue still.
 fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
-    job.left = false;
+    // Whoever fetches has not waited for one that was away.
+    actions.fetch |= std::mem::replace(&mut job.left, false) && job.wants_files();
     // It was given up as lost and is back. What may start only once has been replaced by its controller;
     // of anything else the outputs still come home.
     let is_back = job.end().is_some_and(|end| end.outcome == Outcome::LostTrack) && !context.once;

@@ -5,6 +5,7 @@
 pub mod absence;
 mod actions;
 mod change;
+pub(super) mod chores;
 pub mod history;
 mod intents;
 pub mod judge;

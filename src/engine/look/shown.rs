@@ -1,7 +1,7 @@
 //! What a complete answer shows of each workload: the ads of its jobs, and ads that cannot be judged and
 //! are or may be of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 use htc_core::workload::names::Uid;
@@ -41,10 +41,7 @@ impl<'a> Shown<'a> {
         if self.nameless.is_empty() {
             return;
         }
-        let ids =
-            |entry: &Entry| entry.jobs.values().filter_map(|job| job.progress.job()).collect::<Vec<_>>();
-        let known =
-            board.entries.iter().flat_map(|(uid, entry)| ids(entry).into_iter().map(move |id| (id, uid)));
+        let known = board.entries.iter().flat_map(|(uid, entry)| entry.ids().map(move |(_, id)| (id, uid)));
         let known: HashMap<JobId, &Uid> = known.collect();
         self.nameless.retain(|riddle| {
             let uid = riddle.job.and_then(|id| known.get(&id));
@@ -56,6 +53,30 @@ impl<'a> Shown<'a> {
     /// All ads that can be judged.
     pub fn ads(&self) -> impl Iterator<Item = &'a Ad> + use<'_, 'a> {
         self.ads.values().flatten().copied()
+    }
+
+    /// Ads that cannot be judged, by workload.
+    pub fn riddles(&self) -> impl Iterator<Item = (&Uid, &[&'a Riddle])> {
+        self.riddles.iter().map(|(uid, riddles)| (uid, &**riddles))
+    }
+
+    /// The workloads of which something is shown.
+    pub fn workloads(&self) -> impl Iterator<Item = &Uid> {
+        let without_ads = self.riddles.keys().filter(|uid| !self.ads.contains_key(uid));
+        self.ads.keys().copied().chain(without_ads)
+    }
+
+    /// The indices of a workload that have something in the queue.
+    pub fn indices(&self, uid: &Uid, entry: &Entry) -> BTreeSet<u32> {
+        let mut indices: BTreeSet<u32> =
+            self.ads.get(uid).into_iter().flatten().map(|ad| ad.key.index).collect();
+        let riddles = self.riddles.get(uid).map(Vec::as_slice).unwrap_or_default();
+        indices.extend(riddles.iter().filter_map(|riddle| Some(riddle.key.as_ref()?.index)));
+        if riddles.iter().any(|riddle| riddle.key.is_none()) {
+            let is_shown = |id: JobId| riddles.iter().any(|riddle| riddle.job == Some(id));
+            indices.extend(entry.ids().filter(|(_, id)| is_shown(*id)).map(|(index, _)| index));
+        }
+        indices
     }
 
     /// What concerns one workload.

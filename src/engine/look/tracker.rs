@@ -91,6 +91,7 @@ async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), Stor
     inner.count_held();
     inner.note_oddities(&answer);
     inner.allow_submissions(look, is_own);
+    inner.board().entries.rest(|key| inner.folder(key));
     inner.ring(changed);
     inner.ring(std::mem::take(&mut actions.news));
     if !is_own {
@@ -104,7 +105,7 @@ async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), Stor
     if actions.look_again {
         inner.look_bell.notify_one();
     }
-    inner.act(&whose, actions).await;
+    inner.chores.add(actions, &whose, began);
     Ok(())
 }
 
@@ -125,9 +126,9 @@ impl Inner {
     fn count_held(&self) {
         let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
         let board = self.board();
-        let alone = board.entries.values().filter_map(|entry| Some(entry.doubts.as_ref()?.alone.len()));
+        let alone = board.entries.live().filter_map(|(_, entry)| Some(entry.doubts.as_ref()?.alone.len()));
         self.metrics.doubtful.set(alone.sum::<usize>() as i64);
-        for job in board.entries.values().flat_map(|entry| entry.jobs.values()) {
+        for job in board.jobs() {
             if let Progress::Held { code, .. } = &job.progress {
                 *counts.entry(holds::label(*code)).or_default() += 1;
             }
@@ -140,8 +141,10 @@ impl Inner {
     fn allow_submissions(&self, look: Look, is_own: bool) {
         let mut board = self.board();
         let first = !std::mem::replace(&mut board.merged, true);
-        for entry in board.entries.values_mut().filter(|_| is_own) {
-            entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
+        if is_own {
+            board.entries.each_live(|_, entry| {
+                entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
+            });
         }
         drop(board);
         self.submit_bell.notify_one();
@@ -154,15 +157,11 @@ impl Inner {
 
     fn time_to_next_look(&self) -> Duration {
         let board = self.board();
-        let mut jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-        let ends_now = jobs.any(|job| {
-            let fresh = |report: &htc_core::workload::report::Report| {
-                let age = jiff::Timestamp::now().duration_since(report.now).unsigned_abs();
-                age < END_EXPECTED
-            };
-            job.end().is_none() && job.finished.is_none() && job.final_report().is_some_and(|r| fresh(r))
+        let ends_now = board.jobs().any(|job| {
+            let fresh = job.heard_at.is_some_and(|at| at.elapsed() < END_EXPECTED);
+            job.end().is_none() && job.finished.is_none() && job.final_report().is_some() && fresh
         });
-        let leaves_now = board.entries.values().any(|entry| {
+        let leaves_now = board.entries.live().any(|(_, entry)| {
             entry.want == Want::Gone && entry.removal_asked.is_some_and(|at| at.elapsed() < REMOVAL_REPEAT)
         });
         let settles_now = board.intents.values().any(|intent| {

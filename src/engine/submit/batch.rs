@@ -145,7 +145,7 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
         let rests = entry.doubts.as_ref().is_some_and(|doubts| doubts.rests(moment));
         may_be_submitted(entry, now) && entry.refused.is_none() && !rests
     };
-    let due = board.entries.iter().filter(|(_, entry)| is_due(entry));
+    let due = board.entries.live().filter(|(_, entry)| is_due(entry));
     let candidates = due.filter_map(|(uid, entry)| Candidate::of(uid, entry, moment));
     for candidate in candidates.filter(|candidate| candidate.at_most.is_some() == doubtful) {
         let namespace = &candidate.entry.namespace;
@@ -172,7 +172,7 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
 /// Whether its time has come, and nothing of it may be in the queue unseen.
 pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
     let due = entry.not_before <= now && entry.unproven_since.is_none();
-    entry.want == Want::Run && !entry.waiting.is_empty() && due
+    entry.want == Want::Run && !entry.waiting.is_empty() && due && entry.unreadable.is_none()
 }
 
 /// Deals `limit` out to those who want so many: in rounds, the same to each, but at least `least`, so that

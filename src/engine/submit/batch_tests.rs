@@ -61,6 +61,13 @@ fn counts(picked: &[Picked]) -> Vec<(String, usize)> {
     counts.into_iter().collect()
 }
 
+fn add(board: &mut Board, name: &str, indices: u32, waits_since: Instant) {
+    let mut one = self::board(&[(name, indices, &[])]);
+    let uid: Uid = name.parse().unwrap();
+    let entry = one.entries.remove(&uid).unwrap();
+    board.entries.insert(uid, Entry { waits_since, ..entry });
+}
+
 #[test]
 fn a_large_workload_does_not_hold_back_a_small_one() {
     let picked = choose(&board(&[("big", 1000, &[]), ("small", 2, &[])]), 1, 10);
@@ -111,8 +118,7 @@ fn an_index_that_failed_alone_waits_alone_and_the_other_copies_go() {
 fn where_there_is_not_room_for_all_some_come_whole_and_the_others_the_next_time() {
     let mut board = board(&[]);
     for n in 0..30 {
-        let one = self::board(&[(&format!("w{n:02}"), 5, &[])]);
-        board.entries.extend(one.entries);
+        add(&mut board, &format!("w{n:02}"), 5, Instant::now());
     }
     let first = counts(&choose(&board, 1, 60));
     assert_eq!((first.len(), first.iter().all(|(_, n)| *n == 3)), (20, true));
@@ -159,8 +165,7 @@ fn a_stream_of_new_workloads_does_not_hold_back_one_that_was_served() {
     let mut turns = Vec::new();
     for n in 0..10 {
         let at = begin + SECOND * (n + 1);
-        let one = self::board(&[(&format!("new-{n}"), 1, &[])]);
-        board.entries.extend(one.entries.into_iter().map(|(uid, e)| (uid, Entry { waits_since: at, ..e })));
+        add(&mut board, &format!("new-{n}"), 1, at);
         let picked = choose(&board, 1, 1);
         serve(&mut board, &picked, at);
         turns.push(picked[0].key.uid.as_str() == "old");
@@ -191,6 +196,14 @@ fn a_namespace_gets_no_more_than_it_has_room_for_and_others_take_the_rest() {
     };
     let picked = super::choose(&board, 1, &Room { jobs: 10, of: &room }, false);
     assert_eq!(counts(&picked), [("x".into(), 2), ("z".into(), 8)], "b would have chosen another shape");
+}
+
+#[test]
+fn nothing_is_picked_of_a_workload_whose_record_cannot_be_read() {
+    let mut board = board(&[("a", 2, &[]), ("b", 2, &[])]);
+    let entry = board.entries.get_mut(&"a".parse().unwrap()).unwrap();
+    entry.unreadable = Some("its job 7 cannot be read".to_owned());
+    assert_eq!(counts(&choose(&board, 1, 10)), [("b".into(), 2)]);
 }
 
 #[test]

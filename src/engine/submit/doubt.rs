@@ -80,7 +80,9 @@ impl Doubts {
 
     /// A submission with these indices went well. `most` go together where nothing is in doubt.
     pub fn went_well(&mut self, indices: &[u32], most: usize) {
-        self.alone.retain(|index, _| !indices.contains(index));
+        for index in indices {
+            self.alone.remove(index);
+        }
         self.at_most = self.at_most.map(|n| n * 2).filter(|n| *n < most);
         (self.failures, self.rests_until, self.refused_since) = (0, None, None);
         if self.alone.is_empty() && self.unstaged == 0 {

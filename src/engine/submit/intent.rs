@@ -106,7 +106,7 @@ impl Inner {
 
     /// Folders of workloads that nothing is left of: they were buried before their files were written.
     fn abandoned(&self, board: &Board, picked: &[Picked]) -> Vec<PathBuf> {
-        let is_buried = |uid: &Uid| board.entries.get(uid).is_some_and(|entry| entry.want == Want::Tombstone);
+        let is_buried = |uid: &Uid| board.entries.want(uid) == Some(Want::Tombstone);
         workloads(picked).into_iter().filter(is_buried).map(|uid| self.workload_folder(&uid)).collect()
     }
 
@@ -157,11 +157,10 @@ impl Inner {
         let mut served = HashSet::new();
         for (_, mut job) in rows {
             let JobKey { index, attempt, submission, .. } = job.key;
+            // Abandoned in this moment: what the tool commits is removed by its tombstone.
             let Some(entry) = board.entries.get_mut(&job.key.uid) else { continue };
             entry.intended -= 1;
             match kept {
-                // Abandoned in this moment: what the tool commits is removed by its tombstone.
-                Ok(_) if entry.want == Want::Tombstone => {}
                 Ok(id) => {
                     entry.waits_since = Instant::now();
                     served.insert(entry.namespace.clone());

@@ -131,9 +131,8 @@ impl Inner {
         let (live, held, waits) = {
             let board = self.board();
             let is_held = |job: &Job| matches!(job.progress, Progress::Held { .. });
-            let jobs = board.entries.values().flat_map(|entry| entry.jobs.values());
-            let waits = board.entries.values().any(|entry| !entry.waiting.is_empty());
-            (board.live(), jobs.filter(|job| is_held(job)).count(), waits)
+            let waits = board.entries.live().any(|(_, entry)| !entry.waiting.is_empty());
+            (board.live(), board.jobs().filter(|job| is_held(job)).count(), waits)
         };
         let limit = self.options.max_jobs_in_queue;
         if live < limit || !waits {
@@ -159,7 +158,7 @@ impl Inner {
     /// A wish may have to wait for its time, and what is in doubt for its own.
     fn time_to_next_wish(&self, doubts_rest: Option<Instant>) -> Duration {
         let (board, moment) = (self.board(), Instant::now());
-        let waiting = || board.entries.values().filter(|e| !e.waiting.is_empty());
+        let waiting = || board.entries.live().map(|(_, e)| e).filter(|e| !e.waiting.is_empty());
         let seconds = waiting().map(|e| e.not_before - now()).filter(|seconds| *seconds > 0).min();
         let due = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
         let next = waiting().filter_map(|e| e.doubts.as_ref()?.next(moment)).chain(doubts_rest).min();

@@ -36,15 +36,16 @@ impl<'a> Usage<'a> {
     /// What is on the board.
     pub fn of(board: &'a Board) -> Usage<'a> {
         let mut usage = Usage { live: 0, of: HashMap::new() };
-        for entry in board.entries.values() {
+        for (namespace, bytes) in board.entries.resting_bytes() {
+            usage.of.entry(namespace).or_default().bytes += bytes;
+        }
+        for (_, entry) in board.entries.live() {
             let used = usage.of.entry(entry.namespace.as_str()).or_default();
             let live = entry.jobs.values().filter(|job| !job.left).count();
             usage.live += live;
             used.live += live;
             used.waits |= !entry.waiting.is_empty();
-            if entry.collected.is_none() {
-                used.bytes += entry.jobs.values().map(|job| job.bytes).sum::<u64>();
-            }
+            used.bytes += entry.bytes();
         }
         usage
     }
@@ -97,7 +98,7 @@ pub fn note_full(board: &mut Board, full: HashMap<String, Obstacle>) -> Vec<Uid>
     if news.is_empty() {
         return Vec::new();
     }
-    let waits = board.entries.iter().filter(|(_, e)| !e.waiting.is_empty() && news.contains(&e.namespace));
+    let waits = board.entries.live().filter(|(_, e)| !e.waiting.is_empty() && news.contains(&e.namespace));
     waits.map(|(uid, _)| uid.clone()).collect()
 }
 
@@ -164,9 +165,8 @@ mod tests {
         let room =
             |board: &Board, megabytes| Usage::of(board).room("a", limits(None, Some(megabytes))).is_ok();
         assert!(room(&board, 4) && !room(&board, 3));
-        for entry in board.entries.values_mut() {
-            entry.collected = Some(jiff::Timestamp::UNIX_EPOCH);
-        }
+        let collect = |_: &Uid, entry: &mut Entry| entry.collected = Some(jiff::Timestamp::UNIX_EPOCH);
+        board.entries.each_live(collect);
         assert!(room(&board, 3));
     }
 

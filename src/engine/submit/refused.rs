@@ -18,15 +18,17 @@ use crate::store::{jobs, wishes};
 impl Engine {
     /// Judges the options of a door's workloads again, before anything of this life is submitted.
     pub fn judge_again(&self, door: &str, site: &SiteAttributes) {
-        let mut board = self.0.board();
-        for (uid, entry) in board.entries.iter_mut().filter(|(_, entry)| entry.door == door) {
-            let Some(workload) = entry.workload.as_ref().filter(|_| has_to_run(entry)) else { continue };
+        self.0.board().entries.each_live(|uid, entry| {
+            let Some(workload) = entry.workload.as_ref().filter(|_| entry.door == door && has_to_run(entry))
+            else {
+                return;
+            };
             entry.refused = options::check_again(&workload.submit, site).err();
             if let Some(why) = &entry.refused {
                 let (namespace, name) = (&entry.namespace, &entry.name);
                 tracing::warn!(%uid, namespace, name, why, "what waits of it may not be submitted any more");
             }
-        }
+        });
     }
 }
 
@@ -104,5 +106,6 @@ fn next(board: &mut Board) -> Option<(Uid, &mut Entry)> {
     }
     let now = now();
     let is_due = |entry: &Entry| entry.refused.is_some() && may_be_submitted(entry, now);
-    board.entries.iter_mut().find(|(_, entry)| is_due(entry)).map(|(uid, entry)| (uid.clone(), entry))
+    let uid = board.entries.live().find(|(_, entry)| is_due(entry)).map(|(uid, _)| uid.clone())?;
+    board.entries.get_mut(&uid).map(|entry| (uid, entry))
 }

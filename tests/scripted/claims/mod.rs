@@ -25,11 +25,13 @@ mod outputs;
 mod polling;
 mod receiving;
 mod reporting;
+mod resting;
 mod results;
 mod secrets;
 mod standalone;
 mod submitting;
 mod transferring;
+mod unreadable;
 mod upgrading;
 mod window;
 
@@ -91,11 +93,13 @@ pub fn all() -> Vec<Trial> {
         looking::all(),
         receiving::all(),
         reporting::all(),
+        resting::all(),
         results::all(),
         secrets::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
+        unreadable::all(),
         upgrading::all(),
         window::all(),
     ];

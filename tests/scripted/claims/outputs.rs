@@ -16,6 +16,7 @@ super::claims![
     outputs_are_given_up_after_the_time_of_the_setting,
     a_transfer_that_hangs_holds_up_no_other,
     outputs_come_home_though_one_answer_did_not_have_their_job,
+    outputs_come_home_though_their_job_was_given_up_before_it_came_back,
     outputs_that_left_the_pool_with_their_job_are_not_waited_for,
     a_namespace_whose_outputs_take_too_much_waits_until_some_are_gone_in_the_next_life_too,
 ];
@@ -191,6 +192,20 @@ async fn outputs_come_home_though_one_answer_did_not_have_their_job() {
     scripted.calls_more("condor_q", 2).await;
     scripted.change(|state| state.queue = queue);
     scripted.heal();
+    life.until("a", "it is home", is_home).await;
+    scripted.empties().await;
+    life.end().await;
+}
+
+async fn outputs_come_home_though_their_job_was_given_up_before_it_came_back() {
+    let scripted = Scripted::new();
+    let life = ended_away(&scripted).await;
+    let queue = scripted.change(|state| std::mem::take(&mut state.queue));
+    life.until("a", "it is given up and rests", |view| view.jobs[0].outputs_lost && view.jobs[0].published)
+        .await;
+    scripted.change(|state| state.queue = queue);
+    scripted.heal();
+    life.engine.look();
     life.until("a", "it is home", is_home).await;
     scripted.empties().await;
     life.end().await;
