@@ -143,7 +143,7 @@ impl Inner {
 /// been lost on the way: then jobs of its name that were active count. An object that is younger than our
 /// store never was the predecessor's, whatever its status says.
 fn find(rows: &[OldRow], heir: &Heir, born: i64) -> BTreeMap<JobId, Found> {
-    if heir.created.is_none_or(|at| at >= born) {
+    if heir.created.is_none_or(|at| at > born) {
         return BTreeMap::new();
     }
     let silent = heir.uniqid.is_empty() && heir.jobs.is_empty();
@@ -269,7 +269,7 @@ mod tests {
     fn an_object_that_tells_nothing_gets_the_active_jobs_of_its_name() {
         let rows = [row(1, "a", 1, "x", Some(true)), row(2, "a", 2, "y", None), row(3, "b", 3, "", None)];
         assert_eq!(rows_of(&find(&rows, &heir("a", "", &[]), 2)), [(2, vec![2])]);
-        let young = Heir { created: Some(2), ..heir("a", "", &[]) };
+        let young = Heir { created: Some(3), ..heir("a", "", &[]) };
         assert!(find(&rows, &young, 2).is_empty(), "it came after the predecessor");
     }
 
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn an_object_that_came_after_the_predecessor_has_inherited_nothing_whatever_its_status_says() {
         let rows = [row(1, "a", 0, "x", None)];
-        for created in [None, Some(2), Some(3)] {
+        for created in [None, Some(3), Some(4)] {
             let forged = Heir { created, is_trusted: true, ..heir("a", "x", &[0]) };
             assert!(find(&rows, &forged, 2).is_empty(), "{created:?}");
         }

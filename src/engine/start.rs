@@ -51,7 +51,9 @@ fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), S
     let folder = |key: &JobKey| files::job_folder(data, key);
     jobs::each(t, &mut unreadable, |stored| {
         let Some(entry) = board.entries.get_mut(&stored.key.uid) else { return Ok(()) };
-        let mut job = Job { forsaken: entry.inherited, ..job(stored) };
+        // Nothing is fetched into no folder.
+        let forsaken = entry.inherited || stored.folder.is_empty();
+        let mut job = Job { forsaken, ..job(stored) };
         if !job.rests() || entry.keeps_reports() {
             job.report = inbox::get(t, &job.key)?.map(|report| Arc::new(report.bounded()));
         }

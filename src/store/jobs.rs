@@ -123,7 +123,7 @@ pub fn each(
         let text: String = columns.get(0, "uid");
         let (index, attempt): (u32, u32) = (columns.get(1, "idx"), columns.get(2, "attempt"));
         let (submission, folder): (u32, String) = (columns.get(3, "submission"), columns.get(6, "tempDir"));
-        let has_key = columns.trouble().is_none() && !folder.is_empty();
+        let has_key = columns.trouble().is_none();
         let stored = match text.parse() {
             Ok(uid) if has_key => {
                 Some(read(JobKey { uid, index, attempt, submission }, folder, &mut columns))
@@ -131,7 +131,7 @@ pub fn each(
             _ => None,
         };
         if stored.is_none() || columns.trouble().is_some() {
-            let why = columns.trouble().unwrap_or_else(|| "it has no folder".to_owned());
+            let why = columns.trouble().unwrap_or_else(|| "its UID cannot be read".to_owned());
             unreadable.push(Unreadable::of(&text, format!("its job {index} cannot be read: {why}")));
         }
         stored.map_or(Ok(()), &mut take)?;

@@ -27,10 +27,10 @@ async fn another_ends(bed: &Bed, name: &str) {
 async fn a_job_that_spoils_its_own_ad_spoils_no_other_and_can_be_deleted() {
     with_operator(async |bed| {
         let deep = format!("{}1{}", "{".repeat(130), "}".repeat(130));
-        let chirp = "/usr/libexec/condor/condor_chirp set_job_attr_delayed ChirpHTCReport";
-        let job = bed.apply(host("deep", &format!("{chirp} '{deep}'; sleep 1000"))).await;
-        until_tracked(bed, &job, "AdPartlyUnreadable").await;
+        let job = bed.apply(host("deep", "sleep 1000")).await;
         bed.until_phase(&job, Phase::Running).await;
+        bed.edit(&job, "ChirpHTCReport", &deep).await;
+        until_tracked(bed, &job, "AdPartlyUnreadable").await;
         another_ends(bed, "first").await;
         bed.edit(&job, "EnteredCurrentStatus", "error").await;
         another_ends(bed, "second").await;

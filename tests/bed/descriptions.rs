@@ -266,36 +266,38 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     let own = prop_oneof![string(), expression()];
     let attributes =
         btree_map(select(&["JobCategory", "MaxRuntime", "WantOS", "X_1", "desired_Sites"][..]), own, 0..4);
-    let all = (commands, attributes).prop_map(|((cpus, memory, priority, rank, requirements, group, tpus), own)| {
-        let (mut lines, mut attributes) = (Vec::new(), Ad::new());
-        let mut add = |line: String, name: &str, value: &str| {
-            lines.push(line);
-            attributes.insert(name.to_ascii_lowercase(), without_blanks(value));
-        };
-        if let Some(n) = cpus {
-            add(format!("request_cpus = {n}"), "RequestCpus", &n.to_string());
-        }
-        if let Some((n, (unit, factor))) = memory {
-            add(format!("RequestMemory={n}{unit}"), "RequestMemory", &(n * factor).to_string());
-        }
-        if let Some(n) = priority {
-            add(format!("Priority = {n}"), "JobPrio", &n.to_string());
-        }
-        if let Some(rank) = rank {
-            add(format!("rank = {rank}"), "Rank", &rank);
-        }
-        if let Some(group) = group {
-            add(format!("accounting_group = {group}"), "AcctGroup", &format!("\"{group}\""));
-        }
-        if let Some(n) = tpus {
-            add(format!("request_tpus = {n}"), "RequestTpus", &n.to_string());
-        }
-        for (n, (name, value)) in own.iter().enumerate() {
-            add(format!("{}{name} = {value}", ["+", "MY."][n % 2]), name, value);
-        }
-        lines.extend(requirements.iter().map(|text| format!("requirements = {text}")));
-        Wanted { lines, attributes, requirements: requirements.map(|text| without_blanks(&text)) }
-    });
+    let all = (commands, attributes).prop_map(
+        |((cpus, memory, priority, rank, requirements, group, tpus), own)| {
+            let (mut lines, mut attributes) = (Vec::new(), Ad::new());
+            let mut add = |line: String, name: &str, value: &str| {
+                lines.push(line);
+                attributes.insert(name.to_ascii_lowercase(), without_blanks(value));
+            };
+            if let Some(n) = cpus {
+                add(format!("request_cpus = {n}"), "RequestCpus", &n.to_string());
+            }
+            if let Some((n, (unit, factor))) = memory {
+                add(format!("RequestMemory={n}{unit}"), "RequestMemory", &(n * factor).to_string());
+            }
+            if let Some(n) = priority {
+                add(format!("Priority = {n}"), "JobPrio", &n.to_string());
+            }
+            if let Some(rank) = rank {
+                add(format!("rank = {rank}"), "Rank", &rank);
+            }
+            if let Some(group) = group {
+                add(format!("accounting_group = {group}"), "AcctGroup", &format!("\"{group}\""));
+            }
+            if let Some(n) = tpus {
+                add(format!("request_tpus = {n}"), "RequestTpus", &n.to_string());
+            }
+            for (n, (name, value)) in own.iter().enumerate() {
+                add(format!("{}{name} = {value}", ["+", "MY."][n % 2]), name, value);
+            }
+            lines.extend(requirements.iter().map(|text| format!("requirements = {text}")));
+            Wanted { lines, attributes, requirements: requirements.map(|text| without_blanks(&text)) }
+        },
+    );
     // What is larger is refused, which other tests claim.
     all.prop_filter("it is too large", |wanted| {
         wanted.lines.iter().all(|line| line.len() < 4_000) && wanted.lines.concat().len() < 16_000

@@ -5,7 +5,7 @@ use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Resource};
 use serde_json::json;
 
-use crate::harness::{Bed, Job, host, on_bed, with_operator};
+use crate::harness::{Bed, Job, host, on_bed, tool, with_operator};
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -113,7 +113,9 @@ async fn attributes_of_sites_reach_the_ad_however_they_begin() {
         job.spec.htcopts = Some(OF_SITES.into());
         let job = bed.apply(job).await;
         bed.until_queued(&job, 1, 1).await;
-        let ad = bed.queued(&job).await.remove(0);
+        let constraint = format!("HTCOperatorUid == \"{}\"", job.uid);
+        let said = tool("condor_q", &["-allusers", "-json", "-constraint", &constraint]).await.unwrap();
+        let ad = serde_json::from_str::<Vec<serde_json::Value>>(&said).unwrap().remove(0);
         for (name, value) in [
             ("RemoteJob", json!(true)),
             ("JOB_EXPECTED_MAX_LIFETIME", json!(3600)),
@@ -124,7 +126,7 @@ async fn attributes_of_sites_reach_the_ad_however_they_begin() {
             ("RequestMemory", json!(500)),
             ("AcctGroup", json!("cms.higgs")),
         ] {
-            assert_eq!(ad[name], value, "{name}");
+            assert_eq!(ad.get(name), Some(&value), "{name}: {ad:?}");
         }
         bed.until_phase(&job, Phase::Succeeded).await;
     })

@@ -116,6 +116,11 @@ impl Actions {
         self.riddles.extend(riddles.filter_map(|riddle| riddle.job));
     }
 
+    /// Jobs of such a workload whose ads cannot be judged leave with the others.
+    pub fn expect_to_leave(&mut self, jobs: impl Iterator<Item = (JobKey, JobId)>) {
+        self.leaving.extend(jobs.map(|(key, job)| Target { key, job }));
+    }
+
     /// The workload that these jobs of the predecessor belong to shall be gone.
     pub fn remove_inherited(&mut self, jobs: impl Iterator<Item = (JobKey, JobId)>) {
         self.inherited.extend(jobs.map(|(key, job)| Target { key, job }));

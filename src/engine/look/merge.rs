@@ -220,7 +220,11 @@ fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, a
             let with_id = |job: &Job| Some((job.key.clone(), job.progress.job()?));
             match entry.inherited {
                 true => actions.remove_inherited(entry.jobs.values().filter_map(|job| with_id(job))),
-                false => actions.remove_workload(uid, shown.ads(), shown.riddles()),
+                false => {
+                    let unjudged = entry.jobs.values().filter(|job| job.riddle.is_some());
+                    actions.expect_to_leave(unjudged.filter_map(|job| with_id(job)));
+                    actions.remove_workload(uid, shown.ads(), shown.riddles());
+                }
             }
         }
     } else if !unsettled
