@@ -169,8 +169,18 @@ impl Printer {
 
 /// What makes the lines old, for the person who reads them.
 fn tell(trouble: &TroubleLine) {
-    let TroubleLine { ready, pool, since, submit, missing, vanished, unreadable, foreign: _, store } =
-        trouble;
+    let TroubleLine {
+        ready,
+        pool,
+        since,
+        submit,
+        missing,
+        vanished,
+        unreadable,
+        foreign: _,
+        store,
+        mismatch: _,
+    } = trouble;
     if let Some(why) = pool {
         let since = since.map_or(String::new(), |since| format!(" since {since:.0}"));
         eprintln!("the pool does not answer{since}, so this may be old: {why}");

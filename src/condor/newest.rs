@@ -2,6 +2,7 @@
 
 use htc_core::workload::names::Uid;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
@@ -38,7 +39,9 @@ pub async fn above(pool: &Pool, whose: &Whose, known: u32) -> Result<Vec<(u32, O
     if answer.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
-    let found: Vec<Remembered> = serde_json::from_slice(&answer)
+    let ads: Vec<Value> = serde_json::from_slice(&answer)
         .map_err(|why| CallError::Unreadable { tool: TOOL, message: why.to_string() })?;
-    Ok(found.into_iter().map(|job| (job.cluster_id, job.uid)).collect())
+    // One that somebody has spoilt says nothing, and hides no other.
+    let found = ads.into_iter().filter_map(|ad| serde_json::from_value::<Remembered>(ad).ok());
+    Ok(found.map(|job| (job.cluster_id, job.uid)).collect())
 }

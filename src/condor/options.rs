@@ -275,11 +275,10 @@ fn row(name: &str) -> Option<Row> {
     let resource =
         name.get(..8).filter(|prefix| prefix.eq_ignore_ascii_case("request_")).map(|_| &name[8..])?;
     let good = !resource.is_empty() && resource.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    good.then(|| Row {
-        command: format!("request_{resource}"),
-        kind: Kind::Amount,
-        sets: vec![format!("Request{resource}")],
-    })
+    // A resource of a pool's own; what HTCondor itself does by an attribute of such a name is none.
+    let attribute = format!("Request{resource}");
+    let free = good && attributes::check_name(&attribute, &SiteAttributes::default()).is_ok();
+    free.then(|| Row { command: format!("request_{resource}"), kind: Kind::Amount, sets: vec![attribute] })
 }
 
 fn plain(name: &str) -> String {

@@ -1,6 +1,7 @@
 //! The schedds that the collector knows, and which of them is the one we submit to.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::cli::CallError;
 use super::inspect::{ask, setting};
@@ -30,21 +31,27 @@ pub async fn all(pool: &Pool) -> Result<Vec<Schedd>, CallError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_str(&text).map_err(|why| unreadable(why.to_string()))
+    let ads: Vec<Value> = serde_json::from_str(&text).map_err(|why| unreadable(why.to_string()))?;
+    // One that is odd hides no other.
+    Ok(ads.into_iter().filter_map(|ad| serde_json::from_value(ad).ok()).collect())
 }
 
-/// The schedd that the tools speak to: the one that the settings name, else the one of this host.
-pub async fn ours(pool: &Pool) -> Result<Schedd, CallError> {
-    let mut known = all(pool).await?;
-    let found = match &pool.schedd {
-        Some(wanted) => known.iter().position(|schedd| schedd.is_called(wanted)),
-        None if known.len() == 1 => Some(0),
-        None => {
-            let host = setting(pool, "FULL_HOSTNAME").await?.unwrap_or_default();
-            known.iter().position(|schedd| schedd.machine == host)
-        }
+/// The schedd that the tools speak to: the one that the settings name, else the one of this host. None where the
+/// collector does not tell which it is: the tools may find theirs in other ways.
+pub async fn ours(pool: &Pool) -> Result<Option<Schedd>, CallError> {
+    let known = all(pool).await?;
+    let host = match (&pool.schedd, known.len()) {
+        (None, 2..) => setting(pool, "FULL_HOSTNAME").await?.unwrap_or_default(),
+        _ => String::new(),
     };
-    found.map(|n| known.swap_remove(n)).ok_or_else(|| unreadable("our schedd is not among those it knows"))
+    let is_it = |schedd: &&Schedd| match &pool.schedd {
+        Some(wanted) => schedd.is_called(wanted),
+        None => known.len() == 1 || schedd.machine.eq_ignore_ascii_case(&host),
+    };
+    let mut found = known.iter().filter(is_it);
+    let one = found.next().cloned();
+    // Of several nobody knows which is meant.
+    Ok(if found.next().is_none() { one } else { None })
 }
 
 impl Schedd {
@@ -55,7 +62,8 @@ impl Schedd {
 
     /// Whether this is the name of it; one without a domain is of this domain.
     pub fn is_called(&self, wanted: &str) -> bool {
-        self.name == wanted || self.name.split('.').next() == Some(wanted)
+        let short = self.name.split('.').next().unwrap_or_default();
+        self.name.eq_ignore_ascii_case(wanted) || short.eq_ignore_ascii_case(wanted)
     }
 }
 

@@ -15,6 +15,10 @@ pub struct Accepted {
 }
 
 pub(super) async fn accept(State(engine): State<Engine>) -> Result<Json<Accepted>, HttpError> {
+    if !engine.is_compared() {
+        let why = "the queue has not been compared with the database yet; try again when the pool answers";
+        return Err(HttpError::Conflict(why.to_owned()));
+    }
     let differences = engine.accept_queue().await.map_err(|why| HttpError::Conflict(why.to_string()))?;
     Ok(Json(Accepted { differences }))
 }

@@ -32,6 +32,9 @@ pub struct TroubleLine {
     /// What of the operator's database cannot be read.
     #[serde(default)]
     pub store: Option<String>,
+    /// What keeps the database and the queue apart, a clause each: nothing is submitted, removed or ended.
+    #[serde(default)]
+    pub mismatch: Vec<String>,
 }
 
 impl TroubleLine {
@@ -50,6 +53,7 @@ impl TroubleLine {
             unreadable,
             foreign,
             store,
+            mismatch: engine.mismatch(),
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Board {
     pub weighed: bool,
     /// Whether the store was kept for the queue that answers.
     pub origin: Origin,
+    /// When that was last compared.
+    pub compared: Option<Instant>,
     /// The highest cluster among jobs that the store has had and no longer has.
     pub highest_cluster: u32,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.

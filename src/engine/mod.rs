@@ -60,6 +60,7 @@ use keys::MasterKeys;
 use logs::mirror::Mirrors;
 pub use logs::{LogError, LogOptions, Piece, Wanted};
 pub use look::absence::Vanished;
+use origin::Origin;
 pub use polls::PollRefusal;
 use polls::Polls;
 pub use reports::Taken;
@@ -218,9 +219,11 @@ impl Engine {
         worker("submitter", Box::pin(submit::work(self.0.clone(), stop.clone())));
     }
 
-    /// Whether a complete answer of this life has been taken in: before, absence means nothing.
+    /// Whether a complete answer of this life, of the queue that the store was kept for, has been taken in:
+    /// before, absence means nothing.
     pub fn is_ready(&self) -> bool {
-        self.0.board().merged
+        let board = self.0.board();
+        board.merged && board.origin == Origin::Same
     }
 
     /// Says which workloads change from now on. A reader that falls behind must look at all.

@@ -1,6 +1,8 @@
 //! Which queue the store was kept for. Absence in the answer of another queue proves nothing, so until the
 //! two are known to belong together nothing is submitted, removed or ended.
 
+use std::time::Instant;
+
 use htc_core::workload::names::Uid;
 
 use super::board::{Board, Obstacle};
@@ -9,6 +11,7 @@ use crate::condor::cli::CallError;
 use crate::condor::whose::Whose;
 use crate::condor::{newest, schedd};
 use crate::crash_point;
+use crate::limits::ORIGIN_AGAIN;
 use crate::store::database::{StoreError, Transaction};
 use crate::store::facts;
 
@@ -88,6 +91,11 @@ impl Queue {
 }
 
 impl Engine {
+    /// Whether the queue that answers has been compared with the store.
+    pub fn is_compared(&self) -> bool {
+        self.0.board().origin != Origin::Unknown
+    }
+
     /// What keeps the store and the queue apart; empty where nothing does.
     pub fn mismatch(&self) -> Vec<String> {
         match &self.0.board().origin {
@@ -129,14 +137,23 @@ impl Inner {
     pub(super) async fn is_own_queue(
         &self,
         whose: &Whose,
+        owner: Option<&String>,
         missing: bool,
         unknown: u32,
     ) -> Result<bool, StoreError> {
-        let compared = self.board().origin.clone();
-        if compared == Origin::Same && !missing {
-            return Ok(true);
+        {
+            let board = self.board();
+            if board.origin == Origin::Same && !missing {
+                return Ok(true);
+            }
+            // A person will decide: until then it is enough to ask now and then.
+            let is_fresh = board.compared.is_some_and(|at| at.elapsed() < ORIGIN_AGAIN);
+            if is_fresh && matches!(board.origin, Origin::Other(_)) {
+                return Ok(false);
+            }
         }
-        let seen = match self.seen_queue(whose).await {
+        self.board().compared = Some(Instant::now());
+        let seen = match self.seen_queue(whose, owner).await {
             Ok(seen) => seen,
             Err(why) => {
                 self.doubt(Origin::Unknown, &format!("the queue that answers cannot be identified: {why}"));
@@ -145,13 +162,7 @@ impl Inner {
         };
         let kept = self.store.call(Queue::load).await?;
         let mut differences = kept.differences(&seen);
-        let cluster = match self.unknown_cluster(whose, unknown).await {
-            Ok(cluster) => cluster,
-            Err(why) => {
-                self.doubt(Origin::Unknown, &format!("what was submitted before cannot be looked up: {why}"));
-                return Ok(false);
-            }
-        };
+        let cluster = self.unknown_cluster(whose, unknown).await;
         if cluster > 0 {
             differences.push(format!(
                 "the pool has a job of ours, of cluster {cluster}, that the database does not know, so the \
@@ -182,31 +193,36 @@ impl Inner {
         Ok(true)
     }
 
-    async fn seen_queue(&self, whose: &Whose) -> Result<Queue, CallError> {
+    /// What is not known is no difference: the tools may find a schedd by other ways than we can tell, and who we
+    /// are counts once an ad has confirmed it.
+    async fn seen_queue(&self, whose: &Whose, owner: Option<&String>) -> Result<Queue, CallError> {
         let schedd = schedd::ours(&self.pool).await?;
         Ok(Queue {
             instance: Some(whose.instance.clone()),
-            schedd: Some(schedd.name),
-            birthdate: schedd.job_queue_birthdate.map(|at| at.to_string()),
-            owner: Some(whose.owner.clone()),
+            birthdate: schedd.as_ref().and_then(|schedd| schedd.job_queue_birthdate).map(|at| at.to_string()),
+            schedd: schedd.map(|schedd| schedd.name),
+            owner: owner.cloned(),
         })
     }
 
     /// The cluster of a job of ours, in the queue or in the history, that is newer than all that the store has
-    /// ever had; 0 without, or where the outside objects know of it.
-    async fn unknown_cluster(&self, whose: &Whose, in_queue: u32) -> Result<u32, CallError> {
+    /// ever had; 0 without, or where the outside objects know of it. A history that may not be read says nothing.
+    async fn unknown_cluster(&self, whose: &Whose, in_queue: u32) -> u32 {
         if !self.options.sole_record || self.board().origin == Origin::Same {
-            return Ok(0);
+            return 0;
         }
         let known = known_cluster(&self.board());
         if in_queue > known {
-            return Ok(in_queue);
+            return in_queue;
         }
-        let remembered = newest::above(&self.pool, whose, known).await?;
+        let remembered = newest::above(&self.pool, whose, known).await.unwrap_or_else(|why| {
+            tracing::warn!(%why, "the history cannot be asked for jobs that the database does not know");
+            Vec::new()
+        });
         let board = self.board();
         let is_unknown = |uid: &Option<Uid>| !uid.as_ref().is_some_and(|uid| board.entries.contains_key(uid));
         let unknown = remembered.into_iter().filter(|(_, uid)| is_unknown(uid));
-        Ok(unknown.map(|(cluster, _)| cluster).max().unwrap_or(0))
+        unknown.map(|(cluster, _)| cluster).max().unwrap_or(0)
     }
 
     /// Nothing may be concluded for now, and those who wait are told why.

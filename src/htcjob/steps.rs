@@ -54,9 +54,10 @@ pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileEr
     }
     let began = Instant::now();
     let Some(view) = state.engine.view(&job.uid) else { return Ok(Action::await_change()) };
-    // Before the first complete answer of this life we may know less than the status already says;
-    // the bell rings when it is there.
-    let told = job.object.status.as_ref().is_some_and(|status| status.phase.is_some());
+    // Before the first complete answer of this life we may know less than what an earlier one has said; the
+    // bell rings when it is there.
+    let is_ours = state.memory(&job.uid, |memory| memory.written.is_some());
+    let told = !is_ours && job.object.status.as_ref().is_some_and(|status| status.phase.is_some());
     if view.want != Want::Run || (told && !state.engine.is_ready()) {
         return Ok(Action::await_change());
     }

@@ -338,6 +338,9 @@ pub const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// And those who read a log as it is now; those who follow one are let go at once.
 pub const LAST_READS: Duration = Duration::from_secs(5);
 
+/// A queue that is another than ours is compared again after this time: it may be back.
+pub const ORIGIN_AGAIN: Duration = Duration::from_secs(5);
+
 /// Records of the history that are looked at for a job that a new or older database does not know.
 pub const HISTORY_SCANNED: &str = "100000";
 

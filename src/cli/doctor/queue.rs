@@ -32,8 +32,14 @@ pub async fn check(data: &Path) -> Vec<Finding> {
 }
 
 fn judge(told: &TroubleLine) -> Vec<Finding> {
-    let TroubleLine { missing, vanished, unreadable, foreign, .. } = told;
+    let TroubleLine { missing, vanished, unreadable, foreign, mismatch, .. } = told;
     let mut findings = Vec::new();
+    if !mismatch.is_empty() {
+        let found = format!("the database was kept for another queue: {}", mismatch.join("; "));
+        let remedy =
+            "bring back what belongs together; if it does: htc-operator db accept (docs/reliability.md)";
+        findings.push(Finding::failed(CHECK, found, remedy));
+    }
     let lost = "see the condition Tracked of the HTCJobs and condor_history; a job that is back goes on";
     if *vanished {
         let found = format!("{missing} jobs have vanished at once, most of all");
@@ -73,6 +79,9 @@ mod tests {
         assert_eq!(some.iter().map(Finding::has_failed).collect::<Vec<_>>(), [false, false]);
         assert!(some[1].found.starts_with("2 ads"));
         let strange = judge(&TroubleLine { foreign: 3, ..TroubleLine::default() });
+        let apart = vec!["the schedd was a and is b".to_owned()];
+        let other = judge(&TroubleLine { mismatch: apart, ..TroubleLine::default() });
+        assert!(other[0].has_failed() && other[0].found.ends_with("was a and is b"), "{}", other[0]);
         assert!(strange[0].found.starts_with("3 jobs of other users") && !strange[0].has_failed());
     }
 }

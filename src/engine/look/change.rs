@@ -123,7 +123,11 @@ impl Inner {
                 };
                 self.fetch_bell.notify_one();
             }
-            Change::End(_, end) => job.progress = self.ended(job.progress.job(), end),
+            Change::End(_, end) => {
+                // Files come only from a job that was in state 4.
+                job.forsaken |= job.finished.is_none();
+                job.progress = self.ended(job.progress.job(), end);
+            }
             Change::Adopt { .. } | Change::Used(_) | Change::Void { .. } => {}
         }
         if unsettled && job.progress.job().is_some() {

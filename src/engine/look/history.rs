@@ -16,6 +16,7 @@ use crate::condor::history;
 use crate::condor::query::Strangers;
 use crate::engine::Inner;
 use crate::engine::board::{Board, Job};
+use crate::engine::origin::Origin;
 use crate::limits::{HISTORY_AGAIN, HISTORY_BATCH, HISTORY_GAP, IDLE_LOOK};
 use crate::store::database::StoreError;
 use crate::store::wishes::Want;
@@ -44,8 +45,8 @@ impl Inner {
     fn unexplained(&self) -> (Vec<JobId>, Strangers) {
         let (mut ids, mut strangers) = (Vec::new(), Strangers::new());
         let mut board = self.board();
-        let Board { entries, trouble, owner, .. } = &mut *board;
-        if trouble.is_some() || owner.is_none() {
+        let Board { entries, trouble, owner, origin, .. } = &mut *board;
+        if trouble.is_some() || owner.is_none() || *origin != Origin::Same {
             return (ids, strangers);
         }
         entries.each_live(|_, entry| {

@@ -109,8 +109,10 @@ fn look_at(
         let Some(ad) = ad else {
             if !context.hidden {
                 // One wrong answer takes no files from a job.
-                job.left = !job.wants_files() || absence::is_lost(job, look);
-                actions.missing |= job.missing.replace(job.missing.unwrap_or(look.started)).is_none();
+                let (awaited, begins) = (job.wants_files(), job.missing.is_none());
+                job.left = !awaited || absence::is_lost(job, look);
+                job.missing.get_or_insert(look.started);
+                actions.missing |= awaited && begins;
             }
             return Verdict::Nothing;
         };
@@ -191,11 +193,7 @@ fn follow(
             let end = known.then(|| judge::end(&finished, job.starts, report));
             Some(Change::Finish(key(), finished, end))
         }
-        Verdict::Ended(end) => {
-            // Files come only from a job that was in state 4.
-            job.forsaken |= job.finished.is_none();
-            Some(Change::End(key(), end))
-        }
+        Verdict::Ended(end) => Some(Change::End(key(), end)),
         Verdict::NeverRan => {
             ad.into_iter().for_each(|ad| actions.acknowledge(ad));
             let refused_since = context.refused_since;

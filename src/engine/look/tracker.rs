@@ -15,6 +15,7 @@ use crate::condor::whose::Whose;
 use crate::condor::{holds, query};
 use crate::crash_point;
 use crate::engine::board::{ToolEnd, Trouble};
+use crate::engine::origin::Origin;
 use crate::engine::{Inner, Options};
 use crate::limits::{
     BACKOFF, END_EXPECTED, IDLE_LOOK, QUERY_GAP, QUERY_REST_FACTOR, QUERY_REST_MAX, QUICK_LOOK,
@@ -78,10 +79,13 @@ async fn take_in(inner: &Inner, heard: Heard, began: Instant) -> Result<(), Stor
     inner.look_for_foreign(&whose, &answer, is_confirmed).await;
     let asked = i64::try_from(began.elapsed().as_secs()).unwrap_or(0);
     let Options { lost_after, refused_after, .. } = inner.options;
+    // Before another queue nothing is lost.
+    let lost_after = if inner.board().origin == Origin::Same { lost_after } else { Duration::MAX };
     let look = Look { started: began, epoch: now() - asked, lost_after, refused_after };
     inner.hear(&answer.ads).await?;
     let (mut changes, mut actions) = inner.merge(&answer, look).await;
-    let is_own = inner.is_own_queue(&whose, actions.missing, actions.unknown_cluster).await?;
+    let owner = is_confirmed.then_some(&whose.owner);
+    let is_own = inner.is_own_queue(&whose, owner, actions.missing, actions.unknown_cluster).await?;
     if !is_own {
         changes.retain(Change::is_seen);
     }

@@ -10,6 +10,7 @@ use crate::condor::attributes::SiteAttributes;
 use crate::condor::options;
 use crate::crash_point;
 use crate::engine::board::{Board, Entry, Job};
+use crate::engine::origin::Origin;
 use crate::engine::wish::stored_job;
 use crate::engine::{Engine, Inner};
 use crate::store::database::{StoreError, now};
@@ -101,7 +102,7 @@ impl Inner {
 }
 
 fn next(board: &mut Board) -> Option<(Uid, &mut Entry)> {
-    if !board.merged || board.trouble.is_some() {
+    if !board.merged || board.trouble.is_some() || board.origin != Origin::Same {
         return None;
     }
     let now = now();
