@@ -46,7 +46,7 @@ impl Cache {
 
     fn images(&self) -> Vec<String> {
         let names = fs::read_dir(self.ours()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| !name.ends_with(".lock")).collect()
+        names.filter(|name| !name.ends_with(".lock") && !name.ends_with(".sum")).collect()
     }
 }
 
