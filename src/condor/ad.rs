@@ -253,18 +253,20 @@ fn exit(read: &mut Optional<'_>) -> Exit {
     }
 }
 
+/// What an answer with this ad alone is read as.
+#[cfg(test)]
+pub(super) fn fields(ad: &serde_json::Value) -> Fields {
+    let mut fields = Fields::default();
+    super::answer::each(format!("[{ad}]").as_bytes(), PROJECTION, |read| fields = read)
+        .expect("it is an answer");
+    fields
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::condor::answer;
-
-    fn fields(ad: &Value) -> Fields {
-        let mut fields = Fields::default();
-        answer::each(format!("[{ad}]").as_bytes(), PROJECTION, |read| fields = read).unwrap();
-        fields
-    }
 
     /// An ad as `condor_q -json` of 23.9.6 printed it, with some attributes changed.
     fn ad(changes: Value) -> Result<Ad, Unreadable> {

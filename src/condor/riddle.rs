@@ -32,17 +32,10 @@ impl Riddle {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::condor::ad::PROJECTION;
-    use crate::condor::answer;
-
-    fn fields(ad: &Value) -> Fields {
-        let mut fields = Fields::default();
-        answer::each(format!("[{ad}]").as_bytes(), PROJECTION, |read| fields = read).unwrap();
-        fields
-    }
+    use crate::condor::ad::fields;
 
     #[test]
     fn what_can_be_read_of_a_riddle_says_whose_it_is() {

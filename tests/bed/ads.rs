@@ -16,6 +16,13 @@ async fn until_tracked(bed: &Bed, job: &Job, reason: &str) {
     bed.until_status(job, reason, told).await;
 }
 
+/// It can be deleted, and then nothing of it is in the queue.
+async fn leaves_nothing(bed: &Bed, job: &Job) {
+    bed.delete(job).await;
+    bed.until_gone(job).await;
+    assert!(bed.queued(job).await.is_empty());
+}
+
 /// Another HTCJob comes to its end.
 async fn another_ends(bed: &Bed, name: &str) {
     let other = bed.apply(host(name, "echo fine")).await;
@@ -37,9 +44,7 @@ async fn a_job_that_spoils_its_own_ad_spoils_no_other_and_can_be_deleted() {
         bed.edit(&job, "HTCOperatorKey", "{7}").await;
         until_tracked(bed, &job, "AdUnreadable").await;
         another_ends(bed, "third").await;
-        bed.delete(&job).await;
-        bed.until_gone(&job).await;
-        assert!(bed.queued(&job).await.is_empty());
+        leaves_nothing(bed, &job).await;
     })
     .await;
 }
@@ -54,9 +59,7 @@ async fn a_job_whose_status_is_nonsense_can_be_deleted() {
         bed.until_phase(&job, Phase::Held).await;
         bed.edit(&job, "JobStatus", "\"x\"").await;
         until_tracked(bed, &job, "AdUnreadable").await;
-        bed.delete(&job).await;
-        bed.until_gone(&job).await;
-        assert!(bed.queued(&job).await.is_empty());
+        leaves_nothing(bed, &job).await;
     })
     .await;
 }

@@ -109,30 +109,19 @@ mod tests {
 
     use super::*;
     use crate::engine::board::{Entry, Job};
-    use crate::store::wishes::{StoredWish, Waiting, Want};
+    use crate::store::wishes::Waiting;
 
     /// A workload of this namespace with so many live jobs, whose outputs take so many bytes each.
     fn add(board: &mut Board, namespace: &str, uid: &str, jobs: u32, bytes: u64) {
-        let wish = StoredWish {
-            uid: uid.parse().unwrap(),
-            door: "test".into(),
-            namespace: namespace.into(),
-            name: uid.into(),
-            workload: None,
-            want: Want::Run,
-            not_before: 0,
-            inherited: false,
-            collected: None,
-            owner: None,
-        };
-        let waiting = Waiting { first: 100, last: 100, attempt: 0, submission: 0 };
-        let mut entry = Entry::of(&wish, vec![waiting]);
+        let uid: Uid = uid.parse().unwrap();
+        let waiting = vec![Waiting { first: 100, last: 100, attempt: 0, submission: 0 }];
+        let mut entry = Entry { namespace: namespace.into(), waiting, ..Entry::bare() };
         for index in 0..jobs {
-            let key = JobKey { uid: wish.uid.clone(), index, attempt: 0, submission: 0 };
+            let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
             let job = Job::new(key, String::new(), Progress::Submitting { job: None }, None);
             entry.jobs.insert(index, Box::new(Job { bytes, ..job }));
         }
-        board.entries.insert(wish.uid, entry);
+        board.entries.insert(uid, entry);
     }
 
     fn limits(jobs: Option<usize>, megabytes: Option<u64>) -> Limits {
