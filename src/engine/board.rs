@@ -156,8 +156,9 @@ pub enum ToolEnd {
     Unknown,
 }
 
-/// Whether a removal is due that was last asked for then; it then counts as asked for.
-pub fn is_due(asked: &mut Option<Instant>) -> bool {
+/// Asks for a removal that was last asked for then, if that is due; says whether it was. Jobs may take their
+/// grace to go, so it is enough to ask now and then.
+pub fn ask_if_due(asked: &mut Option<Instant>) -> bool {
     let due = asked.is_none_or(|at| at.elapsed() > REMOVAL_REPEAT);
     if due {
         *asked = Some(Instant::now());
@@ -169,12 +170,6 @@ impl Entry {
     /// How many indices wait, or are about to have a job.
     pub fn waiting_count(&self) -> u64 {
         self.intended + self.waiting.iter().map(|w| u64::from(w.last - w.first) + 1).sum::<u64>()
-    }
-
-    /// Whether its removal is due, which then counts as asked for: its jobs may take their grace to
-    /// go, so it is enough to ask now and then.
-    pub fn removal_is_due(&mut self) -> bool {
-        is_due(&mut self.removal_asked)
     }
 
     /// Puts an index back to those that wait.

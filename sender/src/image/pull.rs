@@ -136,7 +136,7 @@ impl Pulling {
                     why if why.is_empty() => format!("apptainer ended with code {code}"),
                     why => why,
                 };
-                self.has_failed(&said, why, lock, means);
+                self.note_failure(&said, why, lock, means);
             }
         }
         true
@@ -150,7 +150,7 @@ impl Pulling {
         let keep = move || drop(events.send(Event::ImageKept(number, store.keep(&name))));
         match std::thread::Builder::new().name("image".to_owned()).spawn(keep) {
             Ok(_) => self.step = Step::Keeping { lock, said, began },
-            Err(error) => self.has_failed(&said, error.to_string(), lock, means),
+            Err(error) => self.note_failure(&said, error.to_string(), lock, means),
         }
     }
 
@@ -166,11 +166,11 @@ impl Pulling {
                 say(format_args!("pulled {} ({size} MB in {took:.1} s)", self.image));
                 self.step = Step::Over(Ok(kept));
             }
-            Err(error) => self.has_failed(&said, error.to_string(), lock, means),
+            Err(error) => self.note_failure(&said, error.to_string(), lock, means),
         }
     }
 
-    fn has_failed(&mut self, said: &str, why: String, lock: File, means: &Means) {
+    fn note_failure(&mut self, said: &str, why: String, lock: File, means: &Means) {
         said.lines().for_each(|line| say(format_args!("[pull] {line}")));
         let _ = fs::remove_file(self.store.part(&self.name));
         self.failed(why, lock, means);

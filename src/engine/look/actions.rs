@@ -13,7 +13,7 @@ use crate::condor::riddle::Riddle;
 use crate::condor::whose::Whose;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::engine::board::{Board, is_due};
+use crate::engine::board::{Board, ask_if_due};
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
 use crate::store::wishes;
@@ -135,7 +135,7 @@ impl Actions {
     pub fn buried(&mut self, board: &mut Board, shown: &Shown<'_>) {
         for (uid, riddles) in shown.riddles() {
             let tombstone = board.entries.tombstone_mut(uid);
-            if tombstone.is_some_and(|tombstone| is_due(&mut tombstone.removal_asked)) {
+            if tombstone.is_some_and(|tombstone| ask_if_due(&mut tombstone.removal_asked)) {
                 self.remove_workload(uid, [].into_iter(), riddles.iter().copied());
             }
         }
@@ -148,7 +148,7 @@ impl Actions {
             match board.entries.tombstone_mut(&ad.key.uid) {
                 Some(_) if ad.is_leaving() => {}
                 Some(tombstone) => {
-                    if is_due(&mut tombstone.removal_asked) {
+                    if ask_if_due(&mut tombstone.removal_asked) {
                         self.remove_workload(&ad.key.uid, [*ad].into_iter(), [].into_iter());
                     }
                 }

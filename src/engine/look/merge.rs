@@ -14,7 +14,7 @@ use super::judge::{self, Context, Look, Verdict, judge};
 use super::shown::{OfWorkload, Shown};
 use crate::condor::ad::{Ad, State};
 use crate::condor::query::Answer;
-use crate::engine::board::{Board, Entry, Finished, Job};
+use crate::engine::board::{Board, Entry, Finished, Job, ask_if_due};
 use crate::engine::{Inner, Tracking};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
 use crate::store::wishes::Want;
@@ -214,7 +214,7 @@ fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, a
     let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
     entry.in_queue = shown.count();
     if entry.in_queue > 0 {
-        if entry.removal_is_due() {
+        if ask_if_due(&mut entry.removal_asked) {
             let with_id = |job: &Job| Some((job.key.clone(), job.progress.job()?));
             match entry.inherited {
                 true => actions.remove_inherited(entry.jobs.values().filter_map(|job| with_id(job))),

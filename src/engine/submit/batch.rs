@@ -142,6 +142,9 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
     let moment = Instant::now();
     let mut namespaces: HashMap<&str, Option<Vec<Candidate<'a>>>> = HashMap::new();
     let is_due = |entry: &Entry| {
+        if doubtful && entry.doubts.is_none() {
+            return false;
+        }
         let rests = entry.doubts.as_ref().is_some_and(|doubts| doubts.rests(moment));
         may_be_submitted(entry, now) && entry.refused.is_none() && !rests
     };
