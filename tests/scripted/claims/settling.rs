@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::crashes::once;
 use super::forgetting::{again, lose_store};
+use super::resting::looks;
 use crate::life::{DOOR, Life, options, outcomes, uid};
 use crate::pool::Scripted;
 
@@ -90,7 +91,7 @@ async fn is_as_told(scripted: &Scripted, life: Life, copies: u32) {
     let is_told = |view: &View| outcomes(view) == told && is_home(view) && view.waiting == 0;
     life.until("a", "it is as its object says", is_told).await;
     scripted.empties().await;
-    scripted.calls_more("condor_q", 3).await;
+    looks(scripted, &life).await;
     life.end().await;
     let life = Life::on(scripted).await;
     life.is_ready().await;
