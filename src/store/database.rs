@@ -26,11 +26,15 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/05-owner.sql")),
     M::up(include_str!("../../migrations/06-submitting.sql")),
     M::up(include_str!("../../migrations/07-tombstones.sql")),
+    M::up(include_str!("../../migrations/11-clusters.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// At most this many requests share a transaction: the first of them waits for the last.
 const GROUP_MAX: usize = 1_000;
+
+/// Releases of this format and before did not overwrite what they deleted.
+const NOT_OVERWRITTEN: i64 = 3;
 
 /// After so long without a request the journal is emptied.
 const REST: Duration = Duration::from_secs(1);
@@ -94,8 +98,8 @@ impl Database {
         };
         make_private(path).map_err(|e| failed(e.into()))?;
         let mut connection = Connection::open(path).map_err(|e| failed(e.into()))?;
-        refuse_newer(&connection, path)?;
-        prepare(&mut connection).map_err(failed)?;
+        let format = refuse_newer(&connection, path)?;
+        prepare(&mut connection, format).map_err(failed)?;
         let (queue, work) = mpsc::channel();
         thread::Builder::new()
             .name("store".to_owned())
@@ -135,19 +139,34 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.set_permissions(private)
 }
 
-fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn prepare(connection: &mut Connection, format: i64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted or replaced may have been secret: it is overwritten, not only forgotten.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    if format <= NOT_OVERWRITTEN {
+        leave_out_deleted(connection);
+    }
     predecessor::complete(connection)?;
     MIGRATIONS.to_latest(connection)?;
     Ok(())
 }
 
-/// The format of a file is how many of our migrations it has seen.
-pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Writes the file anew, without what was deleted. Before the migrations, so that it is done again where it is
+/// interrupted; without it nothing else is worse.
+fn leave_out_deleted(connection: &Connection) {
+    let written = connection.execute_batch("VACUUM");
+    // What a pragma says is a row.
+    let emptied =
+        written.and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    if let Err(why) = emptied {
+        tracing::warn!(%why, "what an earlier release has deleted may still be in the file of the database");
+    }
+}
+
+/// The format of a file, unless a newer release wrote it: how many of our migrations it has seen.
+pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let path = path.display().to_string();
     let found: i64 = match connection.pragma_query_value(None, "user_version", |row| row.get(0)) {
@@ -156,7 +175,7 @@ pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), S
     };
     match found > known {
         true => Err(StoreError::Newer { path, found, known }),
-        false => Ok(()),
+        false => Ok(found),
     }
 }
 
@@ -288,6 +307,35 @@ mod tests {
         });
         let signs: Vec<bool> = jobs.await.unwrap().iter().map(|job| job.signs_result).collect();
         assert_eq!(signs, [false, true]);
+    }
+
+    #[test]
+    fn what_an_earlier_release_deleted_is_not_in_the_file_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let mut old = Connection::open(&path).unwrap();
+        old.pragma_update(None, "secure_delete", false).unwrap();
+        Migrations::from_slice(&STEPS[..3]).to_latest(&mut old).unwrap();
+        old.execute_batch("INSERT INTO facts VALUES ('x', 'correct-horse'); DELETE FROM facts").unwrap();
+        drop(old);
+        let is_there = || std::fs::read(&path).unwrap().windows(13).any(|bytes| bytes == b"correct-horse");
+        assert!(is_there());
+        let _database = Database::open(&path).unwrap();
+        assert!(!is_there());
+    }
+
+    #[test]
+    fn a_file_that_was_left_between_two_steps_goes_on() {
+        for steps in 0..=STEPS.len() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.db");
+            let mut connection = Connection::open(&path).unwrap();
+            Migrations::from_slice(&STEPS[..steps]).to_latest(&mut connection).unwrap();
+            drop(connection);
+            Database::open(&path).unwrap();
+            let connection = Connection::open(&path).unwrap();
+            assert_eq!(refuse_newer(&connection, &path).unwrap(), i64::try_from(STEPS.len()).unwrap());
+        }
     }
 
     #[tokio::test]
