@@ -150,12 +150,12 @@ fn migrations_only_add() {
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"), &mut files);
     files.sort();
     let steps =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/database.rs")).unwrap();
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/format.rs")).unwrap();
     let mut after = 0;
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
         let step = steps.find(&format!("migrations/{name}"));
-        assert!(step.is_some_and(|step| step > after), "{name} is a step of database.rs, in its order");
+        assert!(step.is_some_and(|step| step > after), "{name} is a step of format.rs, in its order");
         after = step.unwrap_or_default();
         let text = fs::read_to_string(&file).unwrap().to_uppercase();
         let sql: Vec<&str> = text.lines().filter_map(|line| line.split("--").next()).collect();

@@ -81,25 +81,25 @@ async fn htcjobs_of_the_last_release_end_well_under_this_one_while_its_senders_r
         let runs = bed.apply(with(host("runs", &runs), &long, 1)).await;
         let fails = format!("{}echo no good >&2\nexit 3", bed.gate("go"));
         let fails = bed.apply(with(host("fails", &fails), "+NextJobStartDelay = 1", 1)).await;
-        let boxed = bed.apply(image("docker://busybox:1", "boxed", "echo in a box; sleep 1000")).await;
+        let boxed = bed.apply(image("docker://centos", "boxed", "echo in a box; sleep 1000")).await;
         let many = bed.apply(with(host("many", &(bed.gate("go") + "echo $1")), "", 3)).await;
         for (job, copies) in [(&runs, 1), (&fails, 1), (&boxed, 1), (&many, 3)] {
             bed.until_queued(job, 2, copies).await;
         }
         // There is room for one more job of these.
-        let half = bed.apply(with(host("half", "true"), "+NextJobStartDelay = 1", 2)).await;
+        let half = bed.apply(with(host("half", &bed.gate("go")), "+NextJobStartDelay = 1", 2)).await;
         let waits = bed.apply(host("waits", "echo at last")).await;
         until("one of two in the queue", async || match bed.queue().await.len() {
             9 => Ok(()),
             other => Err(format!("{other} jobs")),
         })
         .await;
-        until_polled(bed, 6).await;
+        until_polled(bed, 7).await;
 
         upgrade.go(bed).await;
         bed.set("HTC_MAX_JOBS_IN_QUEUE", None);
         bed.start().await;
-        until_polled(bed, 6).await;
+        until_polled(bed, 7).await;
         assert_eq!(bed.log_of(&runs).await, "one\n");
         let name = format!("{}/{}", runs.namespace, runs.name);
         let mut follower = bed.command(&["logs", "-f", &name]);
