@@ -123,7 +123,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.set_permissions(private)
 }
 
-fn prepare(connection: &mut Connection, format: i64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn prepare(connection: &mut Connection, found: i64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted or replaced may have been secret: it is overwritten, not only forgotten.
