@@ -173,9 +173,9 @@ async fn a_tool_of_the_last_release_is_waited_for() {
 async fn its_tombstones_that_were_forgotten_are_no_mismatch() {
     let scripted = left_by_the_last_release("settled", 5);
     // All has left long ago, and HTCondor remembers jobs that nobody else does.
-    let work = ["wishes", "htcjobs", "waiting", "inbox"];
-    work.iter()
-        .for_each(|table| drop(store(&scripted).execute(&format!("DELETE FROM {table}"), []).unwrap()));
+    for table in ["wishes", "htcjobs", "waiting", "inbox"] {
+        store(&scripted).execute(&format!("DELETE FROM {table}"), []).unwrap();
+    }
     scripted.change(|state| {
         let queue = std::mem::take(&mut state.queue);
         state.history.extend(queue);
