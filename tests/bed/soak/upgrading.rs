@@ -153,6 +153,7 @@ async fn what_senders_of_the_last_release_say_through_condor_is_heard() {
         bed.open("go");
         bed.until_phase(&job, Phase::Failed).await;
         assert!(message(bed, &job).await.contains("exit code 3"));
+        bed.until_queue_empty().await;
         bed.assert_committed_once(&job, 1).await;
     })
     .await;
@@ -250,6 +251,7 @@ async fn the_last_release_refuses_what_this_one_has_kept_and_changes_nothing() {
         bed.start().await;
         bed.open("go");
         bed.until_phase(&job, Phase::Succeeded).await;
+        bed.until_queue_empty().await;
         bed.assert_committed_once(&job, 1).await;
     })
     .await;
