@@ -13,7 +13,7 @@ use crate::client::dialect::{Dialect, Opts};
 use crate::client::kubelet::VirtualKubelet;
 use crate::client::pods::{container, pod};
 use crate::client::transport::Transport;
-use crate::harness::{Bed, Job, bed_folder, host, image, on_bed, repository, until};
+use crate::harness::{Bed, Job, SLOW_SUBMIT, bed_folder, host, image, on_bed, repository, until};
 
 /// A program of the last release.
 fn last(name: &str) -> PathBuf {
@@ -129,6 +129,31 @@ async fn htcjobs_of_the_last_release_end_well_under_this_one_while_its_senders_r
         let jobs = [(&done, 1), (&runs, 1), (&fails, 1), (&many, 3), (&half, 1), (&waits, 1)];
         bed.assert_all_committed_once(&jobs).await;
         assert_eq!(bed.metric("htc_store_mismatch").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed and testbed/last-release.sh: make soak"]
+async fn a_condor_submit_that_the_last_release_has_left_at_work_commits_once() {
+    on_bed(async |bed| {
+        let upgrade = Upgrade::begin(bed);
+        let tool = bed.replace_tool("condor_submit", SLOW_SUBMIT);
+        bed.start().await;
+        let job = bed.apply(host("slow", "true")).await;
+        tool.until_called().await;
+        upgrade.go(bed).await;
+        bed.start().await;
+        until("some looks at the pool", async || match bed.metric("htc_looks_total{kind=\"ok\"}").await {
+            enough if enough > 5 => Ok(()),
+            n => Err(format!("{n} looks")),
+        })
+        .await;
+        assert!(bed.queued(&job).await.is_empty(), "submitted again while the first tool lives");
+        tool.go_on();
+        bed.until_phase(&job, Phase::Succeeded).await;
+        bed.until_queue_empty().await;
+        bed.assert_committed_once(&job, 1).await;
     })
     .await;
 }
