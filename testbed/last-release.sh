@@ -10,7 +10,7 @@ cache=$BEDS/last-release
 [ -d "$cache/source" ] || git clone --quiet --shared --no-checkout "$REPO" "$cache/source"
 git -C "$cache/source" fetch --quiet origin
 git -C "$cache/source" checkout --quiet --force --detach "$commit"
-HTC_BED=$cache "$cache/source/testbed/build.sh"
+env --unset HTC_BED_SUITE "HTC_BED=$cache" "$cache/source/testbed/build.sh"
 mkdir -p "$BED/bin/last"
 install -m 755 "$cache"/bin/htc-operator "$cache"/bin/htc-sender "$BED/bin/last/"
 printf '%s\n' "$commit" >"$BED/bin/last/commit"
