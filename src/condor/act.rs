@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::ad::ACK;
+use super::ad::{ACK, FOLDER};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
+use super::quote;
 use crate::limits::ACT_DEADLINE;
 
 /// Says that the jobs may leave the queue. That no job matches is no failure.
@@ -22,6 +23,11 @@ pub async fn remove(pool: &Pool, constraint: &str) -> Result<(), CallError> {
 pub async fn mend_status(pool: &Pool, constraint: &str) -> Result<(), CallError> {
     let nonsense = format!("({constraint}) && isInteger(JobStatus) =!= true");
     act(pool, "condor_qedit", ["-constraint", &nonsense, "JobStatus", "5"]).await
+}
+
+/// Has outputs of jobs brought to this folder, whatever folder they were submitted from.
+pub async fn send_outputs_to(pool: &Pool, constraint: &str, folder: &str) -> Result<(), CallError> {
+    act(pool, "condor_qedit", ["-constraint", constraint, FOLDER, &quote::string(folder)]).await
 }
 
 /// Brings the outputs of jobs home, each to the folder it was submitted from. The exit code proves

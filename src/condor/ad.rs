@@ -25,6 +25,9 @@ pub const NAME: &str = "HTCName";
 /// The account whose job it is, which nobody but the schedd writes.
 pub const OWNER: &str = "Owner";
 
+/// The folder to which its outputs are brought: the one it was submitted from.
+pub const FOLDER: &str = "SUBMIT_Iwd";
+
 /// What we ask for: the schedd sends only these.
 pub const PROJECTION: &[&str] = &[
     OWNER,
@@ -50,7 +53,7 @@ pub const PROJECTION: &[&str] = &[
     "HoldReasonSubCode",
     "RemoveReason",
     "Iwd",
-    "SUBMIT_Iwd",
+    FOLDER,
     chirp::ATTRIBUTE,
 ];
 
@@ -140,6 +143,11 @@ pub enum Exit {
 }
 
 impl Ad {
+    /// Whether the job has come to its end with all its files: what it left is in the schedd's spool.
+    pub fn has_outputs(&self) -> bool {
+        self.staged && matches!(self.state, State::Completed(_))
+    }
+
     /// Reads the ad of the job with this key. What the job cannot be judged without is an error, anything
     /// else that cannot be read counts as absent.
     pub fn parse(key: JobKey, fields: &Fields) -> Result<Ad, Unreadable> {
@@ -170,7 +178,7 @@ impl Ad {
             State::Completed(_) => completed,
             _ => None,
         };
-        let folder = read.text("SUBMIT_Iwd");
+        let folder = read.text(FOLDER);
         Ok(Ad {
             key,
             job,

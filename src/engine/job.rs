@@ -1,5 +1,6 @@
 //! The current job of an index: what we believe of it, and what follows from that at once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,8 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::late::Late;
-use crate::condor::ad::Exit;
+use crate::condor::ad::{Ad, Exit};
+pub use crate::store::jobs::Files;
 
 /// The current job of an index.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct Job {
     pub finished: Option<Finished>,
     /// Where its files are.
     pub files: Files,
+    /// The folder to which they would go by its ad, where that is another than its own.
+    pub sent_to: Option<Box<str>>,
     /// What they take on our disk, where that is counted.
     pub bytes: u64,
     /// What is known of its files where they do not come home at once.
@@ -48,17 +52,6 @@ pub struct Job {
     pub riddle: Option<&'static str>,
     /// Attributes of its ad that cannot be read and count as absent.
     pub unread: Vec<&'static str>,
-}
-
-/// Where the files of a job are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Files {
-    /// They are to come home, if it has any.
-    Expected,
-    /// They are home.
-    Home,
-    /// They do not come home: the pool does not have them, or they were given up.
-    GivenUp,
 }
 
 /// Whether a job is in the queue.
@@ -106,6 +99,7 @@ impl Job {
             heard: None,
             finished: None,
             files: Files::Expected,
+            sent_to: None,
             bytes: 0,
             late: None,
             signs_result: true,
@@ -181,7 +175,7 @@ impl Job {
     /// Whether only its outside object says that it has ended, and nothing yet which job of HTCondor it was.
     pub fn is_hearsay(&self) -> bool {
         let has_run = self.end().is_some_and(|end| end.outcome != Outcome::SubmitRefused);
-        has_run && self.progress.job().is_none() && self.files == Files::Expected
+        has_run && self.progress.job().is_none() && self.files.may_come()
     }
 
     /// Whether it had files that will not come home.
@@ -190,8 +184,14 @@ impl Job {
         match self.files {
             Files::Expected => had && self.in_queue == InQueue::Left,
             Files::Home => false,
-            Files::GivenUp => had,
+            Files::Unseen | Files::GivenUp => had,
         }
+    }
+
+    /// Notes to which folder its ad has its outputs go: it may be of another data folder, or forged.
+    pub fn note_folder(&mut self, ad: &Ad) {
+        let is_own = Path::new(&ad.folder) == Path::new(&self.folder);
+        self.sent_to = (ad.staged && !is_own).then(|| ad.folder.as_str().into());
     }
 
     /// Whether its report is the last one of its latest start.

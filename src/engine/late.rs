@@ -95,11 +95,18 @@ pub struct Wanted {
     pub folder: PathBuf,
     /// Whether its sender signs its result.
     pub is_signed: bool,
+    /// The folder to which its ad sends them, where that is another.
+    pub sent_to: Option<Box<str>>,
 }
 
 impl Wanted {
     fn of(job: &Job) -> Wanted {
-        Wanted { key: job.key.clone(), folder: job.folder.clone().into(), is_signed: job.signs_result }
+        Wanted {
+            key: job.key.clone(),
+            folder: job.folder.clone().into(),
+            is_signed: job.signs_result,
+            sent_to: job.sent_to.clone(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Brings the outputs of ended jobs home, many in one call and a few calls at a time, and reads each job's
 //! result. They are given up only when HTCondor has none, or after the time of a setting: see [`super::late`].
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,10 @@ use tokio::time::timeout;
 
 use super::Inner;
 use super::board::{Files, Finished, Job};
+use super::files;
 use super::late::{Batch, Calls, Cause, Late, Next, Wanted};
 use super::look::judge;
+use super::origin::Origin;
 use super::result;
 use super::words::shortened;
 use crate::condor::ad::{Exit, KEY};
@@ -96,9 +99,12 @@ async fn fetch(inner: &Arc<Inner>, batch: &Batch) -> bool {
 
 async fn call(inner: &Inner, batch: &Batch) -> Result<(), (Cause, String)> {
     let folders: Vec<_> = batch.jobs.iter().map(|job| job.folder.clone()).collect();
-    let removed =
-        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|f| result::remove(f))).await;
-    removed.map_err(std::io::Error::other).flatten().map_err(|why| (Cause::DiskFull, why.to_string()))?;
+    let prepared =
+        tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| prepare(folder))).await;
+    prepared.map_err(std::io::Error::other).flatten().map_err(|why| (Cause::DiskFull, why.to_string()))?;
+    for job in &batch.jobs {
+        inner.send_home(job).await?;
+    }
     let constraint = inner.ended_jobs(batch.jobs.iter().map(|job| &job.key));
     let constraint = constraint.ok_or((Cause::Away, "the schedd has not said who we are".to_owned()))?;
     let most = inner.options.max_output_mb.map(|mb| u64::from(mb) << 20);
@@ -116,13 +122,19 @@ async fn call(inner: &Inner, batch: &Batch) -> Result<(), (Cause, String)> {
     })
 }
 
+/// The folder of a job may have been lost with the data folder; and no older result counts.
+fn prepare(folder: &Path) -> std::io::Result<()> {
+    files::make_folder(folder)?;
+    result::remove(folder)
+}
+
 /// Exit code 0 is given to a call that found no job too, and a file may be there without the others: it takes
 /// both.
 async fn came(inner: &Inner, jobs: Vec<Wanted>) -> Came {
     let keys = inner.keys.clone();
     let look = move || {
         let (mut home, mut missing) = Came::default();
-        for Wanted { key, folder, is_signed } in jobs {
+        for Wanted { key, folder, is_signed, sent_to: _ } in jobs {
             match result::arrived(&folder) {
                 Ok(bytes) => {
                     let words = result::words(&bytes, &key, is_signed, &keys);
@@ -140,11 +152,26 @@ async fn came(inner: &Inner, jobs: Vec<Wanted>) -> Came {
 impl Inner {
     fn next_fetch(&self, calls: &Calls) -> Next {
         let board = self.board();
-        if board.owner.is_none() {
-            // The first look rings.
+        if board.owner.is_none() || !board.merged || board.origin != Origin::Same {
+            // The first look of our own queue rings: it shows where outputs would go.
             return Next::Wait(IDLE_LOOK);
         }
         calls.next(board.jobs().filter(|job| job.wants_files()), Instant::now())
+    }
+
+    /// The tool brings outputs to the folder that the job's ad names: nothing is written to any but the job's own.
+    async fn send_home(&self, job: &Wanted) -> Result<(), (Cause, String)> {
+        let Some(other) = &job.sent_to else { return Ok(()) };
+        let away = || (Cause::Away, "the schedd has not said who we are".to_owned());
+        let constraint = self.ended_jobs(std::iter::once(&job.key)).ok_or_else(away)?;
+        let own = job.folder.display().to_string();
+        tracing::warn!(key = %job.key, other, own, "the ad of a job names another folder; its outputs come to its own");
+        act::send_outputs_to(&self.pool, &constraint, &own).await.map_err(|why| {
+            let why = format!(
+                "its ad names the folder {other}, and condor_qedit cannot make that {own}: {why}. Start the operator                  with the --data-dir of before, or bring the outputs home by hand (condor_transfer_data), then condor_rm"
+            );
+            (self.cause_of_refusal(), why)
+        })
     }
 
     /// The constraint for these jobs: by id, so that no copy is meant, and by key.

@@ -52,11 +52,14 @@ fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), S
     let folder = |key: &JobKey| files::job_folder(data, key);
     jobs::each(t, &mut unreadable, |stored| {
         let Some(entry) = board.entries.get_mut(&stored.key.uid) else { return Ok(()) };
-        // Nothing is fetched into no folder.
-        let has_no_folder = entry.inherited || stored.folder.is_empty();
+        let (inherited, own_folder) = (entry.inherited, folder(&stored.key));
         let mut job = job(stored);
-        if has_no_folder && job.files == Files::Expected {
+        if inherited {
+            // They stay where HTCondor has them.
             job.files = Files::GivenUp;
+        } else {
+            // The data folder may have been moved since.
+            job.folder = own_folder;
         }
         if !job.rests() || entry.keeps_reports() {
             job.report = inbox::get(t, &job.key)?.map(|report| Arc::new(report.bounded()));
@@ -164,13 +167,12 @@ fn note(what: &str, path: &Path, removed: std::io::Result<()>) {
 }
 
 fn job(stored: StoredJob) -> Job {
-    let StoredJob { key, name: _, job, folder, intent, end, home, published, signs_result } = stored;
+    let StoredJob { key, name: _, job, folder, intent, end, files, published, signs_result } = stored;
     let progress = match (end, job, intent) {
         (Some(end), job, _) => Progress::Ended { job, end },
         (None, Some(job), None) => Progress::Queued { job },
         (None, job, _) => Progress::Submitting { job },
     };
-    let files = if home { Files::Home } else { Files::Expected };
     let job = Job { files, published, signs_result, ..Job::new(key, folder, progress, intent) };
     // If it is in the queue after all, its ad wakes it.
     let has_left = job.end().is_some() && published && !job.wants_files();

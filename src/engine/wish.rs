@@ -9,7 +9,7 @@ use htc_core::workload::names::{JobKey, Uid};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::board::{Board, Entry, Files, Job};
+use super::board::{Board, Entry, Job};
 use super::rest::Rested;
 use super::settled::{Homes, Settled};
 use super::stage::Stage;
@@ -194,7 +194,7 @@ pub(super) fn stored_job(name: &str, job: &Job) -> StoredJob {
         folder: job.folder.clone(),
         intent: job.intent,
         end: job.end().cloned(),
-        home: job.files == Files::Home,
+        files: job.files,
         published: job.published,
         signs_result: job.signs_result,
     }

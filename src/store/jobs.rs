@@ -19,6 +19,49 @@ const HOME: i64 = 10;
 /// The key's columns, as every statement names them.
 const THIS: &str = "uid = ?1 AND idx = ?2 AND attempt = ?3 AND submission = ?4";
 
+/// Where the files of a job are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They are to come home, if it has any.
+    Expected,
+    /// They are home.
+    Home,
+    /// It ended because its ad was not seen for long: they come home should it be back.
+    Unseen,
+    /// They do not come home: the pool does not have them, or their time is over.
+    GivenUp,
+}
+
+impl Files {
+    /// Whether they may still come home.
+    pub fn may_come(self) -> bool {
+        match self {
+            Files::Expected | Files::Unseen => true,
+            Files::Home | Files::GivenUp => false,
+        }
+    }
+
+    /// What the column `files` says; `status` tells the others apart.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Files::Expected | Files::Home => None,
+            Files::Unseen => Some("unseen"),
+            Files::GivenUp => Some("given up"),
+        }
+    }
+
+    fn read(status: i64, word: Option<&str>, end: Option<&End>) -> Files {
+        match word {
+            _ if status > HOME => Files::Home,
+            Some("unseen") => Files::Unseen,
+            Some(_) => Files::GivenUp,
+            // Rows of releases that did not keep it.
+            None if end.is_some_and(|end| end.outcome == Outcome::LostTrack) => Files::Unseen,
+            None => Files::Expected,
+        }
+    }
+}
+
 /// A row of `htcjobs`.
 #[derive(Clone, Debug)]
 pub struct StoredJob {
@@ -34,8 +77,8 @@ pub struct StoredJob {
     pub intent: Option<i64>,
     /// How it ended, if it did.
     pub end: Option<End>,
-    /// Whether its files are home.
-    pub home: bool,
+    /// Where its files are.
+    pub files: Files,
     /// Whether its door has made its end known.
     pub published: bool,
     /// Whether its sender signs its result.
@@ -44,16 +87,16 @@ pub struct StoredJob {
 
 /// Keeps a new job.
 pub fn insert(t: &Transaction<'_>, job: &StoredJob) -> Result<(), StoreError> {
-    let StoredJob { key, name, job, folder, intent, end, home, published, signs_result } = job;
+    let StoredJob { key, name, job, folder, intent, end, files, published, signs_result } = job;
     let mut statement = t.prepare_cached(
         "INSERT INTO htcjobs (htcjobName, jobId, status, tempDir, uniqid, uid, idx, attempt, submission,
-         intent, ending, published, signs_result)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         intent, ending, published, signs_result, files)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     statement.execute(params![
         name,
         job.map(|id| id.to_string()),
-        status(end.as_ref(), *home),
+        status(end.as_ref(), *files == Files::Home),
         folder,
         key.uid.as_str(),
         key.index,
@@ -63,6 +106,7 @@ pub fn insert(t: &Transaction<'_>, job: &StoredJob) -> Result<(), StoreError> {
         end.as_ref().map(json).transpose()?,
         published,
         signs_result,
+        files.word(),
     ])?;
     Ok(())
 }
@@ -93,6 +137,11 @@ pub fn home(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
     update(t, key, "status = status % 10 + ?5", HOME)
 }
 
+/// Where its files are, if they have not come home.
+pub fn set_files(t: &Transaction<'_>, key: &JobKey, files: Files) -> Result<(), StoreError> {
+    update(t, key, "files = ?5", files.word())
+}
+
 /// The door has made the end known.
 pub fn published(t: &Transaction<'_>, key: &JobKey) -> Result<(), StoreError> {
     update(t, key, "published = ?5", true)
@@ -114,7 +163,7 @@ pub fn each(
 ) -> Result<(), StoreError> {
     let mut statement = t.prepare(
         "SELECT uid, idx, attempt, submission, htcjobName, jobId, tempDir, intent, ending, status, published,
-         signs_result
+         signs_result, files
          FROM htcjobs WHERE uid IS NOT NULL ORDER BY uid, idx, attempt, submission",
     )?;
     let mut rows = statement.query([])?;
@@ -147,14 +196,15 @@ fn read(key: JobKey, folder: String, columns: &mut Columns<'_>) -> StoredJob {
         let read = serde_json::from_str(&json);
         columns.made("ending", read).unwrap_or_else(|| recorded(status))
     });
+    let files: Option<String> = columns.get(12, "files");
     StoredJob {
         key,
         name: columns.get(4, "htcjobName"),
         job: columns.made("jobId", id).flatten(),
         folder,
         intent: columns.get(7, "intent"),
+        files: Files::read(status, files.as_deref(), end.as_ref()),
         end,
-        home: status > HOME,
         published: columns.get(10, "published"),
         signs_result: columns.get(11, "signs_result"),
     }
@@ -189,7 +239,7 @@ fn status(end: Option<&End>, home: bool) -> i64 {
 
 /// The columns `ending` and `status` of a job.
 pub fn ending_and_status(job: &StoredJob) -> Result<(Option<String>, i64), StoreError> {
-    Ok((job.end.as_ref().map(json).transpose()?, status(job.end.as_ref(), job.home)))
+    Ok((job.end.as_ref().map(json).transpose()?, status(job.end.as_ref(), job.files == Files::Home)))
 }
 
 fn json(end: &End) -> Result<String, StoreError> {

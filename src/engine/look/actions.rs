@@ -13,7 +13,7 @@ use crate::condor::riddle::Riddle;
 use crate::condor::whose::Whose;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::engine::board::{Board, Job, ask_if_due};
+use crate::engine::board::{Board, Files, Job, ask_if_due};
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
 use crate::store::wishes;
@@ -68,9 +68,12 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// The job may leave the queue.
-    pub fn acknowledge(&mut self, ad: &Ad) {
-        self.acknowledge.push(ad.into());
+    /// The job may leave the queue, where the files of its index are as said here. What leaves takes its outputs
+    /// along: as long as they may come home it stays, whatever else speaks for its leave.
+    pub fn acknowledge(&mut self, ad: &Ad, files: Files) {
+        if !(ad.has_outputs() && files.may_come()) {
+            self.acknowledge.push(ad.into());
+        }
     }
 
     /// The job can never start again, and may leave the queue.
@@ -89,13 +92,13 @@ impl Actions {
         self.remove.push(ad.into());
     }
 
-    /// An ad that is not the current job of its index.
-    pub fn stray(&mut self, ad: &Ad) {
+    /// An ad that is not the current job of its index, whose own files are as said here.
+    pub fn stray(&mut self, ad: &Ad, files: Files) {
         if ad.is_leaving() {
             return;
         }
         if ad.is_over() {
-            self.acknowledge(ad);
+            self.acknowledge(ad, files);
         } else if ad.is_spooling() {
             self.unstaged(ad);
         } else {

@@ -35,8 +35,10 @@ pub enum Change {
     Move(JobKey, Progress),
     /// It is over by its ad; how it ended may be known at once.
     Finish(JobKey, Finished, Option<End>),
-    /// It is over.
-    End(JobKey, End),
+    /// It is over, and its files are there.
+    End(JobKey, End, Files),
+    /// It has left the queue, and its files with it.
+    GiveUp(JobKey),
     /// This submission came to nothing; the attempt goes on, or nobody wants it any more.
     Void {
         /// The job.
@@ -102,6 +104,10 @@ impl Inner {
             return None;
         }
         let key = change.key().clone();
+        if let Change::GiveUp(_) = change {
+            board.job_mut(&key).into_iter().for_each(|job| job.files = Files::GivenUp);
+            return None;
+        }
         if let Change::Void { .. } = change {
             let job = board.entries.get_mut(&key.uid).and_then(|entry| entry.jobs.remove(&key.index));
             self.submit_bell.notify_one();
@@ -130,14 +136,11 @@ impl Inner {
                 };
                 self.fetch_bell.notify_one();
             }
-            Change::End(_, end) => {
-                // Files come only from a job that was in state 4.
-                if job.finished.is_none() {
-                    job.files = Files::GivenUp;
-                }
+            Change::End(_, end, files) => {
+                job.files = files;
                 job.progress = self.ended(job.progress.job(), end);
             }
-            Change::Adopt { .. } | Change::Used(_) | Change::Void { .. } => {}
+            Change::Adopt { .. } | Change::Used(_) | Change::GiveUp(_) | Change::Void { .. } => {}
         }
         if unsettled && job.progress.job().is_some() {
             self.metrics.committed.inc();
@@ -199,8 +202,8 @@ impl Change {
     pub fn key(&self) -> &JobKey {
         match self {
             Change::Adopt { job, .. } => &job.key,
-            Change::Used(key) | Change::Settle(key, _) | Change::Move(key, _) => key,
-            Change::Finish(key, ..) | Change::End(key, _) | Change::Void { key, .. } => key,
+            Change::Used(key) | Change::GiveUp(key) | Change::Settle(key, _) | Change::Move(key, _) => key,
+            Change::Finish(key, ..) | Change::End(key, ..) | Change::Void { key, .. } => key,
         }
     }
 
@@ -231,10 +234,12 @@ impl Change {
                 jobs::settle(t, key, finished.job)?;
                 end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end))
             }
-            Change::End(key, end) => {
+            Change::End(key, end, files) => {
                 refused::forget(t, key)?;
-                jobs::end(t, key, end)
+                jobs::end(t, key, end)?;
+                jobs::set_files(t, key, *files)
             }
+            Change::GiveUp(key) => jobs::set_files(t, key, Files::GivenUp),
             Change::Void { key, again: _, refused_since } => {
                 refused_since.map_or(Ok(()), |since| refused::keep(t, key, since))?;
                 jobs::delete(t, key)

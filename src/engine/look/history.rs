@@ -97,14 +97,13 @@ fn explain(board: &mut Board, ad: &Ad) -> Option<Change> {
     let is_it = |job: &&mut Job| job.is_missing() && job.progress.job() == Some(ad.job);
     let job = board.job_mut(&ad.key).filter(is_it)?;
     tracing::warn!(key = %ad.key, job = %ad.job, "a missing job has left the queue without our leave");
-    // What it left in the spool has gone with it.
-    job.files = Files::GivenUp;
-    if job.end().is_some() || job.finished.is_some() {
-        return None;
-    }
     let key: JobKey = ad.key.clone();
+    if job.end().is_some() || job.finished.is_some() {
+        // What it left in the spool has gone with it.
+        return Some(Change::GiveUp(key));
+    }
     match absence::explained(job, ad) {
-        Verdict::Ended(end) => Some(Change::End(key, end)),
+        Verdict::Ended(end) => Some(Change::End(key, end, Files::GivenUp)),
         Verdict::NeverRan => Some(Change::Void { key, again, refused_since: None }),
         _ => None,
     }

@@ -1,11 +1,11 @@
 //! Judges every job of the board by one complete answer. What has changed and what must be done in the
 //! pool come out as values.
 
-use std::path::{Component, Path};
+use std::path::Path;
 use std::time::Instant;
 
 use htc_core::workload::names::Uid;
-use htc_core::workload::progress::{Outcome, Progress};
+use htc_core::workload::progress::{End, Outcome, Progress};
 
 use super::absence;
 use super::actions::Actions;
@@ -15,6 +15,7 @@ use super::shown::{OfWorkload, Shown};
 use crate::condor::ad::{Ad, State};
 use crate::condor::query::Answer;
 use crate::engine::board::{Board, Entry, Files, Finished, InQueue, Job, ask_if_due};
+use crate::engine::files::job_folder;
 use crate::engine::stage::Stage;
 use crate::engine::{Inner, Tracking};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
@@ -42,10 +43,9 @@ impl Inner {
                 shown.workloads().filter(|uid| !board.entries.is_live(uid)).cloned().collect();
             board.entries.live().map(|(uid, _)| uid.clone()).chain(quiet).collect()
         };
-        let jobs = self.options.data.join("jobs");
         let mut changes = Vec::new();
         for some in known.chunks(MERGED_AT_ONCE) {
-            changes.extend(decide(&mut self.board(), some, &shown, &jobs, look, &mut actions));
+            changes.extend(decide(&mut self.board(), some, &shown, &self.options.data, look, &mut actions));
             tokio::task::yield_now().await;
         }
         actions.look_again |= !changes.is_empty();
@@ -58,7 +58,7 @@ fn decide(
     board: &mut Board,
     uids: &[Uid],
     shown: &Shown<'_>,
-    folders: &Path,
+    data: &Path,
     look: Look,
     actions: &mut Actions,
 ) -> Vec<Change> {
@@ -71,7 +71,7 @@ fn decide(
         let doubts = entry.stage.run().and_then(|run| run.doubts.as_deref());
         let (mut news, mut unstaged) = (false, false);
         for job in entry.jobs.values_mut() {
-            if let Some(known) = recognise(job, shown.of_index(job.key.index), folders, actions) {
+            if let Some(known) = recognise(job, shown.of_index(job.key.index), data, actions) {
                 changes.push(Change::Adopt {
                     name: entry.name.clone(),
                     job: known,
@@ -80,7 +80,7 @@ fn decide(
                 continue;
             }
             let own = shown.own(job);
-            shown.copies(job).for_each(|ad| actions.stray(ad));
+            shown.copies(job).for_each(|ad| actions.stray(ad, job.files));
             let intent = job.intent.and_then(|id| intents.get(&id));
             let refused_since = doubts.and_then(|doubts| doubts.refused_since(job.key.index));
             let context = Context { intent, refused_since, once, hidden: shown.may_hide(job) };
@@ -101,7 +101,7 @@ fn decide(
         if let Some(run) = entry.run_mut().filter(|_| is_unproven) {
             run.unproven_since = Some(Instant::now());
         }
-        changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, folders, actions)));
+        changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, data, actions)));
     }
     changes
 }
@@ -152,16 +152,15 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
         actions.fetch |= job.wants_files();
     }
     // It was given up as lost and is back. What may start only once has been replaced by its controller;
-    // of anything else the outputs still come home.
-    let is_back = job.end().is_some_and(|end| end.outcome == Outcome::LostTrack) && !context.once;
-    if is_back
+    // anything else may go on.
+    let was_lost = job.files == Files::Unseen || job.end().is_some_and(|end| end.outcome == Outcome::LostTrack);
+    let is_back = was_lost && !context.once;
+    // However its end became known, outputs that are there come home.
+    if let (true, State::Completed(exit)) = (ad.staged && job.files.may_come(), &ad.state)
         && job.finished.is_none()
-        && let State::Completed(exit) = ad.state
     {
-        job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now() });
-        if job.files == Files::GivenUp {
-            job.files = Files::Expected;
-        }
+        job.finished = Some(Finished { job: ad.job, exit: *exit, at: ad.since, seen: Instant::now() });
+        job.files = Files::Expected;
         actions.fetch = true;
     }
     let leaves = job.published && !job.wants_files();
@@ -175,7 +174,7 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
             actions.late(ad);
         }
     } else if leaves && !ad.is_leaving() {
-        actions.acknowledge(ad);
+        actions.acknowledge(ad, job.files);
     }
 }
 
@@ -208,9 +207,12 @@ fn follow(
             let end = known.then(|| judge::end(&finished, job.starts, report));
             Some(Change::Finish(key(), finished, end))
         }
-        Verdict::Ended(end) => Some(Change::End(key(), end)),
+        Verdict::Ended(end) => {
+            let files = files_after(job, ad, &end);
+            Some(Change::End(key(), end, files))
+        }
         Verdict::NeverRan => {
-            ad.into_iter().for_each(|ad| actions.acknowledge(ad));
+            ad.into_iter().for_each(|ad| actions.acknowledge(ad, job.files));
             let refused_since = context.refused_since;
             Some(Change::Void { key: key(), again: want == Want::Run, refused_since })
         }
@@ -218,6 +220,18 @@ fn follow(
             ad.into_iter().for_each(|ad| actions.unstaged(ad));
             None
         }
+    }
+}
+
+/// Where the files of a job are that has ended so.
+fn files_after(job: &Job, ad: Option<&Ad>, end: &End) -> Files {
+    match (ad, end.outcome) {
+        _ if job.finished.is_some() || job.files != Files::Expected => job.files,
+        // Files come only from a job that was in state 4.
+        (Some(_), _) => Files::GivenUp,
+        // It never had any, as far as is known.
+        (None, Outcome::Removed | Outcome::SubmitRefused) => Files::Expected,
+        (None, _) => Files::Unseen,
     }
 }
 
@@ -252,26 +266,26 @@ fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, a
 
 /// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
 /// copies the one that has started stays, else the older. Keys of those that never ran are used up.
-fn adopt(entry: &Entry, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> Option<Change> {
+fn adopt(entry: &Entry, ads: &[&Ad], data: &Path, actions: &mut Actions) -> Option<Change> {
     entry.run()?;
     let Some(ad) = choose(ads) else {
-        ads.iter().for_each(|ad| actions.stray(ad));
+        ads.iter().for_each(|ad| actions.stray(ad, Files::Expected));
         return used(entry, ads);
     };
-    ads.iter().filter(|other| other.job != ad.job).for_each(|ad| actions.stray(ad));
+    ads.iter().filter(|other| other.job != ad.job).for_each(|ad| actions.stray(ad, Files::Expected));
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
-    let job = Box::new(job_of(ad, Progress::Queued { job: ad.job }, folders));
+    let job = Box::new(job_of(ad, Progress::Queued { job: ad.job }, data));
     Some(Change::Adopt { name: entry.name.clone(), job, instead_of: None })
 }
 
 /// The job of an index of which only the outside object has said that it ended, as its ads show it: its files
 /// come home before it leaves.
-fn recognise(job: &Job, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> Option<Box<Job>> {
+fn recognise(job: &Job, ads: &[&Ad], data: &Path, actions: &mut Actions) -> Option<Box<Job>> {
     let end = job.end().filter(|_| job.is_hearsay())?.clone();
     let ad = choose(ads)?;
-    ads.iter().filter(|other| other.job != ad.job).for_each(|ad| actions.stray(ad));
+    ads.iter().filter(|other| other.job != ad.job).for_each(|ad| actions.stray(ad, Files::Expected));
     tracing::info!(key = %ad.key, job = %ad.job, "found the job of an end that its object has told");
-    let known = job_of(ad, Progress::Ended { job: Some(ad.job), end }, folders);
+    let known = job_of(ad, Progress::Ended { job: Some(ad.job), end }, data);
     Some(Box::new(Job { published: job.published, ..known }))
 }
 
@@ -281,19 +295,11 @@ fn choose<'a>(ads: &[&'a Ad]) -> Option<&'a Ad> {
     staged.min_by_key(|ad| (ad.starts == 0, ad.job))
 }
 
-/// A job of an earlier life, of which only its ad is known.
-fn job_of(ad: &Ad, progress: Progress, folders: &Path) -> Job {
-    // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there.
-    let is_ours = is_below(Path::new(&ad.folder), folders);
-    let files = if is_ours { Files::Expected } else { Files::GivenUp };
-    if !is_ours {
-        tracing::warn!(key = %ad.key, folder = ad.folder, "its outputs stay where they are: that is no folder of ours");
-    }
-    Job { files, ..Job::new(ad.key.clone(), ad.folder.clone(), progress, None) }
-}
-
-fn is_below(path: &Path, folder: &Path) -> bool {
-    path.starts_with(folder) && path.components().all(|part| part != Component::ParentDir)
+/// A job of an earlier life, of which only its ad is known. An ad may name any folder: its outputs come to its own.
+fn job_of(ad: &Ad, progress: Progress, data: &Path) -> Job {
+    let mut job = Job::new(ad.key.clone(), job_folder(data, &ad.key), progress, None);
+    job.note_folder(ad);
+    job
 }
 
 /// Two jobs with one key could not be told apart: not in an answer, and not in a constraint.

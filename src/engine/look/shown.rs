@@ -187,6 +187,7 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
                 job.release();
             }
             job.unread.clone_from(&ad.unread);
+            job.note_folder(ad);
         }
     }
 
