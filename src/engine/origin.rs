@@ -127,6 +127,7 @@ impl Engine {
         inner.metrics.mismatch.set(0);
         inner.ring_all();
         inner.look_bell.notify_one();
+        inner.fetch_bell.notify_one();
         Ok(differences)
     }
 }
@@ -198,6 +199,7 @@ impl Inner {
             drop(board);
             self.ring_all();
             self.submit_bell.notify_one();
+            self.fetch_bell.notify_one();
         }
         Ok(true)
     }

@@ -53,7 +53,7 @@ impl Obstacle {
 
     /// Something failed on our side.
     pub fn ours(why: String) -> Obstacle {
-        Obstacle { reason: "SubmitFailed", why }
+        Obstacle { reason: "SubmitFailed", why: format!("{why}; it is tried again") }
     }
 }
 

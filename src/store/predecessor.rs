@@ -73,7 +73,8 @@ pub fn load(t: &Transaction<'_>) -> Result<Vec<OldRow>, StoreError> {
 pub fn give(t: &Transaction<'_>, rows: &[i64], job: &StoredJob) -> Result<(), StoreError> {
     let Some((first, others)) = rows.split_first() else { return super::jobs::insert(t, job) };
     let (ending, status) = ending_and_status(job)?;
-    let StoredJob { key, name, job, folder, intent: _, end: _, files: _, published: _, signs_result: _ } = job;
+    let StoredJob { key, name, job, folder, intent: _, end: _, files: _, published: _, signs_result: _ } =
+        job;
     t.prepare_cached(
         "UPDATE htcjobs SET uid = ?2, idx = ?3, attempt = ?4, submission = ?5, htcjobName = ?6, jobId = ?7,
          tempDir = ?8, ending = ?9, status = ?10 WHERE rowid = ?1",

@@ -339,3 +339,49 @@ fn of_jobs(whose: &Whose, jobs: &[Target]) -> String {
     let keys = quote::list(jobs.iter().map(|target| &target.key));
     format!("{} && member({KEY}, {keys})", whose.with_ids(jobs.iter().map(|target| &target.job)))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::condor::ad::{Exit, State};
+
+    #[test]
+    fn no_job_leaves_with_outputs_that_may_still_come_home() {
+        let ad = |state: State, staged: bool| Ad {
+            key: "u/0/0/0".parse().unwrap(),
+            job: JobId { cluster: 7, proc: 0 },
+            state,
+            since: Timestamp::UNIX_EPOCH,
+            staged,
+            starts: 1,
+            ran: true,
+            vacated: String::new(),
+            acknowledged: false,
+            removed: false,
+            folder: String::new(),
+            chirp: None,
+            unread: Vec::new(),
+        };
+        let leaves = |ad: &Ad, files: Files| {
+            let (mut own, mut stray) = (Actions::default(), Actions::default());
+            own.acknowledge(ad, files);
+            stray.stray(ad, files);
+            assert_eq!(own.acknowledge, stray.acknowledge, "{files:?}");
+            !own.acknowledge.is_empty()
+        };
+        let ended = ad(State::Completed(Exit::Code(0)), true);
+        for (files, may) in
+            [(Files::Expected, false), (Files::Unseen, false), (Files::Home, true), (Files::GivenUp, true)]
+        {
+            assert_eq!(leaves(&ended, files), may, "{files:?}");
+        }
+        let removed = || State::Removed { reason: String::new() };
+        assert!(leaves(&ad(removed(), true), Files::Expected), "what was removed has brought nothing");
+        assert!(
+            leaves(&ad(State::Completed(Exit::Code(0)), false), Files::Expected),
+            "what never ran neither"
+        );
+    }
+}

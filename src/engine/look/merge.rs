@@ -153,7 +153,8 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
     }
     // It was given up as lost and is back. What may start only once has been replaced by its controller;
     // anything else may go on.
-    let was_lost = job.files == Files::Unseen || job.end().is_some_and(|end| end.outcome == Outcome::LostTrack);
+    let was_lost =
+        job.files == Files::Unseen || job.end().is_some_and(|end| end.outcome == Outcome::LostTrack);
     let is_back = was_lost && !context.once;
     // However its end became known, outputs that are there come home.
     if let (true, State::Completed(exit)) = (ad.staged && job.files.may_come(), &ad.state)

@@ -75,7 +75,7 @@ impl Doubts {
         self.failures += 1;
         // One that is given up now does not make the others wait.
         self.rests_until = (!over).then(|| now + backoff(self.failures));
-        self.obstacle = Some(Obstacle::ours(format!("{why}; it is tried again")));
+        self.obstacle = Some(Obstacle::ours(why));
     }
 
     /// A submission with these indices went well. `most` go together where nothing is in doubt.
@@ -95,8 +95,7 @@ impl Doubts {
         self.unstaged += 1;
         self.rests_until = Some(now + backoff(self.unstaged));
         self.obstacle = Some(Obstacle::ours(format!(
-            "its files did not reach the pool in {} submissions, as when the schedd's spool has no room; it is \
-             tried again",
+            "its files did not reach the pool in {} submissions, as when the schedd's spool has no room",
             self.unstaged
         )));
     }

@@ -150,10 +150,9 @@ impl Bed {
 
     /// The same of many HTCJobs, with one question.
     pub async fn assert_all_committed_once(&self, jobs: &[(&Job, u32)]) {
-        let history = ads("condor_history", &[], &self.ours()).await;
+        let all = self.every_job().await;
         let mut staged: BTreeMap<&str, BTreeMap<u32, Vec<String>>> = BTreeMap::new();
-        let queue = self.queue().await;
-        for ad in history.iter().chain(&queue).filter(|ad| ad.contains_key("StageInFinish")) {
+        for ad in all.iter().filter(|ad| ad.contains_key("StageInFinish")) {
             let key = ad["HTCOperatorKey"].as_str().unwrap();
             let mut parts = key.split('/');
             let of_job = staged.entry(parts.next().unwrap()).or_default();

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use htc_core::workload::progress::{Outcome, Progress};
-use htc_operator::engine::{Awaited, Options, Tracking, View, Want};
+use htc_core::workload::report::Phase;
+use htc_operator::engine::{Awaited, Options, Outputs, Tracking, View, Want};
 use serde_json::json;
 
 use super::crashes::once;
+use super::reporting::report;
 use crate::life::{Life, options, outcomes, uid, wish};
-use crate::pool::{Ad, Event, Fault, Planned, Scripted};
+use crate::pool::{Ad, Ending, Event, Fault, Planned, Scripted};
 
 super::claims![
     an_empty_queue_ends_nothing_and_what_returns_goes_on,
@@ -18,6 +20,8 @@ super::claims![
     a_gone_workload_whose_job_the_history_shows_is_buried,
     a_lost_job_that_returns_is_left_alone_and_its_outputs_come_home,
     a_lost_job_that_may_start_only_once_is_removed_when_it_returns,
+    outputs_of_a_job_that_was_lost_after_its_last_report_come_home_when_it_is_back_in_any_life,
+    what_was_lost_in_an_earlier_life_is_not_missing_in_this_one,
 ];
 
 /// A life in which a missing job is not lost for a day.
@@ -158,5 +162,46 @@ async fn a_lost_job_that_may_start_only_once_is_removed_when_it_returns() {
     let life = lost_and_back(&scripted, false).await;
     scripted.empties().await;
     assert!(scripted.journal().iter().any(|entry| entry.event == Event::Removed));
+    life.end().await;
+}
+
+/// A workload whose job has said its last word and is lost, in the eyes of its door too, while its outputs are in the pool.
+async fn lost_after_its_last_report(scripted: &Scripted) -> Life {
+    let life = Life::on(scripted).await;
+    running(scripted, &life, 1).await;
+    empty(scripted);
+    life.engine.report(report(1, 1, Phase::Done)).await.unwrap();
+    scripted.finish_jobs(Ending::code(0));
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    let view = life.until("a", "it is published", |view| view.jobs[0].published).await;
+    assert!(view.jobs[0].outputs_lost);
+    life
+}
+
+async fn outputs_of_a_job_that_was_lost_after_its_last_report_come_home_when_it_is_back_in_any_life() {
+    for restarts in [false, true] {
+        let scripted = Scripted::new();
+        let mut life = lost_after_its_last_report(&scripted).await;
+        if restarts {
+            life.end().await;
+            life = Life::on(&scripted).await;
+            life.open_door();
+        }
+        scripted.heal();
+        life.engine.look();
+        life.until("a", "it is home", |view| matches!(view.outputs, Outputs::Home(_))).await;
+        scripted.empties().await;
+        life.end().await;
+    }
+}
+
+async fn what_was_lost_in_an_earlier_life_is_not_missing_in_this_one() {
+    let scripted = Scripted::new();
+    lost_after_its_last_report(&scripted).await.end().await;
+    let life = patient(&scripted).await;
+    life.is_ready().await;
+    scripted.calls_more("condor_q", 2).await;
+    assert_eq!(life.view("a").jobs[0].tracking, Tracking::Good);
+    assert_eq!(life.metric("htc_jobs_missing"), 0);
     life.end().await;
 }

@@ -1,11 +1,13 @@
 //! Outputs are kept as long as was said, and no longer.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
-use htc_operator::engine::{LogOptions, Outputs, View, Wanted};
+use htc_operator::engine::{LogOptions, Outputs, View, Wanted, Wish};
 
-use crate::life::{Life, options, uid};
+use crate::life::{Life, options, uid, wish};
 use crate::pool::{Ending, Fault, Planned, Scripted};
 
 super::claims![
@@ -17,6 +19,10 @@ super::claims![
     a_transfer_that_hangs_holds_up_no_other,
     outputs_come_home_though_one_answer_did_not_have_their_job,
     outputs_come_home_though_their_job_was_given_up_before_it_came_back,
+    outputs_come_home_though_the_data_folder_was_lost_while_their_job_ran,
+    outputs_come_home_to_another_data_folder_than_their_job_names,
+    outputs_come_home_to_a_data_folder_that_was_moved,
+    outputs_that_would_go_to_a_folder_that_is_not_ours_stay_in_the_pool,
     outputs_that_left_the_pool_with_their_job_are_not_waited_for,
     a_namespace_whose_outputs_take_too_much_waits_until_some_are_gone_in_the_next_life_too,
 ];
@@ -209,6 +215,74 @@ async fn outputs_come_home_though_their_job_was_given_up_before_it_came_back() {
     life.until("a", "it is home", is_home).await;
     scripted.empties().await;
     life.end().await;
+}
+
+/// A second life, with this data folder, of a workload that was wished in a first and runs; what of the first is left
+/// is for the caller to say.
+async fn second_life(scripted: &Scripted, data: &str, between: impl FnOnce(&Path)) -> Life {
+    let life = Life::on(scripted).await;
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.start_jobs();
+    life.runs("a", 0).await;
+    life.end().await;
+    between(scripted.path());
+    let life = Life::begin(options(&scripted.path().join(data)), scripted.pool()).await;
+    life.open_door();
+    // As of an object that has our finalizer.
+    life.try_wish(Wish { seen_before: true, ..wish("a", 1) }).await.unwrap();
+    scripted.finish_jobs(Ending::code(0));
+    life
+}
+
+async fn is_home_in(scripted: &Scripted, life: Life, data: &str) {
+    life.until("a", "it is home", is_home).await;
+    let folder = scripted.path().join(data).join("jobs/a/0.0.0");
+    assert_eq!(std::fs::read_to_string(folder.join("work/out.txt")).unwrap(), "a/0/0/0");
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    scripted.empties().await;
+    life.end().await;
+}
+
+async fn outputs_come_home_though_the_data_folder_was_lost_while_their_job_ran() {
+    let scripted = Scripted::new();
+    let lose = |path: &Path| std::fs::remove_dir_all(path.join("data")).unwrap();
+    let life = second_life(&scripted, "data", lose).await;
+    is_home_in(&scripted, life, "data").await;
+}
+
+async fn outputs_come_home_to_another_data_folder_than_their_job_names() {
+    let scripted = Scripted::new();
+    let life = second_life(&scripted, "other", |_| {}).await;
+    is_home_in(&scripted, life, "other").await;
+    assert!(!scripted.path().join("data/jobs/a/0.0.0/work").exists(), "that folder is not ours any more");
+}
+
+async fn outputs_come_home_to_a_data_folder_that_was_moved() {
+    let scripted = Scripted::new();
+    let rename = |path: &Path| std::fs::rename(path.join("data"), path.join("moved")).unwrap();
+    let life = second_life(&scripted, "moved", rename).await;
+    is_home_in(&scripted, life, "moved").await;
+    assert!(!scripted.path().join("data").exists());
+}
+
+async fn outputs_that_would_go_to_a_folder_that_is_not_ours_stay_in_the_pool() {
+    let scripted = Scripted::new();
+    let denied = Fault::Fail("SUBMIT_Iwd is immutable".to_owned());
+    let refuse = |_: &Path| scripted.plan(Planned::next("condor_qedit", denied).always());
+    let life = second_life(&scripted, "other", refuse).await;
+    let late = |view: &View| view.jobs[0].outputs_late.clone();
+    let view = life.until("a", "it is told", |view| late(view).is_some()).await;
+    let told = late(&view).unwrap();
+    let old = scripted.path().join("data/jobs/a/0.0.0").display().to_string();
+    assert!(
+        told.why.contains("immutable") && told.why.contains(&old) && told.why.contains("--data-dir"),
+        "{told:?}"
+    );
+    assert_eq!(scripted.calls("condor_transfer_data").len(), 0);
+    assert_eq!(scripted.jobs().len(), 1, "the pool keeps them");
+    scripted.heal();
+    is_home_in(&scripted, life, "other").await;
 }
 
 async fn outputs_that_left_the_pool_with_their_job_are_not_waited_for() {

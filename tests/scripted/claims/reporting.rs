@@ -29,7 +29,7 @@ super::claims![
     what_the_job_has_not_signed_is_counted_and_says_nothing,
 ];
 
-fn report(start: u32, seq: u64, phase: Phase) -> Report {
+pub(super) fn report(start: u32, seq: u64, phase: Phase) -> Report {
     let retcode = (phase == Phase::Done).then_some(0);
     Report { seq, phase, retcode, ..running("a/0/0/0".parse().unwrap(), start) }
 }
