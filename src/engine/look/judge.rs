@@ -264,5 +264,8 @@ pub(super) fn at(look: Look) -> Timestamp {
 }
 
 #[cfg(test)]
+#[path = "left_out_tests.rs"]
+mod left_out_tests;
+#[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use htc_core::workload::names::JobKey;
-use htc_core::workload::report::{Cut, Excess};
+use htc_core::workload::report::Cut;
 use rstest::rstest;
 
 use super::*;
@@ -13,11 +13,11 @@ fn key() -> JobKey {
     "u/0/0/0".parse().unwrap()
 }
 
-fn id() -> JobId {
+pub(super) fn id() -> JobId {
     JobId { cluster: 7, proc: 0 }
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn look() -> (Instant, Look) {
     )
 }
 
-fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
+pub(super) fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
     Report {
         name: "x".into(),
         namespace: "n".into(),
@@ -365,26 +365,6 @@ fn a_job_that_was_cut_short_says_why_and_not_how_its_containers_took_it() {
     let end = end(&finished, 1, Some(&told));
     assert_eq!(end.outcome, Outcome::ExitCode(143));
     assert_eq!(end.message, "volume data holds 2 bytes, more than its limit of 1");
-}
-
-#[test]
-fn an_end_tells_what_was_left_out_after_its_own_words() {
-    let left_out = || Some("left out of the outputs: x (a FIFO)".to_owned());
-    let told = |code, cut| Report { cut, left_out: left_out(), ..report(1, Phase::Done, Some(code)) };
-    let finished = |code| Finished { job: id(), exit: Exit::Code(code), at: at(5), seen: Instant::now() };
-    let of = |code, cut| end(&finished(code), 1, Some(&told(code, cut)));
-    assert_eq!((of(0, None).outcome, of(0, None).message), (Outcome::Succeeded, left_out().unwrap()));
-    assert!(
-        of(3, None).message.ends_with("; left out of the outputs: x (a FIFO)"),
-        "{}",
-        of(3, None).message
-    );
-    let many = of(143, Some(Cut::Outputs { excess: Excess::Entries { limit: 3 } }));
-    assert_eq!(many.outcome, Outcome::ExitCode(143));
-    assert!(many.message.starts_with("the working folder has more than 3 files"), "{}", many.message);
-    // Only the last words tell it.
-    let earlier = Report { phase: Phase::Stopping, ..told(0, None) };
-    assert_eq!(end(&finished(0), 1, Some(&earlier)).message, "");
 }
 
 #[test]
