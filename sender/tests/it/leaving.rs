@@ -107,3 +107,16 @@ fn logs_and_the_working_folder_are_there_whatever_a_process_of_the_worker_puts_i
     let work = scratch.path().join("work").symlink_metadata().unwrap();
     assert!(work.is_dir() && !work.file_type().is_fifo());
 }
+
+#[test]
+fn what_a_job_leaves_whose_sender_is_killed_is_tidied_too() {
+    let script =
+        "#!/bin/sh\necho x > result; mkfifo fifo; ln -s /etc/hostname secret; echo ready; sleep 1000\n";
+    let scratch = Scratch::of(&job(Image::Host, &["@script"], script));
+    let mut running = scratch.start();
+    running.until_it_says("ready");
+    running.signal(running.sender(), rustix::process::Signal::KILL);
+    assert_eq!(running.wait_for_signal(), Some(9));
+    assert_eq!(names(&scratch.path().join("work")), ["result"]);
+    assert!(scratch.read("sender.out").contains("secret (a link that leads out of"));
+}
