@@ -1,3 +1,5 @@
+//! Folders that scripts leave, and what of them may travel.
+
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
