@@ -21,6 +21,7 @@ mod reports;
 mod rest;
 mod result;
 mod retriever;
+pub mod signing;
 mod spent;
 mod start;
 mod submit;
@@ -53,6 +54,7 @@ pub use crate::store::unreadable::Unreadable;
 pub use crate::store::wishes::Want;
 use board::Board;
 pub use board::Obstacle;
+pub use boot::Boot;
 pub use capacity::Capacity;
 pub use gone::Awaited;
 pub use inherited::{Heir, Inheritance, recorded};
@@ -189,7 +191,9 @@ impl Engine {
             changes: broadcast::channel(4096).0,
         });
         inner.forget_all_spent().await?;
-        Ok(Engine(inner))
+        let engine = Engine(inner);
+        engine.compare_keys().await?;
+        Ok(engine)
     }
 
     /// Starts the workers; they end when `stop` is cancelled. One that ends before, or panics,

@@ -32,6 +32,19 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// Whether the API server could not tell, so that it says nothing about the object.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            ReconcileError::Finalizer(why) | ReconcileError::Read(why) | ReconcileError::Status(why) => {
+                !matches!(why, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
+            }
+            ReconcileError::Incomplete(_)
+            | ReconcileError::Uid(_)
+            | ReconcileError::Wish(_)
+            | ReconcileError::Store(_) => false,
+        }
+    }
+
     /// A label for metrics.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -26,7 +26,7 @@ use super::types::{HTCJob, HTCJobSpec, Script};
 use super::vanished;
 use super::watch::{Guarded, Place, wait_for_crd, watch};
 use crate::engine::Engine;
-use crate::limits::RECONCILE_BACKOFF;
+use crate::limits::{OUTAGE_BACKOFF_MAX, RECONCILE_BACKOFF};
 
 /// Watches these namespaces, or all when none is named, until `stop` is cancelled.
 pub async fn run(state: Arc<DoorState>, namespaces: &[String], stop: CancellationToken) {
@@ -131,6 +131,7 @@ fn on_error(object: Arc<Guarded>, why: &ReconcileError, state: Arc<DoorState>) -
     state.metrics.reconcile_errors.get_or_create(&why.kind().into()).inc();
     let uid = object.meta().uid.as_deref().unwrap_or_default().parse();
     let (first, longest) = RECONCILE_BACKOFF;
+    let longest = if why.is_outage() { OUTAGE_BACKOFF_MAX } else { longest };
     let failures = uid.map_or(8, |uid: Uid| {
         state.memory(&uid, |memory| {
             memory.failures += 1;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::state::DoorState;
 use super::types::HTCJob;
-use crate::limits::{CRD_LOOK, LIST_PAGE, RECONCILE_BACKOFF};
+use crate::limits::{CRD_LOOK, LIST_PAGE, RECONCILE_BACKOFF, WATCH_SECONDS};
 
 /// An HTCJob that may be malformed: one that is must not stop the watch of the others.
 pub type Guarded = DeserializeGuard<HTCJob>;
@@ -51,7 +51,7 @@ pub fn watch(
                 wait_for_crd(api.clone(), &state).await;
                 state.set_ready(true);
             }
-            let events = watcher(api, watcher::Config::default().page_size(LIST_PAGE));
+            let events = watcher(api, watcher::Config::default().page_size(LIST_PAGE).timeout(WATCH_SECONDS));
             Some((events.take_while(|event| ready(!is_without_crd(event))), false))
         }
     };

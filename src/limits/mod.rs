@@ -25,6 +25,25 @@ pub const NAME_MAX: usize = 4 << 10;
 /// objects that the API server takes.
 pub const LIST_PAGE: u32 = 50;
 
+/// So long nothing may come of an answer of the API server, which itself gives up after 60 s.
+pub const API_SILENCE: Duration = Duration::from_secs(65);
+
+/// A watch is made anew after so many seconds, which costs a request: one that is silent for 5 s more has died
+/// without a word, and nobody would know.
+pub const WATCH_SECONDS: u32 = 45;
+
+/// Without being renewed a lease is its holder's for so long.
+pub const LEASE_DURATION: Duration = Duration::from_secs(30);
+
+/// How often it is renewed: two renewals may fail.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+
+/// How often an operator that starts looks whether another one renews it.
+pub const LEASE_LOOK: Duration = Duration::from_secs(1);
+
+/// An API server that takes longer for the lease is not waited for: jobs are.
+pub const LEASE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A tool's answer is read up to here: 100,000 projected ads are about 70 MB.
 pub const TOOL_OUTPUT_MAX: u64 = 256 << 20;
 
@@ -279,6 +298,10 @@ pub const STATUS_REST_MAX: Duration = Duration::from_secs(5);
 
 /// An object that failed is looked at again after this time, doubled up to five minutes.
 pub const RECONCILE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// One that failed because the API server is out of order is looked at again after this time at most: 10,000 are
+/// 170 requests a second.
+pub const OUTAGE_BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// Jobs whose ids a status lists one by one; beyond that ranges.
 pub const JOB_IDS_LISTED: usize = 1_000;

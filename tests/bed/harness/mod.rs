@@ -8,6 +8,7 @@ mod jobs;
 mod operator;
 mod patience;
 mod pool;
+mod proxy;
 mod sweep;
 pub mod table;
 mod tools;
@@ -18,6 +19,7 @@ pub use jobs::{example, host, image};
 pub use operator::kubectl;
 pub use patience::until;
 pub use pool::{AWAY, HERE, tool};
+pub use proxy::{Fault, Proxy};
 pub use tools::{DYING_SUBMIT, FAILING_SUBMIT, SLOW_SUBMIT};
 
 use std::fs;
