@@ -23,6 +23,7 @@ mod result;
 mod retriever;
 pub mod signing;
 mod spent;
+mod stage;
 mod start;
 mod submit;
 mod table;
