@@ -10,6 +10,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use tokio::time::sleep;
 
+use super::error::is_absent;
 use super::state::DoorState;
 use super::types::HTCJob;
 use crate::limits::{CRD_LOOK, LIST_PAGE, RECONCILE_BACKOFF, WATCH_SECONDS};
@@ -63,11 +64,11 @@ fn is_without_crd<T>(event: &watcher::Result<T>) -> bool {
     else {
         return false;
     };
-    is_404(why)
+    has_no_htcjobs(why)
 }
 
-fn is_404(why: &kube::Error) -> bool {
-    matches!(why, kube::Error::Api(status) if status.code == 404)
+fn has_no_htcjobs(why: &kube::Error) -> bool {
+    matches!(why, kube::Error::Api(status) if is_absent(status))
 }
 
 /// Waits until HTCJobs can be listed: without the CRD there is nothing to watch, and that nothing
@@ -75,7 +76,7 @@ fn is_404(why: &kube::Error) -> bool {
 pub async fn wait_for_crd(api: Api<Guarded>, state: &DoorState) {
     let (mut pause, longest) = (RECONCILE_BACKOFF.0, CRD_LOOK);
     while let Err(why) = api.list_metadata(&ListParams::default().limit(1)).await {
-        match is_404(&why) {
+        match has_no_htcjobs(&why) {
             true if state.misses_crd() => tracing::warn!(
                 "the API server has no HTCJobs: nothing follows from that for those that were there; \
                  kubectl apply -f crds/htcjob.yaml"

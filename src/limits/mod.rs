@@ -32,6 +32,9 @@ pub const API_SILENCE: Duration = Duration::from_secs(65);
 /// without a word, and nobody would know.
 pub const WATCH_SECONDS: u32 = 45;
 
+/// Two watches of a path begin so far apart.
+pub const WATCH_GAP: Duration = Duration::from_secs(1);
+
 /// Without being renewed a lease is its holder's for so long.
 pub const LEASE_DURATION: Duration = Duration::from_secs(30);
 
