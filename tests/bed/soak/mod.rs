@@ -1,6 +1,7 @@
-//! Tests that take long or disturb the bed: only `make soak` runs them, one after the other.
+//! Slow tests, and those that disturb the bed: only `make soak` runs them, one at a time.
 
 mod api;
 mod full;
 mod key;
 mod second;
+mod upgrading;
