@@ -45,6 +45,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let site = site(&settings);
     operator.engine.judge_again(htcjob::DOOR, &site.attributes);
+    operator.engine.await_objects(htcjob::DOOR);
     let door = DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site);
     operator.receive_reports(&common.events, common.events.events_listen.unwrap_or(EVENTS_LISTEN)).await?;
     let listed = door.clone();

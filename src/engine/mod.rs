@@ -21,6 +21,7 @@ mod reports;
 mod rest;
 mod result;
 mod retriever;
+mod settled;
 pub mod signing;
 mod spent;
 mod stage;
@@ -67,9 +68,10 @@ use origin::Origin;
 pub use polls::PollRefusal;
 use polls::Polls;
 pub use reports::Taken;
+pub use settled::Settled;
 pub use table::{Counts, IndexRow, JobRow, Troubles, WorkloadRow};
 pub use view::{JobView, Outputs, Tracking, View};
-pub use wish::{Settled, Wish, WishError};
+pub use wish::{Wish, WishError};
 pub use words::shortened;
 
 /// What the engine needs to know.

@@ -22,6 +22,8 @@ pub struct Run {
     /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
     /// for after this moment has shown what is in the queue.
     pub unproven_since: Option<Instant>,
+    /// Its outside object has still to say what it knows: our store may be older.
+    pub awaits_object: bool,
     /// Since when it waits for its turn: since it came, or since something of it was last submitted.
     pub waits_since: Instant,
     /// What failed submissions have made doubtful of it; mostly nothing.
@@ -52,6 +54,7 @@ impl Stage {
             Want::Run => Stage::Run(Run {
                 waiting,
                 unproven_since: None,
+                awaits_object: false,
                 waits_since: now,
                 doubts: None,
                 shape,

@@ -232,7 +232,7 @@ fn translated(
 /// A wish that nothing is left to do for: it says for ever why.
 fn refused_wish(named: &Named, sentence: &str) -> Wish {
     let end = End { outcome: Outcome::SubmitRefused, message: sentence.to_owned(), at: Timestamp::now() };
-    let settled = Settled { index: 0, job: None, end };
+    let settled = Settled { index: 0, end };
     wish(named, refused::workload(&named.pod), vec![settled])
 }
 

@@ -199,7 +199,8 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
         self.riddles.iter().copied().find(is_it)
     }
 
-    fn of_index(&self, index: u32) -> &'s [&'a Ad] {
+    /// The ads of an index.
+    pub fn of_index(&self, index: u32) -> &'s [&'a Ad] {
         let first = self.ads.partition_point(|ad| ad.key.index < index);
         let count = self.ads[first..].partition_point(|ad| ad.key.index == index);
         &self.ads[first..first + count]

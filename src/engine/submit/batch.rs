@@ -178,7 +178,8 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
 
 /// Whether its time has come, and nothing of it may be in the queue unseen.
 pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
-    let waits = |run: &Run| !run.waiting.is_empty() && run.unproven_since.is_none();
+    let is_known = |run: &Run| run.unproven_since.is_none() && !run.awaits_object;
+    let waits = |run: &Run| !run.waiting.is_empty() && is_known(run);
     entry.run().is_some_and(waits) && entry.not_before <= now && entry.unreadable.is_none()
 }
 

@@ -116,7 +116,7 @@ async fn an_ad_without_a_readable_key_is_that_of_the_job_with_its_id() {
     assert_eq!(life.ends("c").await, [Outcome::Succeeded]);
     life.gone("a").await;
     life.is_gone("a").await;
-    assert_eq!(scripted.jobs(), Vec::<Ad>::new());
+    scripted.empties().await;
     life.end().await;
 }
 

@@ -30,6 +30,7 @@ mod reporting;
 mod resting;
 mod results;
 mod secrets;
+mod settling;
 mod standalone;
 mod submitting;
 mod transferring;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Trial> {
         resting::all(),
         results::all(),
         secrets::all(),
+        settling::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
