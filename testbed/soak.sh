@@ -9,6 +9,9 @@ cd "$REPO"
 
 bed_for_tests
 tests_of_bed
+trap '"$HERE/pool.sh" soak off' EXIT
+"$HERE/pool.sh" soak on
 shown "slow tests" on_bed --test-threads 1 soak::
+"$HERE/pool.sh" soak off
 shown "bed down" "$HERE/testbed" down
 table

@@ -8,6 +8,7 @@ mod jobs;
 mod operator;
 mod patience;
 mod pool;
+mod stranger;
 mod sweep;
 pub mod table;
 mod tools;
@@ -16,8 +17,9 @@ pub use bed::{Bed, on_bed, with_operator};
 pub use cluster::{Job, client};
 pub use jobs::{example, host, image};
 pub use operator::kubectl;
-pub use patience::until;
+pub use patience::{throughout, until};
 pub use pool::{AWAY, HERE, tool};
+pub use stranger::BOB;
 pub use tools::{DYING_SUBMIT, FAILING_SUBMIT, SLOW_SUBMIT};
 
 use std::fs;
