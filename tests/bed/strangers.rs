@@ -2,7 +2,7 @@
 
 use htc_operator::htcjob::types::Phase;
 
-use crate::harness::{BOB, Bed, Job, host, on_bed, until, with_operator};
+use crate::harness::{BOB, Bed, Job, host, on_bed, tool, until, with_operator};
 
 /// A job of the stranger that bears what the ad of an HTCJob's first copy bears, and has ended well.
 async fn pretends(bed: &Bed, job: &Job) -> u64 {
@@ -98,14 +98,18 @@ async fn a_stranger_can_neither_end_our_jobs_nor_read_what_they_brought() {
             ("condor_rm", &[][..]),
             ("condor_hold", &[]),
             ("condor_qedit", &["HTCAck", "true"]),
-            ("condor_transfer_data", &[]),
         ] {
             let arguments = [&[id.as_str()], more].concat();
             let said = BOB.tool(tool, &arguments).await;
             assert!(said.is_err(), "{tool}: {said:?}");
         }
+        // It finds no job of his, and says nothing.
+        BOB.tool("condor_transfer_data", &[&id]).await.unwrap();
+        let untouched = "strcat(JobStatus, StageOutStart is undefined, HTCAck is undefined)";
+        let ours = until("condor_q", async || tool("condor_q", &[&id, "-af", untouched]).await).await;
+        assert_eq!(ours.trim(), "2truetrue");
         // His job runs on the machine of the schedd, as a pool's users may on a small one.
-        let spool = crate::harness::tool("condor_q", &[&id, "-af", "Iwd"]).await.unwrap();
+        let spool = tool("condor_q", &[&id, "-af", "Iwd"]).await.unwrap();
         let folder = bed.shared_folder("bobs");
         let text = format!(
             "executable = /bin/ls\ntransfer_executable = false\narguments = -la {}\ninitialdir = {}\n\

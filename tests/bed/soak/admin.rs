@@ -21,6 +21,7 @@ pub async fn with_schedd(claim: impl AsyncFnOnce(&mut Bed)) {
         goes_on().await;
         if configuration().await != before {
             configure(bed, "").await;
+            as_root("condor_reconfig", &["-all"]).await.unwrap();
             restart().await;
         }
         until_answers().await;

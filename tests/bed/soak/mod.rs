@@ -8,6 +8,7 @@ mod kubelet;
 mod large;
 mod limits;
 mod outputs;
+mod policies;
 mod queue;
 mod restart;
 mod stopped;

@@ -1,7 +1,5 @@
 //! The queue answers, but gives no files.
 
-use std::path::Path;
-
 use htc_operator::htcjob::types::Phase;
 
 use super::admin::{as_root, with_schedd};
@@ -40,9 +38,8 @@ async fn outputs_that_the_schedd_does_not_give_stay_with_it_and_come_home_once_i
         as_root("chmod", &["700", &folder]).await.unwrap();
         ends_well(bed, &[(&job, 1), (&other, 1)]).await;
         assert_eq!(bed.log_of(&job).await, "said\n");
-        let outputs = bed.status(&job).await.outputs.unwrap();
-        let made = Path::new(&outputs).join("0.0.0/work/file");
-        assert_eq!(std::fs::read_to_string(&made).unwrap(), "made\n", "{}", made.display());
+        let made = bed.data().join("jobs").join(&job.uid).join("0.0.0/work/file");
+        assert_eq!(std::fs::read_to_string(made).unwrap(), "made\n");
     })
     .await;
 }
