@@ -24,7 +24,10 @@ async fn pretends(bed: &Bed, job: &Job) -> u64 {
 
 /// His job is as he left it.
 async fn assert_untouched(cluster: u64) {
-    assert_eq!(BOB.asks(cluster, "strcat(JobStatus, StageOutFinish is undefined, HTCAck is undefined)").await, "4truetrue");
+    assert_eq!(
+        BOB.asks(cluster, "strcat(JobStatus, StageOutFinish is undefined, HTCAck is undefined)").await,
+        "4truetrue"
+    );
 }
 
 /// Waits until the operator has seen that there are jobs of others, and has looked on.
@@ -94,11 +97,9 @@ async fn a_stranger_can_neither_end_our_jobs_nor_read_what_they_brought() {
         let job = bed.apply(host("ours", &(bed.gate("go") + "true"))).await;
         bed.until_phase(&job, Phase::Running).await;
         let id = bed.status(&job).await.jobid.remove(0);
-        for (tool, more) in [
-            ("condor_rm", &[][..]),
-            ("condor_hold", &[]),
-            ("condor_qedit", &["HTCAck", "true"]),
-        ] {
+        for (tool, more) in
+            [("condor_rm", &[][..]), ("condor_hold", &[]), ("condor_qedit", &["HTCAck", "true"])]
+        {
             let arguments = [&[id.as_str()], more].concat();
             let said = BOB.tool(tool, &arguments).await;
             assert!(said.is_err(), "{tool}: {said:?}");

@@ -40,7 +40,8 @@ impl Stranger {
     /// What an expression over the first job of a cluster of his is.
     pub async fn asks(self, cluster: u64, expression: &str) -> String {
         let cluster = cluster.to_string();
-        let answer = until("condor_q", async || self.tool("condor_q", &[&cluster, "-af", expression]).await).await;
+        let answer =
+            until("condor_q", async || self.tool("condor_q", &[&cluster, "-af", expression]).await).await;
         answer.lines().next().unwrap_or_default().to_owned()
     }
 

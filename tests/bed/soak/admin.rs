@@ -15,7 +15,11 @@ const SETTINGS: &str = "/etc/condor/config.d/90-soak";
 /// Runs a test that may do anything to the schedd.
 pub async fn with_schedd(claim: impl AsyncFnOnce(&mut Bed)) {
     on_bed(async |bed: &mut Bed| {
-        assert_eq!(as_root("true", &[]).await, Ok(String::new()), "only in `make soak` may tests act as root");
+        assert_eq!(
+            as_root("true", &[]).await,
+            Ok(String::new()),
+            "only in `make soak` may tests act as root"
+        );
         let before = configuration().await;
         let result = AssertUnwindSafe(claim(bed)).catch_unwind().await;
         goes_on().await;

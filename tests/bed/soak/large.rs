@@ -3,7 +3,7 @@
 use htc_operator::htcjob::types::Phase;
 
 use super::admin::with_schedd;
-use crate::harness::{Bed, BOB, host};
+use crate::harness::{BOB, Bed, host};
 
 /// With a thousand jobs more than an answer may have.
 const REPORT: usize = 400 << 10;

@@ -41,7 +41,8 @@ async fn a_namespace_is_charged_for_jobs_of_the_operator_only() {
         let job = bed.apply(host("charged", &(bed.gate("go") + "true"))).await;
         bed.until_phase(&job, Phase::Running).await;
         let id = bed.status(&job).await.jobid.remove(0);
-        let charged = until("condor_q", async || tool("condor_q", &[&id, "-af", "AccountingGroup"]).await).await;
+        let charged =
+            until("condor_q", async || tool("condor_q", &[&id, "-af", "AccountingGroup"]).await).await;
         assert_eq!(charged.trim(), format!("k8s.{}.{}", bed.namespace, std::env::var("USER").unwrap()));
         assert_eq!(BOB.asks(pretends(bed).await, "AccountingGroup").await, "undefined");
         bed.open("go");
