@@ -20,15 +20,9 @@ pub async fn with_schedd(claim: impl AsyncFnOnce(&mut Bed)) {
             Ok(String::new()),
             "only in `make soak` may tests act as root"
         );
-        let before = configuration().await;
+        as_it_was().await;
         let result = AssertUnwindSafe(claim(bed)).catch_unwind().await;
-        goes_on().await;
-        if configuration().await != before {
-            configure(bed, "").await;
-            as_root("condor_reconfig", &["-all"]).await.unwrap();
-            restart().await;
-        }
-        until_answers().await;
+        as_it_was().await;
         // Else the namespace would wait for a kubelet to end them.
         let all = ["delete", "pods", "--all", "--force", "--grace-period=0", "-n", &bed.namespace];
         kubectl(&all, "").await.unwrap();
@@ -36,6 +30,17 @@ pub async fn with_schedd(claim: impl AsyncFnOnce(&mut Bed)) {
         result.unwrap_or_else(|panic| resume_unwind(panic));
     })
     .await;
+}
+
+/// Also what a test has left that was killed.
+async fn as_it_was() {
+    goes_on().await;
+    if fs::exists(SETTINGS).unwrap() {
+        as_root("rm", &[SETTINGS]).await.unwrap();
+        as_root("condor_reconfig", &["-all"]).await.unwrap();
+        restart().await;
+    }
+    until_answers().await;
 }
 
 /// Runs a program as root.
@@ -99,8 +104,4 @@ pub async fn configure(bed: &Bed, settings: &str) {
 /// The schedd reads its settings again.
 pub async fn reconfigure() {
     as_root("condor_reconfig", &["-daemon", "schedd"]).await.unwrap();
-}
-
-async fn configuration() -> Option<String> {
-    fs::read_to_string(SETTINGS).ok()
 }

@@ -31,7 +31,7 @@ async fn outputs_that_the_schedd_does_not_give_stay_with_it_and_come_home_once_i
         let other = bed.apply(host("other", "true")).await;
         bed.until_phase(&other, Phase::Succeeded).await;
         until_condition(bed, &job, "OutputsLate", "True").await;
-        until_looks(bed, 10).await;
+        until_looks(bed, 3).await;
         assert_eq!(bed.queued(&job).await.len(), 1, "acknowledged without its outputs");
         as_root("test", &["-e", &format!("{folder}/result.json")]).await.unwrap();
 
