@@ -12,6 +12,7 @@ mod policies;
 mod queue;
 mod restart;
 mod stopped;
+mod upgrading;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
