@@ -128,6 +128,37 @@ fn nothing_names_a_path_of_the_machine_it_was_made_on() {
     }
 }
 
+#[test]
+fn every_promise_of_reliability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let (promises, proofs) = text.split_once("## Which tests show it").unwrap();
+    let shown: Vec<Vec<&str>> = rows(proofs).collect();
+    let missing: Vec<&str> =
+        rows(promises).map(|row| row[0]).filter(|what| !shown.iter().any(|row| row[0] == *what)).collect();
+    assert!(missing.is_empty(), "name tests below, or `—` and a reason: {missing:#?}");
+
+    let folders = ["src", "core", "sender", "tests"];
+    let code: Vec<(String, String)> = folders.into_iter().flat_map(sources).collect();
+    for row in &shown {
+        let names: Vec<&str> = row[1].split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || row[1].starts_with('—'), "no tests and no reason: {}", row[0]);
+        for name in names {
+            let (place, name) = name.rsplit_once("::").map_or(("", name), |(place, name)| (place, name));
+            let is_in = |file: &str| place.is_empty() || file.contains(&format!("/{place}/"));
+            let test = format!("fn {name}(");
+            let found = code.iter().any(|(file, text)| is_in(file) && text.contains(&test));
+            assert!(found, "there is no test {place} {name}, which shall show: {}", row[0]);
+        }
+    }
+}
+
+/// The cells of the rows of a text's table, without its head.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
 /// Migrations that are in a release, and their SHA-256: databases have seen them. At a release, its own are added.
 const RELEASED: &[(&str, &str)] = &[
     ("01-first.sql", "641d26430dc2ac6fb09560cf569532834cf557ca89f5b72874657cb3bd48869c"),

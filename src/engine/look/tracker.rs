@@ -216,7 +216,12 @@ impl Inner {
         let was_away = {
             let mut board = self.board();
             board.trouble_told = false;
-            board.trouble.take().is_some()
+            let was_away = board.trouble.take().is_some();
+            // A schedd that was away may come back with another queue: nothing goes there before it is compared.
+            if was_away && board.origin == Origin::Same {
+                board.origin = Origin::Unknown;
+            }
+            was_away
         };
         if was_away {
             tracing::info!("the pool answers again");

@@ -8,12 +8,13 @@ use htc_operator::engine::{Options, View};
 use super::crashes::once;
 use super::submit;
 use crate::life::{Life, options, outcomes};
-use crate::pool::{Fault, Planned, Scripted};
+use crate::pool::{Fault, Outage, Planned, Scripted};
 
 super::claims![
     before_another_queue_nothing_is_submitted_removed_or_ended,
     an_accepted_queue_is_ours_from_then_on,
     a_queue_that_is_replaced_while_we_run_ends_no_job,
+    a_queue_that_is_another_one_after_an_outage_gets_nothing,
     a_queue_that_comes_back_is_gone_on_with,
     a_queue_that_cannot_be_identified_is_not_believed,
     another_instance_id_is_told_from_the_one_before,
@@ -93,6 +94,26 @@ async fn a_queue_that_is_replaced_while_we_run_ends_no_job() {
     life.until("a", "it says what is in the way", is_mismatch).await;
     scripted.calls_more("condor_q", 20).await;
     assert_eq!(outcomes(&life.view("a")), [None, None]);
+    life.end().await;
+}
+
+async fn a_queue_that_is_another_one_after_an_outage_gets_nothing() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.plan(Planned::everywhere(Fault::Outage(Outage::Pool)));
+    life.until("a", "the outage is told", |view| view.trouble.is_some()).await;
+    life.wish("b", 1).await;
+    scripted.change(|state| {
+        state.birthdate += 1;
+        state.queue.clear();
+    });
+    scripted.heal();
+    life.until("b", "it says what is in the way", is_mismatch).await;
+    scripted.calls_more("condor_q", 5).await;
+    assert_eq!(scripted.calls("condor_submit").len(), 1, "of the time before");
     life.end().await;
 }
 
