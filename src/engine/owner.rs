@@ -5,14 +5,17 @@
 //! time. How it names us may differ from what it writes into ads; the ad of a job whose id our own
 //! `condor_submit` printed settles that.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
+
+use htc_core::workload::progress::JobId;
 
 use super::Inner;
 use super::board::{Board, Job};
 use crate::condor::inspect;
 use crate::condor::query::{self, Answer, Foreign};
 use crate::condor::whose::Whose;
-use crate::limits::OWNER_ASKED;
+use crate::limits::{FOREIGN_ASKED, OWNER_ASKED, PRINTED_ASKED};
 
 /// Who we are to the schedd.
 #[derive(Clone, Debug)]
@@ -70,11 +73,9 @@ impl Inner {
         if board.owner.as_ref().is_none_or(|owner| owner.confirmed) {
             return false;
         }
-        // While it is unsettled, the id is one that our own tool has just printed.
-        let printed = |job: &&Job| job.intent.is_some() && job.progress.job().is_some();
         let is_ours = |foreign: &&Foreign| {
-            let job = foreign.key.as_ref().and_then(|key| board.job(key)).filter(printed);
-            job.is_some_and(|job| job.progress.job() == foreign.job)
+            let job = foreign.key.as_ref().and_then(|key| board.job(key));
+            job.and_then(Job::printed).is_some_and(|id| Some(id) == foreign.job)
         };
         let is_known = answer
             .ads
@@ -99,8 +100,8 @@ impl Inner {
             return;
         }
         self.board().owner.iter_mut().for_each(|owner| owner.foreign_sought = Instant::now());
-        match query::foreign(&self.pool, whose).await {
-            Ok(foreign) => self.note_foreign(&foreign),
+        match query::foreign(&self.pool, whose, FOREIGN_ASKED).await {
+            Ok(others) => self.note_foreign(&others.jobs),
             Err(why) => tracing::debug!(%why, "failed to look for jobs of others with our instance id"),
         }
     }
@@ -116,6 +117,20 @@ impl Inner {
                 "jobs of another user bear our instance id; they are ignored"
             );
         }
+    }
+}
+
+impl Board {
+    /// Clusters that our own tool has printed, some of them.
+    pub(super) fn printed(&self) -> BTreeSet<u32> {
+        self.jobs().filter_map(Job::printed).map(|id| id.cluster).take(PRINTED_ASKED).collect()
+    }
+}
+
+impl Job {
+    /// HTCondor's id, where our own tool has printed it: as long as the submission is unsettled.
+    fn printed(&self) -> Option<JobId> {
+        self.progress.job().filter(|_| self.intent.is_some())
     }
 }
 

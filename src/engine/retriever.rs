@@ -108,7 +108,10 @@ async fn call(inner: &Inner, batch: &Batch) -> Result<(), (Cause, String)> {
     called.map_err(|why| {
         let cause = match &why {
             CallError::Deadline { .. } => Cause::Slow,
-            CallError::Start { .. } | CallError::Died { .. } | CallError::Unreadable { .. } => Cause::Away,
+            CallError::Start { .. }
+            | CallError::Died { .. }
+            | CallError::TooLong { .. }
+            | CallError::Unreadable { .. } => Cause::Away,
             CallError::Failed { message, .. } if act::has_no_connection(message) => Cause::Away,
             CallError::Failed { .. } => inner.cause_of_refusal(),
         };
