@@ -12,7 +12,7 @@ use htc_core::workload::report::Report;
 use tokio::time::timeout;
 
 use super::Inner;
-use super::board::{Finished, Job};
+use super::board::{Files, Finished, Job};
 use super::late::{Batch, Calls, Cause, Late, Next, Wanted};
 use super::look::judge;
 use super::result;
@@ -184,7 +184,9 @@ impl Inner {
         let given_up = late.is_given_up(self.options.give_up_outputs, now);
         let news = given_up || late.told() != told;
         tracing::warn!(%key, why, tries = late.tries(), "failed to fetch the outputs of a job");
-        job.forsaken |= given_up;
+        if given_up {
+            job.files = Files::GivenUp;
+        }
         job.late = Some(Box::new(late));
         drop(board);
         if given_up {
@@ -237,7 +239,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
     let keys: Vec<JobKey> = home.iter().map(|home| home.key.clone()).collect();
     for Home { key, end, report } in home {
         if let Some(job) = inner.board().job_mut(&key) {
-            (job.home, job.late) = (true, None);
+            (job.files, job.late) = (Files::Home, None);
             if job.end().is_none() {
                 inner.metrics.ended(end.outcome);
                 job.progress = Progress::Ended { job: job.progress.job(), end };
