@@ -4,6 +4,7 @@
 pub mod board;
 mod boot;
 mod capacity;
+mod credentials;
 mod entries;
 pub mod files;
 mod gone;
@@ -55,6 +56,7 @@ pub use crate::store::wishes::Want;
 use board::Board;
 pub use board::Obstacle;
 pub use capacity::Capacity;
+use credentials::Credentials;
 pub use gone::Awaited;
 pub use inherited::{Heir, Inheritance, recorded};
 use keys::MasterKeys;
@@ -120,6 +122,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     options: Options,
     pool: Pool,
+    credentials: Credentials,
     store: Database,
     keys: Arc<MasterKeys>,
     metrics: Arc<Metrics>,
@@ -172,6 +175,7 @@ impl Engine {
         let polls = Polls::new(options.polls);
         let inner = Arc::new(Inner {
             options,
+            credentials: Credentials::of(&pool.environment),
             pool,
             store,
             keys: keys.into(),

@@ -38,13 +38,14 @@ impl Inner {
     pub(super) async fn ask_owner(&self) -> Result<(Whose, bool), String> {
         let known = self.board().owner.clone();
         let is_fresh = |owner: &Owner| owner.asked.is_some_and(|at| at.elapsed() < OWNER_ASKED);
-        if !known.as_ref().is_some_and(is_fresh) {
+        if !known.as_ref().is_some_and(|owner| is_fresh(owner) && !self.has_new_credential(owner)) {
+            let began = Instant::now();
             match (inspect::identity(&self.pool).await, known) {
-                (Ok((mapping, _)), _) => take(&mut self.board(), mapping)?,
+                (Ok((mapping, _)), _) => take(&mut self.board(), mapping, began)?,
                 // The question itself is no better than what is known.
                 (Err(why), Some(_)) => {
                     tracing::warn!(%why, "the schedd does not say who we are; it is asked again");
-                    self.board().owner.iter_mut().for_each(|owner| owner.asked = Some(Instant::now()));
+                    self.board().owner.iter_mut().for_each(|owner| owner.asked = Some(began));
                 }
                 (Err(why), None) => return Err(format!("the schedd does not say who we are: {why}")),
             }
@@ -59,6 +60,12 @@ impl Inner {
         let board = self.board();
         let owner = board.owner.as_ref()?.name.clone();
         Some(Whose { owner, instance: self.options.instance.clone() })
+    }
+
+    /// Whether a credential has changed since we were told who we are: nothing is submitted before we are told again.
+    pub(super) fn has_new_credential(&self, owner: &Owner) -> bool {
+        let changed = self.credentials.changed();
+        changed.is_some_and(|changed| owner.asked.is_none_or(|asked| asked < changed))
     }
 
     /// Something has failed, perhaps because our credential is another one now.
@@ -136,14 +143,14 @@ impl Job {
 
 /// Takes what the schedd says of us. Jobs of one account are not those of another: with jobs under way it
 /// must stay the same.
-fn take(board: &mut Board, mapping: String) -> Result<(), String> {
+fn take(board: &mut Board, mapping: String, asked: Instant) -> Result<(), String> {
     let name = mapping.split('@').next().unwrap_or_default().to_owned();
     if name.is_empty() {
         return Err("the schedd does not say who we are: it names no account".to_owned());
     }
     let is_busy = board.live() > 0 || !board.intents.is_empty();
     match &mut board.owner {
-        Some(owner) if owner.mapping == mapping => owner.asked = Some(Instant::now()),
+        Some(owner) if owner.mapping == mapping => owner.asked = Some(asked),
         Some(owner) if is_busy => {
             return Err(format!(
                 "the schedd takes us for {mapping} now, and the jobs here are of {}; give the operator the \
@@ -152,9 +159,9 @@ fn take(board: &mut Board, mapping: String) -> Result<(), String> {
             ));
         }
         owner => {
-            let now = Instant::now();
             tracing::info!(mapping, "the schedd has said who we are");
-            *owner = Some(Owner { name, mapping, confirmed: false, asked: Some(now), foreign_sought: now });
+            *owner =
+                Some(Owner { name, mapping, confirmed: false, asked: Some(asked), foreign_sought: asked });
         }
     }
     Ok(())
@@ -170,18 +177,18 @@ mod tests {
     #[test]
     fn the_account_may_change_only_while_no_job_is_under_way() {
         let mut board = Board::default();
-        assert!(take(&mut board, "@pool".into()).is_err());
-        take(&mut board, "alice@pool".into()).unwrap();
-        take(&mut board, "bob@pool".into()).unwrap();
+        assert!(take(&mut board, "@pool".into(), Instant::now()).is_err());
+        take(&mut board, "alice@pool".into(), Instant::now()).unwrap();
+        take(&mut board, "bob@pool".into(), Instant::now()).unwrap();
         let mut entry = Entry::bare(&[]);
         let progress = Progress::Submitting { job: None };
         entry
             .jobs
             .insert(0, Box::new(Job::new("u/0/0/0".parse().unwrap(), String::new(), progress, Some(1))));
         board.entries.insert("u".parse().unwrap(), entry);
-        let why = take(&mut board, "alice@pool".into()).unwrap_err();
+        let why = take(&mut board, "alice@pool".into(), Instant::now()).unwrap_err();
         assert!(why.contains("takes us for alice@pool now") && why.contains("are of bob@pool"), "{why}");
-        take(&mut board, "bob@pool".into()).unwrap();
+        take(&mut board, "bob@pool".into(), Instant::now()).unwrap();
         assert_eq!(board.owner.unwrap().name, "bob");
     }
 }

@@ -449,7 +449,11 @@ async fn a_token_for_some_namespaces_is_for_no_pod_of_others() {
         async move { caller.call("POST", &url, &pod("shared")).await.unwrap().0 }
     };
     assert_eq!(create(a.clone()).await, 200, "{}", endpoint.log());
-    assert_eq!(answers(&b, &base, "shared").await, [403, 403, 200, 403], "also where callers share their pods");
+    assert_eq!(
+        answers(&b, &base, "shared").await,
+        [403, 403, 200, 403],
+        "also where callers share their pods"
+    );
     assert!(told(&b, &base, "shared").await.contains("NotYours"));
     assert_eq!(answers(&c, &base, "shared").await, [200; 4]);
     endpoint.end().await;

@@ -35,6 +35,7 @@ mod unreadable;
 mod upgrading;
 mod window;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use htc_operator::condor::ad::Ad;
