@@ -198,7 +198,7 @@ mod tests {
             &[("Rank", "Rank1 + Rank2"), ("Rank1", "Base * 2"), ("Rank2", "Base * 3"), ("Base", "Mips")],
             &[("Arch", "TARGET.Arch"), ("X", "[a = 1; b = a].b"), ("Y", "[a = 1; b = a].b")],
             &[("A", "B == 1 || B <= 2 || B =?= 3 || B =!= 4 || B != 5 || B >= 6"), ("B", "\"A A A\"")],
-            &[("A", "join(\",\", {B, B})"), ("B", "regexps(\"a\", Machine, \"b\")")],
+            &[("A", "join(\",\", {B})"), ("B", "regexps(\"a\", Machine, \"b\")")],
             &[("A", "eval + 1")],
         ] {
             assert_eq!(judged(good), Ok(()), "{good:?}");
