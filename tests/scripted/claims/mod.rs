@@ -8,6 +8,7 @@ mod callers;
 mod calling;
 mod capacity;
 mod committing;
+mod compatible;
 mod constraints;
 mod crashes;
 mod descriptions;
@@ -24,6 +25,7 @@ mod outliving;
 mod outputs;
 mod polling;
 mod receiving;
+mod released;
 mod reporting;
 mod resting;
 mod results;
@@ -80,6 +82,7 @@ pub fn all() -> Vec<Trial> {
         callers::all(),
         calling::all(),
         capacity::all(),
+        compatible::all(),
         constraints::all(),
         descriptions::all(),
         failing::all(),
@@ -93,6 +96,7 @@ pub fn all() -> Vec<Trial> {
         polling::all(),
         looking::all(),
         receiving::all(),
+        released::all(),
         reporting::all(),
         resting::all(),
         results::all(),
