@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("condor", &["limits"]),
     ("store", &["limits", "config"]),
     ("pod", &[]),
-    ("engine", &["limits", "metrics", "config", "condor", "store"]),
+    ("engine", &["limits", "metrics", "config", "http", "condor", "store"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),
     ("control", &["http", "engine"]),
     ("interlink", &["limits", "metrics", "http", "pod", "engine"]),

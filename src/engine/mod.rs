@@ -4,6 +4,7 @@
 pub mod board;
 mod boot;
 mod capacity;
+mod credentials;
 mod entries;
 pub mod files;
 mod gone;
@@ -58,6 +59,7 @@ use board::Board;
 pub use board::Obstacle;
 pub use boot::Boot;
 pub use capacity::Capacity;
+use credentials::Credentials;
 pub use gone::Awaited;
 pub use inherited::{Heir, Inheritance, recorded};
 use keys::MasterKeys;
@@ -124,6 +126,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     options: Options,
     pool: Pool,
+    credentials: Credentials,
     store: Database,
     keys: Arc<MasterKeys>,
     metrics: Arc<Metrics>,
@@ -176,6 +179,7 @@ impl Engine {
         let polls = Polls::new(options.polls);
         let inner = Arc::new(Inner {
             options,
+            credentials: Credentials::of(&pool.environment),
             pool,
             store,
             keys: keys.into(),
