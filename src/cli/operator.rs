@@ -182,6 +182,7 @@ fn options(
     );
     let OutputSettings {
         max_output_mb,
+        max_output_files,
         max_output_mb_per_namespace,
         give_up_outputs_days,
         keep_outputs_days,
@@ -205,6 +206,7 @@ fn options(
             .then_some(max_output_mb_per_namespace.into()),
         image_cache_shared: settings.images.image_cache_shared,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
+        max_output_files,
         sole_record,
         give_up_outputs: days(give_up_outputs_days),
         keep_outputs: days(keep_outputs_days),

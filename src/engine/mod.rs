@@ -109,6 +109,8 @@ pub struct Options {
     pub image_cache_shared: bool,
     /// What a job may bring home, in MB; any amount without.
     pub max_output_mb: Option<u32>,
+    /// How many files, folders and links a job may bring home.
+    pub max_output_files: u32,
     /// How long HTCondor may answer without giving the outputs of a job before they are given up; as long as it
     /// has the job without.
     pub give_up_outputs: Option<Duration>,

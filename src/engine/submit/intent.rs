@@ -269,7 +269,9 @@ impl Inner {
             route: self.options.route.clone(),
         };
         let (key, images) = (picked.key.clone(), self.images(&picked.namespace));
-        let job = JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), &images);
+        let most = self.options.max_output_files;
+        let job =
+            JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), &images, most);
         make_folder(Path::new(&folder))?;
         write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job)?)
     }
