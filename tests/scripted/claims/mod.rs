@@ -11,6 +11,7 @@ mod committing;
 mod constraints;
 mod crashes;
 mod descriptions;
+mod doors;
 mod ending;
 mod failing;
 mod faults;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Trial> {
         capacity::all(),
         constraints::all(),
         descriptions::all(),
+        doors::all(),
         failing::all(),
         faults::all(),
         forgetting::all(),
