@@ -8,6 +8,7 @@ export HTC_BED_SUITE=${HTC_BED_SUITE:-sid}
 cd "$REPO"
 
 bed_for_tests
+shown "build the last release" "$HERE/last-release.sh"
 tests_of_bed
 shown "slow tests" on_bed --test-threads 1 soak::
 shown "bed down" "$HERE/testbed" down

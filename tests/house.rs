@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// The rooms of the operator and what each may import. The list is a proof that there is no circle:
 /// a room imports only rooms that stand above it in the list.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -117,6 +119,51 @@ fn nothing_names_a_path_of_the_machine_it_was_made_on() {
                 !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "-_.$}*".contains(c))
             });
             assert!(!stands, "{} names {path}", file.display());
+        }
+    }
+}
+
+/// Migrations that are in a release, and their SHA-256: databases have seen them. At a release, its own are added.
+const RELEASED: &[(&str, &str)] = &[
+    ("01-first.sql", "641d26430dc2ac6fb09560cf569532834cf557ca89f5b72874657cb3bd48869c"),
+    ("02-inherited.sql", "4a9b9f62384298469148c4f2fc107ff6b0ed2e43219ce60dc0823dbec7f61ad5"),
+    ("03-collected.sql", "66e551ad3a6a88ee7f7d323198d2d04cc90b5a25dbfc1fcf9cc9101164bad9ec"),
+];
+
+#[test]
+fn released_migrations_never_change() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    for (name, hash) in RELEASED {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, *hash, "{name} is in a release: what has changed since belongs into a new file");
+    }
+}
+
+#[test]
+fn migrations_only_add() {
+    // An older copy of the data folder, or a look into it, still means what it meant.
+    const ADD: &[&str] =
+        &["ALTER TABLE", "CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE INDEX", "INSERT OR IGNORE INTO"];
+    const NEVER: &[&str] = &["DELETE", "DROP", "RENAME", "REPLACE", "TRIGGER", "UPDATE"];
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"), &mut files);
+    files.sort();
+    let steps =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/format.rs")).unwrap();
+    let mut after = 0;
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let step = steps.find(&format!("migrations/{name}"));
+        assert!(step.is_some_and(|step| step > after), "{name} is a step of format.rs, in its order");
+        after = step.unwrap_or_default();
+        let text = fs::read_to_string(&file).unwrap().to_uppercase();
+        let sql: Vec<&str> = text.lines().filter_map(|line| line.split("--").next()).collect();
+        let sql = sql.join(" ");
+        for statement in sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            assert!(ADD.iter().any(|begin| statement.starts_with(begin)), "{name}: {statement}");
+            let mut words = statement.split(|c: char| !c.is_ascii_alphanumeric());
+            assert!(!words.any(|word| NEVER.contains(&word)), "{name}: {statement}");
         }
     }
 }

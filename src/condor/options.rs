@@ -100,6 +100,9 @@ const TEXT_MAX: usize = 16 << 10;
 const VALUE_MAX: usize = 4 << 10;
 const OPTIONS_MAX: usize = 64;
 
+/// So many bytes more than people write we may write of an option: `MY.` for `+`, blanks, a command's whole name.
+const WRITTEN_OUT: usize = 16;
+
 /// Bad lines that a refusal lists; it must fit in a condition.
 const LINES_LISTED: usize = 5;
 
@@ -120,6 +123,10 @@ pub fn parse(text: &str, site: &SiteAttributes) -> Result<Vec<(String, String)>,
 /// Judges options that were taken before, by another version or at other settings of the site.
 pub fn check_again(options: &[(String, String)], site: &SiteAttributes) -> Result<(), String> {
     let lines: Vec<String> = options.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let bytes = lines.iter().map(String::len).sum::<usize>();
+    if bytes > TEXT_MAX + OPTIONS_MAX * WRITTEN_OUT {
+        return Err(format!("has {bytes} bytes; write at most {TEXT_MAX}"));
+    }
     read(lines.iter().enumerate().map(|(n, line)| (n + 1, line.as_str())), site).map(drop)
 }
 

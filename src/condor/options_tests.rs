@@ -213,6 +213,12 @@ fn what_was_taken_is_judged_again_by_the_rules_of_today() {
     let why = check_again(&old, &site(&[], &[])).unwrap_err();
     assert!(why.starts_with("line 1 (\"MY.NextJobStartDelay = 30\"): "), "{why}");
     assert_eq!(check_again(&[], &site(&[], &[])), Ok(()));
+    let long: Vec<_> = (0..40).map(|n| (format!("MY.Long{n}"), format!("\"{}\"", "x".repeat(500)))).collect();
+    let why = check_again(&long, &site(&[], &[])).unwrap_err();
+    assert!(why.ends_with(" bytes; write at most 16384"), "{why}");
+    // What is just short enough is written out longer, and stays good.
+    let most: String = (0..64).map(|n| format!("+A{n:02}=\"{:0248}\"\n", 0)).collect();
+    assert_eq!((most.len(), check_again(&options(&most), &site(&[], &[]))), (TEXT_MAX, Ok(())));
 }
 
 #[test]

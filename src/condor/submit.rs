@@ -89,7 +89,10 @@ impl Terms {
         // Last, so that it is proof of the others.
         outputs.push(RESULT_FILE.to_owned());
         commands.insert("transfer_output_files".to_owned(), outputs.join(","));
-        commands.insert("job_max_vacate_time".to_owned(), grace_seconds.saturating_add(GRACE_MARGIN_SECONDS).to_string());
+        commands.insert(
+            "job_max_vacate_time".to_owned(),
+            grace_seconds.saturating_add(GRACE_MARGIN_SECONDS).to_string(),
+        );
         commands
     }
 

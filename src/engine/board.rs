@@ -57,6 +57,8 @@ pub struct Board {
     pub compared: Option<Instant>,
     /// The highest cluster among jobs that the store has had and no longer has.
     pub highest_cluster: u32,
+    /// Whether it may have had higher ones: an earlier release has not kept which.
+    pub clusters_unknown: bool,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
     /// What of the store could not be read at the start.

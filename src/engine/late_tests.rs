@@ -142,8 +142,9 @@ fn what_fails_again_and_again_holds_up_nothing_of_another_namespace() {
     let start = Instant::now();
     let mut calls = Calls::default();
     // One call for all has failed.
-    let mut jobs: Vec<(&str, Job)> =
-        (0..40).map(|n| (if n < 37 { "a" } else { "b" }, job(n, Some(failed(Cause::Refused, 40, start))))).collect();
+    let mut jobs: Vec<(&str, Job)> = (0..40)
+        .map(|n| (if n < 37 { "a" } else { "b" }, job(n, Some(failed(Cause::Refused, 40, start)))))
+        .collect();
     let mut now = start;
     for _ in 0..4 {
         now += 10 * MINUTE;

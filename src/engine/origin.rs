@@ -179,10 +179,19 @@ impl Inner {
             return Ok(false);
         }
         let known = seen.clone();
-        self.store.call(move |t| known.keep(t)).await?;
+        let learnt = self.clusters_of_earlier_releases(whose).await;
+        self.store
+            .call(move |t| {
+                known.keep(t)?;
+                learnt.map_or(Ok(()), |highest| facts::know_clusters(t, highest))
+            })
+            .await?;
         crash_point!("origin-durable");
         self.metrics.mismatch.set(0);
         let mut board = self.board();
+        if let Some(highest) = learnt {
+            (board.highest_cluster, board.clusters_unknown) = (highest, false);
+        }
         if board.origin != Origin::Same {
             board.origin = Origin::Same;
             board.obstacle = None;
@@ -215,6 +224,9 @@ impl Inner {
         if in_queue > known {
             return in_queue;
         }
+        if self.board().clusters_unknown {
+            return 0;
+        }
         let remembered = newest::above(&self.pool, whose, known).await.unwrap_or_else(|why| {
             tracing::warn!(%why, "the history cannot be asked for jobs that the database does not know");
             Vec::new()
@@ -223,6 +235,25 @@ impl Inner {
         let is_unknown = |uid: &Option<Uid>| !uid.as_ref().is_some_and(|uid| board.entries.contains_key(uid));
         let unknown = remembered.into_iter().filter(|(_, uid)| is_unknown(uid));
         unknown.map(|(cluster, _)| cluster).max().unwrap_or(0)
+    }
+
+    /// The highest cluster of a store that an earlier release has kept and whose jobs are gone; none where it is
+    /// known, or cannot be asked for now.
+    async fn clusters_of_earlier_releases(&self, whose: &Whose) -> Option<u32> {
+        let known = {
+            let board = self.board();
+            board.clusters_unknown.then(|| known_cluster(&board))?
+        };
+        if !self.options.sole_record {
+            return Some(known);
+        }
+        match newest::above(&self.pool, whose, known).await {
+            Ok(remembered) => Some(remembered.iter().map(|(cluster, _)| *cluster).fold(known, u32::max)),
+            Err(why) => {
+                tracing::warn!(%why, "the history cannot be asked for the jobs of an earlier release");
+                None
+            }
+        }
     }
 
     /// Nothing may be concluded for now, and those who wait are told why.

@@ -144,9 +144,10 @@ impl Inner {
             // The first look rings.
             return Next::Wait(IDLE_LOOK);
         }
-        let jobs = board.entries.live().flat_map(|(_, entry)| {
-            entry.jobs.values().map(|job| (entry.namespace.as_str(), &**job))
-        });
+        let jobs = board
+            .entries
+            .live()
+            .flat_map(|(_, entry)| entry.jobs.values().map(|job| (entry.namespace.as_str(), &**job)));
         calls.next(jobs.filter(|(_, job)| job.wants_files()), Instant::now())
     }
 

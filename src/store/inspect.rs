@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::database::{StoreError, refuse_newer};
+use super::database::StoreError;
+use super::format::refuse_newer;
 use super::unreadable::Unreadable;
 use super::{intents, jobs, refused, wishes};
 

@@ -41,6 +41,7 @@ mod requests;
 mod restart;
 mod rights;
 mod schema;
+mod soak;
 mod tenancy;
 mod thousand;
 mod tool;

@@ -16,8 +16,6 @@ use super::cluster::Job;
 use super::kubeconfig;
 use super::patience::LONG;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
-
 /// What `kubectl` with an admin's rights says, with `input` on its stdin.
 pub async fn kubectl(arguments: &[&str], input: &str) -> Result<String, String> {
     let mut child = Command::new("kubectl")
@@ -47,6 +45,9 @@ pub struct Told {
 }
 
 impl Bed {
+    /// The program of this repository.
+    pub const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
+
     /// The events of an HTCJob.
     pub async fn events(&self, job: &Job) -> Result<Vec<Told>, String> {
         let arguments = ["get", "events.events.k8s.io", "-n", &job.namespace, "-o", "json"];
@@ -69,7 +70,7 @@ impl Bed {
     pub fn command(&self, arguments: &[&str]) -> Command {
         // It dies with the thread of its test, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", PROGRAM]).args(arguments).env_clear();
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).args(arguments).env_clear();
         for name in ["PATH", "HOME", "USER", "LANG"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }

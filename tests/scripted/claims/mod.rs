@@ -8,6 +8,7 @@ mod callers;
 mod calling;
 mod capacity;
 mod committing;
+mod compatible;
 mod constraints;
 mod crashes;
 mod descriptions;
@@ -25,6 +26,7 @@ mod outliving;
 mod outputs;
 mod polling;
 mod receiving;
+mod released;
 mod reporting;
 mod resting;
 mod results;
@@ -81,6 +83,7 @@ pub fn all() -> Vec<Trial> {
         callers::all(),
         calling::all(),
         capacity::all(),
+        compatible::all(),
         constraints::all(),
         descriptions::all(),
         doors::all(),
@@ -95,6 +98,7 @@ pub fn all() -> Vec<Trial> {
         polling::all(),
         looking::all(),
         receiving::all(),
+        released::all(),
         reporting::all(),
         resting::all(),
         results::all(),

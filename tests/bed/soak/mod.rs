@@ -1,0 +1,3 @@
+//! Slow tests: only `make soak` runs them, one at a time.
+
+mod upgrading;
