@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use htc_operator::engine::{Want, Wish, WishError};
 
-use super::submit;
 use crate::life::{DOOR, Life, uid, wish};
 use crate::pool::Scripted;
 
@@ -13,7 +12,8 @@ super::claims![what_one_door_has_no_other_takes_or_removes, a_tombstone_of_one_d
 async fn what_one_door_has_no_other_takes_or_removes() {
     let scripted = Scripted::new();
     let life = Life::on(&scripted).await;
-    submit(&life, "a", 1).await;
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
     let taken = life.engine.run(Wish { door: "other", ..wish("a", 3) }).await.unwrap_err();
     assert!(matches!(&taken, WishError::Taken(_, door) if door == DOOR), "{taken}");
     life.engine.gone_later(&uid("a"), "other", Duration::ZERO).await.unwrap();
