@@ -22,6 +22,11 @@ pub enum Awaited {
         /// What the tool said first.
         why: String,
     },
+    /// That a person says whether the queue that answers is ours: absence there proves nothing.
+    Mismatch {
+        /// What differs, and what to do.
+        why: String,
+    },
     /// The end of a `condor_submit` that may still commit jobs of it.
     Submission {
         /// Then it is dead at the latest.
@@ -121,6 +126,9 @@ fn awaited(board: &Board, entry: &Entry, gone: &Gone, now: i64) -> Awaited {
     if let Some(trouble) = &board.trouble {
         let why = trouble.why.chars().take(TROUBLE_MAX).collect();
         return Awaited::Pool { since: trouble.since, why };
+    }
+    if let Some(mismatch) = board.mismatch() {
+        return Awaited::Mismatch { why: mismatch.why.clone() };
     }
     let intents = entry.jobs.values().filter_map(|job| board.intents.get(&job.intent?));
     let alive = intents.filter(|intent| intent.dead.is_none()).map(|intent| intent.deadline);

@@ -31,8 +31,10 @@ pub type Homes = HashMap<u32, (u32, u32)>;
 pub struct Taken {
     /// The job.
     pub job: Box<Job>,
-    /// The one that it replaces; none where the index waited.
-    pub instead_of: Option<JobKey>,
+    /// Which one the index had, or waited for: files may have been found of another.
+    current: JobKey,
+    /// Whether it waited.
+    waited: bool,
 }
 
 impl Engine {
@@ -80,13 +82,16 @@ impl Inner {
             let taken: Vec<Taken> =
                 news.into_iter().filter_map(|one| self.ended_outside(uid, entry, one, &homes)).collect();
             entry.intended += waited(&taken);
-            let row = |taken: &Taken| (taken.instead_of.clone(), stored_job(&entry.name, &taken.job));
+            let row = |taken: &Taken| {
+                let replaced = (!taken.waited).then(|| taken.current.clone());
+                (replaced, stored_job(&entry.name, &taken.job))
+            };
             let rows: Vec<_> = taken.iter().map(row).collect();
             let (workload, waiting) = (uid.clone(), entry.waiting().to_vec());
             let kept = self.store.call(move |t| {
                 wishes::replace_waiting(t, &workload, &waiting)?;
-                rows.iter().try_for_each(|(instead_of, job)| {
-                    instead_of.iter().try_for_each(|key| jobs::delete(t, key))?;
+                rows.iter().try_for_each(|(replaced, job)| {
+                    replaced.iter().try_for_each(|key| jobs::delete(t, key))?;
                     jobs::insert(t, job)
                 })
             });
@@ -111,12 +116,11 @@ impl Inner {
             "an object tells ends that the database does not know: the database is older than its status"
         );
         entry.intended -= waited(&taken);
-        for Taken { job, instead_of } in taken {
-            let JobKey { index, attempt, submission, .. } = job.key;
-            match (kept, instead_of) {
-                (true, _) => drop(entry.jobs.insert(index, job)),
-                (false, None) => entry.put_back(index, attempt, submission),
-                (false, Some(_)) => {}
+        for Taken { job, current: JobKey { index, attempt, submission, .. }, waited } in taken {
+            if kept {
+                entry.jobs.insert(index, job);
+            } else if waited {
+                entry.put_back(index, attempt, submission);
             }
         }
     }
@@ -135,10 +139,10 @@ impl Inner {
             return None;
         }
         let known = entry.jobs.get(&index).map(|job| (**job).clone());
-        let instead_of = known.as_ref().map(|job| job.key.clone());
+        let waited = known.is_none();
         let key = |attempt, submission| JobKey { uid: uid.clone(), index, attempt, submission };
-        let current = match &instead_of {
-            Some(current) => current.clone(),
+        let current = match &known {
+            Some(job) => job.key.clone(),
             None => entry.take(index).map(|waiting| key(waiting.attempt, waiting.submission))?,
         };
         let home = homes.get(&index).map(|(attempt, submission)| key(*attempt, *submission));
@@ -151,7 +155,7 @@ impl Inner {
         };
         let progress = Progress::Ended { job: job.progress.job(), end };
         let job = Job { progress, files, published: true, intent: None, ..job };
-        Some(Taken { job: Box::new(job), instead_of })
+        Some(Taken { job: Box::new(job), current, waited })
     }
 
     /// What of these indices is in the data folder.
@@ -171,7 +175,7 @@ impl Inner {
 
 /// How many of them waited.
 fn waited(taken: &[Taken]) -> u64 {
-    taken.iter().filter(|one| one.instead_of.is_none()).count() as u64
+    taken.iter().filter(|one| one.waited).count() as u64
 }
 
 impl Entry {

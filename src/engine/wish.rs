@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::board::{Board, Entry, Files, Job};
 use super::rest::Rested;
-use super::settled::{Homes, Settled, Taken};
+use super::settled::{Homes, Settled};
 use super::stage::Stage;
 use super::{Engine, Inner};
 use crate::condor::riddle::Riddle;
@@ -191,8 +191,8 @@ fn accept(inner: &Inner, wish: Wish, homes: &Homes) -> (Entry, StoredWish) {
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
     for one in settled {
-        if let Some(Taken { job, instead_of: _ }) = inner.ended_outside(&uid, &mut entry, one, homes) {
-            entry.jobs.insert(job.key.index, job);
+        if let Some(taken) = inner.ended_outside(&uid, &mut entry, one, homes) {
+            entry.jobs.insert(taken.job.key.index, taken.job);
         }
     }
     (entry, stored)

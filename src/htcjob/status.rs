@@ -70,7 +70,13 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     let was_told = told_end(subject, phase, old);
     let (reason, message) =
         was_told.and_then(told_failure).unwrap_or_else(|| explain(phase, view, &ends, &holds));
-    let message = shortened(outputs::with_losses(message, view), STATUS_TEXT_MAX);
+    let (message, collected) = match (&view.outputs, was_told.and_then(|old| old.outputs_collected.clone())) {
+        (Outputs::Collected(at), _) => (outputs::with_losses(message, view), Some(Time(*at))),
+        // They are not lost: their time was over, which a store that was lost does not know.
+        (_, Some(at)) => (old.message.clone().unwrap_or_default(), Some(at)),
+        (_, None) => (outputs::with_losses(message, view), None),
+    };
+    let message = shortened(message, STATUS_TEXT_MAX);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
     conditions.extend(outputs::condition(view, old));
@@ -110,13 +116,10 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
             was_told.and_then(|old| old.completion_time.clone()).unwrap_or_else(last)
         }),
         outputs: match &view.outputs {
-            Outputs::Home(folder) => Some(folder.display().to_string()),
-            Outputs::Nowhere | Outputs::Collected(_) => None,
+            Outputs::Home(folder) if collected.is_none() => Some(folder.display().to_string()),
+            Outputs::Nowhere | Outputs::Home(_) | Outputs::Collected(_) => None,
         },
-        outputs_collected: match view.outputs {
-            Outputs::Collected(at) => Some(Time(at)),
-            Outputs::Nowhere | Outputs::Home(_) => None,
-        },
+        outputs_collected: collected,
         reason: Some(reason),
         message: (!message.is_empty()).then_some(message),
     };
@@ -220,7 +223,11 @@ fn explain(phase: Phase, view: &View, ends: &[(u32, &End)], holds: &[Hold]) -> (
             Some(Obstacle { reason, why }) => Some(((*reason).to_owned(), why.clone())),
             None => plain("Waiting"),
         },
-        Phase::Succeeded => plain("Completed"),
+        Phase::Succeeded => {
+            let told = ends.iter().find(|(_, end)| !end.message.is_empty());
+            let message = told.map(|(index, end)| format!("index {index}: {}", end.message));
+            Some(("Completed".to_owned(), message.unwrap_or_default()))
+        }
         Phase::Submitted => {
             let again = of(|job| job.starts > 0 && matches!(job.progress, Progress::Queued { .. }));
             let message = again.map(|indices| {

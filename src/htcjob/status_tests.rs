@@ -102,6 +102,11 @@ fn an_end_that_was_told_keeps_its_time_and_its_ids_where_the_store_has_lost_them
     };
     let lost = view(good.iter().map(without_id).collect(), 0);
     assert_eq!(status(subject, &lost, &told), told);
+    // Nor are outputs lost whose time was over.
+    let mut lost = lost;
+    lost.jobs.iter_mut().for_each(|job| job.outputs_lost = true);
+    let collected = HTCJobStatus { outputs_collected: Some(Time(at(60))), ..told.clone() };
+    assert_eq!(status(subject, &lost, &collected), collected);
     // It is not of another object, nor of another end.
     let other = HTCJobStatus { uniqid: Some("v".into()), ..told.clone() };
     let new = status(subject, &lost, &other);

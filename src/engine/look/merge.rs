@@ -98,8 +98,12 @@ fn decide(
         leave(uid, entry, &shown, look, actions);
         // An index that waits may be in the queue already, as a job that does not say which it is.
         let is_unproven = !entry.waiting().is_empty() && shown.has_unknown(entry);
-        if let Some(run) = entry.run_mut().filter(|_| is_unproven) {
-            run.unproven_since = Some(Instant::now());
+        if let Some(run) = entry.run_mut() {
+            if is_unproven {
+                run.unproven_since = Some(Instant::now());
+            }
+            let news = std::mem::replace(&mut run.obscured, is_unproven) != is_unproven;
+            actions.news.extend(news.then(|| uid.clone()));
         }
         changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, folders, actions)));
     }
@@ -159,7 +163,8 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
         && let State::Completed(exit) = ad.state
     {
         job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now() });
-        if job.files == Files::GivenUp {
+        // Nothing is fetched into no folder.
+        if job.files == Files::GivenUp && !job.folder.is_empty() {
             job.files = Files::Expected;
         }
         actions.fetch = true;
@@ -283,13 +288,15 @@ fn choose<'a>(ads: &[&'a Ad]) -> Option<&'a Ad> {
 
 /// A job of an earlier life, of which only its ad is known.
 fn job_of(ad: &Ad, progress: Progress, folders: &Path) -> Job {
-    // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there.
+    // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there, also in later
+    // lives.
     let is_ours = is_below(Path::new(&ad.folder), folders);
-    let files = if is_ours { Files::Expected } else { Files::GivenUp };
+    let (files, folder) =
+        if is_ours { (Files::Expected, ad.folder.clone()) } else { (Files::GivenUp, String::new()) };
     if !is_ours {
-        tracing::warn!(key = %ad.key, folder = ad.folder, "its outputs stay where they are: that is no folder of ours");
+        tracing::warn!(key = %ad.key, "its outputs stay where they are: that is no folder of ours");
     }
-    Job { files, ..Job::new(ad.key.clone(), ad.folder.clone(), progress, None) }
+    Job { files, ..Job::new(ad.key.clone(), folder, progress, None) }
 }
 
 fn is_below(path: &Path, folder: &Path) -> bool {
