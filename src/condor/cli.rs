@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use thiserror::Error;
@@ -113,10 +113,14 @@ pub async fn run_up_to(call: Call<'_>, most: u64) -> Result<Vec<u8>, CallError> 
     Running::start(&call, None)?.end(most).await
 }
 
+/// What a tool that was killed long before its deadline cannot say itself.
+const EARLY: &str = "something killed it before its deadline, as the kernel does where memory runs out";
+
 /// A tool that has been started. Dropping it kills its process group.
 pub struct Running {
     tool: &'static str,
     deadline: Duration,
+    began: Instant,
     child: Child,
     stdout: BufReader<tokio::process::ChildStdout>,
     /// Read from the start on: a tool that warns a lot must not wait for us.
@@ -146,7 +150,7 @@ impl Running {
         let stdout = child.stdout.take().ok_or_else(|| start(std::io::Error::other("no stdout")))?;
         let stderr = tokio::spawn(drain(child.stderr.take()));
         let stdout = BufReader::new(stdout);
-        Ok(Running { tool, deadline: *deadline, child, stdout, stderr, ended: false })
+        Ok(Running { tool, deadline: *deadline, began: Instant::now(), child, stdout, stderr, ended: false })
     }
 
     /// The next line of stdout as soon as it is there; empty at its end.
@@ -191,7 +195,11 @@ impl Running {
         // `timeout -s KILL` kills itself with the tool, or gives 137 when only the tool died.
         use std::os::unix::process::ExitStatusExt;
         if status.code() == Some(137) || status.signal() == Some(9) {
-            return Err(CallError::Deadline { tool, deadline: self.deadline });
+            // `timeout` may have begun to count a moment before us.
+            return Err(match self.began.elapsed() + Duration::from_secs(1) < self.deadline {
+                true => CallError::Died { tool, signal: 9, message: EARLY.to_owned() },
+                false => CallError::Deadline { tool, deadline: self.deadline },
+            });
         }
         let message = one_line(if err.trim_ascii().is_empty() { &out } else { &err });
         // 125 to 127 are given by `timeout` itself, or by a loader that misses a library of the tool.
@@ -256,6 +264,13 @@ mod tests {
     async fn a_tool_that_hangs_is_killed_at_its_deadline() {
         let error = call("sleep", &["600"], &pool(), 1).unwrap().finish().await.unwrap_err();
         assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_the_kernel_kills_was_not_slow() {
+        let error = call("sh", &["-c", "kill -9 $$"], &pool(), 600).unwrap().finish().await.unwrap_err();
+        assert!(matches!(error, CallError::Died { signal: 9, .. }), "{error}");
+        assert!(error.to_string().contains("memory"), "{error}");
     }
 
     #[tokio::test]

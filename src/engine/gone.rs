@@ -55,7 +55,14 @@ impl Engine {
     /// wait.
     pub async fn gone_later(&self, uid: &Uid, door: &'static str, kept: Duration) -> Result<(), StoreError> {
         let inner = &self.0;
-        let known = inner.board().entries.want(uid);
+        let known = {
+            let board = inner.board();
+            // What another door has under this UID is not the caller's to take away.
+            if board.entries.door(uid).is_some_and(|its| its != door) {
+                return Ok(());
+            }
+            board.entries.want(uid)
+        };
         if matches!(known, Some(Want::Gone | Want::Tombstone)) {
             return Ok(());
         }

@@ -149,7 +149,11 @@ impl Inner {
             // The first look rings.
             return Next::Wait(IDLE_LOOK);
         }
-        calls.next(board.jobs().filter(|job| job.wants_files()), Instant::now())
+        let jobs = board
+            .entries
+            .live()
+            .flat_map(|(_, entry)| entry.jobs.values().map(|job| (entry.namespace.as_str(), &**job)));
+        calls.next(jobs.filter(|(_, job)| job.wants_files()), Instant::now())
     }
 
     /// The constraint for these jobs: by id, so that no copy is meant, and by key.

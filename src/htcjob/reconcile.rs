@@ -115,8 +115,12 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
     }
     let action = if job.object.metadata.deletion_timestamp.is_some() {
         leave(&job, &state).await?
-    } else if state.engine.want(&job.uid).is_some() {
-        follow(&job, &state).await?
+    } else if let Some(door) = state.engine.door(&job.uid) {
+        match &*door {
+            DOOR => follow(&job, &state).await?,
+            _ if job.was_refused() => Action::await_change(),
+            other => refuse(&job, &state, &taken(&job, other)).await?,
+        }
     } else if job.was_refused() {
         Action::await_change()
     } else if let Some(why) = problem {
@@ -130,6 +134,16 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
     };
     state.succeeded(&job.uid);
     Ok(action)
+}
+
+/// Why an object cannot run under a UID that another door's workload has. UIDs are random, so somebody has copied it.
+fn taken(job: &Seen, door: &str) -> String {
+    let Seen { uid, namespace, name, .. } = job;
+    tracing::error!(%uid, namespace, name, door, "the UID of an HTCJob is in use by another door; who has taken it?");
+    format!(
+        "the UID of this object is in use by a workload that came through {door}, which must have copied it: \
+         delete the object and create it again, and tell the operator's administrator"
+    )
 }
 
 /// The object with its script, which the cache leaves out of what the engine knew; nothing where it is gone.

@@ -104,6 +104,7 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     }
     door.engine.run(wish).await.map_err(|why| match why {
         WishError::Deleted(_) => deleted(),
+        WishError::Taken(..) => taken(),
         WishError::Store(why) => {
             tracing::error!(%why, %uid, namespace, name, "failed to keep a pod");
             HttpError::Internal
@@ -163,7 +164,7 @@ fn decide(door: &Door, carried: Carried) -> Decided {
 /// Whether a pod that is known is taken in.
 fn repeated(view: &View) -> Result<(), HttpError> {
     if view.door != DOOR {
-        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+        return Err(taken());
     }
     if view.want != Want::Run {
         return Err(deleted());
@@ -175,6 +176,11 @@ fn repeated(view: &View) -> Result<(), HttpError> {
         }
         _ => Ok(()),
     }
+}
+
+/// An HTCJob has this UID.
+pub(super) fn taken() -> HttpError {
+    HttpError::Conflict("this UID belongs to something that is no pod".to_owned())
 }
 
 /// The pod was taken away before it came, or for ever: to accept it would start what nobody will end.

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::allowance::Kind;
 use super::bodies::Call;
+use super::create::taken;
 use super::words::Asked;
 use super::{DOOR, Door, panicked};
 use crate::http::callers::Caller;
@@ -55,7 +56,7 @@ pub(super) async fn delete(
 async fn take_away(door: Arc<Door>, caller: Caller, uid: Uid) -> Result<(), HttpError> {
     let _turn = door.turns.take(&uid).await;
     if door.engine.door(&uid).is_some_and(|its| its != DOOR) {
-        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+        return Err(taken());
     }
     door.check_owner(&caller, &uid, door.engine.owner(&uid).as_deref())?;
     if door.engine.want(&uid).is_none() && !door.allowance.take(Kind::Unbrought, &caller) {

@@ -12,6 +12,7 @@ mod compatible;
 mod constraints;
 mod crashes;
 mod descriptions;
+mod doors;
 mod ending;
 mod failing;
 mod faults;
@@ -86,6 +87,7 @@ pub fn all() -> Vec<Trial> {
         compatible::all(),
         constraints::all(),
         descriptions::all(),
+        doors::all(),
         failing::all(),
         faults::all(),
         forgetting::all(),
