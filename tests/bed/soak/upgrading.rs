@@ -88,6 +88,7 @@ async fn htcjobs_of_the_last_release_end_well_under_this_one_while_its_senders_r
         }
         // There is room for one more job of these.
         let half = bed.apply(with(host("half", &bed.gate("go")), "+NextJobStartDelay = 1", 2)).await;
+        let large = bed.apply(with(host("large", "true"), &long, 1)).await;
         let waits = bed.apply(host("waits", "echo at last")).await;
         until("one of two in the queue", async || match bed.queue().await.len() {
             9 => Ok(()),
@@ -122,6 +123,8 @@ async fn htcjobs_of_the_last_release_end_well_under_this_one_while_its_senders_r
         let half_ended = bed.until_phase(&half, Phase::Failed).await;
         let why = half_ended.message.unwrap_or_default();
         assert!(why.contains("NextJobStartDelay"), "{why}");
+        let large = bed.until_phase(&large, Phase::Failed).await.message.unwrap_or_default();
+        assert!(large.contains("bytes; write at most"), "{large}");
         for (job, log) in [(&done, "was here\n"), (&runs, "one\ntwo\n"), (&waits, "at last\n")] {
             assert_eq!(bed.log_of(job).await, log);
         }

@@ -12,6 +12,7 @@ mod compatible;
 mod constraints;
 mod crashes;
 mod descriptions;
+mod doors;
 mod ending;
 mod failing;
 mod faults;
@@ -30,6 +31,7 @@ mod reporting;
 mod resting;
 mod results;
 mod secrets;
+mod settling;
 mod standalone;
 mod submitting;
 mod transferring;
@@ -37,6 +39,7 @@ mod unreadable;
 mod upgrading;
 mod window;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use htc_operator::condor::ad::Ad;
@@ -84,6 +87,7 @@ pub fn all() -> Vec<Trial> {
         compatible::all(),
         constraints::all(),
         descriptions::all(),
+        doors::all(),
         failing::all(),
         faults::all(),
         forgetting::all(),
@@ -100,6 +104,7 @@ pub fn all() -> Vec<Trial> {
         resting::all(),
         results::all(),
         secrets::all(),
+        settling::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
@@ -161,7 +166,9 @@ pub fn whose() -> Whose {
 
 /// Asks for all jobs with our real code.
 async fn ask(pool: &Pool) -> Result<Vec<Ad>, CallError> {
-    query::all(pool, &whose(), true, &query::Strangers::new()).await.map(|answer| answer.ads)
+    let (printed, strangers) = (BTreeSet::new(), query::Strangers::new());
+    let question = query::Question { whose: whose(), is_confirmed: true, printed, strangers };
+    query::all(pool, question).await.map(|answer| answer.ads)
 }
 
 /// What our real code sees of all jobs.
