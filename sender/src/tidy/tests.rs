@@ -1,4 +1,4 @@
-//! Folders that scripts leave, and what of them may travel.
+//! What is tidied of a folder, and what is left alone.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
