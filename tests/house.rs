@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("condor", &["limits"]),
     ("store", &["limits", "config"]),
     ("pod", &[]),
-    ("engine", &["limits", "metrics", "config", "condor", "store"]),
+    ("engine", &["limits", "metrics", "config", "http", "condor", "store"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),
     ("control", &["http", "engine"]),
     ("interlink", &["limits", "metrics", "http", "pod", "engine"]),
@@ -49,9 +49,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "kube::",
         &[
             "src/htcjob/",
+            "src/cli/kubernetes.rs",
+            "src/cli/lease.rs",
             "src/cli/serve.rs",
             "src/cli/token_review.rs",
             "src/cli/doctor/cluster.rs",
+            "src/cli/doctor/lease.rs",
             "src/cli/doctor/objects.rs",
         ],
     ),
@@ -61,9 +64,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "src/htcjob/",
             "src/interlink/",
             "src/pod/",
+            "src/cli/lease.rs",
             "src/cli/serve.rs",
             "src/cli/token_review.rs",
             "src/cli/doctor/cluster.rs",
+            "src/cli/doctor/lease.rs",
         ],
     ),
 ];
@@ -121,6 +126,37 @@ fn nothing_names_a_path_of_the_machine_it_was_made_on() {
             assert!(!stands, "{} names {path}", file.display());
         }
     }
+}
+
+#[test]
+fn every_promise_of_reliability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let (promises, proofs) = text.split_once("## Which tests show it").unwrap();
+    let shown: Vec<Vec<&str>> = rows(proofs).collect();
+    let missing: Vec<&str> =
+        rows(promises).map(|row| row[0]).filter(|what| !shown.iter().any(|row| row[0] == *what)).collect();
+    assert!(missing.is_empty(), "name tests below, or `—` and a reason: {missing:#?}");
+
+    let folders = ["src", "core", "sender", "tests"];
+    let code: Vec<(String, String)> = folders.into_iter().flat_map(sources).collect();
+    for row in &shown {
+        let names: Vec<&str> = row[1].split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || row[1].starts_with('—'), "no tests and no reason: {}", row[0]);
+        for name in names {
+            let (place, name) = name.rsplit_once("::").map_or(("", name), |(place, name)| (place, name));
+            let is_in = |file: &str| place.is_empty() || file.contains(&format!("/{place}/"));
+            let test = format!("fn {name}(");
+            let found = code.iter().any(|(file, text)| is_in(file) && text.contains(&test));
+            assert!(found, "there is no test {place} {name}, which shall show: {}", row[0]);
+        }
+    }
+}
+
+/// The cells of the rows of a text's table, without its head.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
 }
 
 /// Migrations that are in a release, and their SHA-256: databases have seen them. At a release, its own are added.

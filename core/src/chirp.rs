@@ -41,9 +41,11 @@ struct Body(
 /// Everybody can read the ad, so no message travels: it may be what the user's program said last. A report
 /// that is too long loses, in this order, as much as it must: its init containers, its containers. A last
 /// report travels whole or not at all: an end is judged by it, and `result.json` brings the whole one home.
+/// What it left out of its outputs is the user's words too: it has names of files.
 pub fn encode(key_id: &str, key: &[u8], report: &Report) -> Option<String> {
     let mut states = report.init_containers.iter().chain(&report.containers).map(|status| &status.state);
-    if report.is_final() && states.any(|state| !state.message().is_empty()) {
+    let has_words = report.left_out.is_some() || states.any(|state| !state.message().is_empty());
+    if report.is_final() && has_words {
         return None;
     }
     let value = |body: &Body| {
@@ -85,6 +87,7 @@ pub fn decode<'a>(
         now,
         phase,
         cut,
+        left_out: None,
         init_containers,
         containers,
     })
@@ -103,6 +106,7 @@ fn body_of(report: &Report) -> Body {
         now,
         phase,
         cut,
+        left_out: _,
         init_containers,
         containers,
     } = report;

@@ -9,6 +9,7 @@
 //!     ─ image     makes the containers' images local: finds them, or pulls them
 //!     ─ runtime   the event loop: starts containers (alive, launch, gate, apptainer), hears of
 //!     │           them (handshake, signals, process), writes their output (log, last_words)
+//!     ─ tidy      makes what the containers left in `work` fit to travel
 //!     ─ board     what became of each container; tells reporter, which posts (http, tls, resolve, dns)
 //!                 or lets HTCondor carry it (chirp)
 //!     ─ poll      asks the operator what it wants, and sends pieces of logs
@@ -44,6 +45,7 @@ pub mod reporter;
 pub mod resolve;
 pub mod runtime;
 pub mod signals;
+pub mod tidy;
 pub mod tls;
 pub mod volumes;
 pub mod words;

@@ -25,7 +25,7 @@ use crate::process::CLEARING;
 use crate::reporter::Reporter;
 use crate::volumes::{Volumes, limits};
 use crate::words::say;
-use crate::{job, keeper, outputs, process, signals};
+use crate::{job, keeper, outputs, process, signals, tidy};
 
 /// How long the last report may take.
 const LAST_REPORT: Duration = Duration::from_secs(10);
@@ -341,9 +341,10 @@ impl<'a> Runtime<'a> {
         }
     }
 
-    fn finish(self) -> i32 {
+    fn finish(mut self) -> i32 {
         // Nobody asks any more: the rest comes home.
-        drop(self.poller);
+        drop(self.poller.take());
+        self.board.tidied(&tidy::outputs_of(self.job, &self.place.scratch));
         let code = self.board.exit_code();
         let scratch = self.place.scratch;
         let (report, reporter) = self.board.close();

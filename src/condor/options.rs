@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::attributes::{self, SiteAttributes};
-use super::{expression, quote};
+use super::{expression, quote, steps};
 
 /// What a command's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,13 @@ enum Kind {
     Names,
     /// A ClassAd expression.
     Expression,
+}
+
+impl Kind {
+    /// Whether its value may be an expression.
+    fn is_evaluated(self) -> bool {
+        matches!(self, Kind::Amount | Kind::Size | Kind::Expression)
+    }
 }
 
 /// Every command that may be set, and the attributes that it sets: who denies one of them denies the command.
@@ -182,8 +189,17 @@ impl Read<'_> {
 fn complete(options: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
     match NEEDS.iter().find(|(name, needed)| has(&options, name) && !has(&options, needed)) {
         Some((name, needed)) => Err(format!("{name} does nothing without {needed}; set that too")),
-        None => Ok(options),
+        None => steps::check(&expressions(&options)).map(|()| options),
     }
+}
+
+/// The values that HTCondor evaluates, each with the attributes that it becomes.
+fn expressions(options: &[(String, String)]) -> Vec<(Vec<String>, &str)> {
+    let evaluated = |(name, _): &(String, String)| match name.strip_prefix("MY.") {
+        Some(attribute) => Some(vec![attribute.to_owned()]),
+        None => row(name).filter(|row| row.kind.is_evaluated()).map(|row| row.sets),
+    };
+    options.iter().filter_map(|option| Some((evaluated(option)?, option.1.as_str()))).collect()
 }
 
 fn has(options: &[(String, String)], pattern: &str) -> bool {

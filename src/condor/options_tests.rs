@@ -238,6 +238,22 @@ fn what_is_too_large_is_refused_with_the_limit_and_not_read() {
     assert_eq!(options(&format!("+A = \"{}\"", "x".repeat(4_094))).len(), 1);
 }
 
+#[test]
+fn attributes_that_multiply_each_other_are_refused_by_whatever_names() {
+    let chain: String = (1..12).map(|n| format!("+A{n} = strcat(A{0}, A{0})\n", n - 1)).collect();
+    let why = refused(&format!("+A0 = \"x\"\n{chain}rank = size(A11)"));
+    assert!(why.contains("takes more than 1000 steps"), "{why}");
+    let commands = "request_x1 = RequestX0 + RequestX0\nrequest_x0 = RequestX1";
+    assert!(refused(commands).contains("refers to itself"), "{}", refused(commands));
+    let old = [("MY.A".to_owned(), "eval(\"B\")".to_owned())];
+    assert!(check_again(&old, &site(&[], &[])).unwrap_err().contains("eval(…) is not taken"));
+    assert_eq!(
+        options("+physics = AccountingGroup\naccounting_group = physics").len(),
+        2,
+        "a name is no reference"
+    );
+}
+
 mod whatever_the_text_is {
     use proptest::collection::vec;
     use proptest::prelude::*;

@@ -143,8 +143,10 @@ impl Inner {
         unknown: u32,
     ) -> Result<bool, StoreError> {
         {
-            let board = self.board();
-            if board.origin == Origin::Same && !missing {
+            let mut board = self.board();
+            // Also where the store fails now: jobs begin to be missing only once.
+            board.to_compare |= missing;
+            if board.origin == Origin::Same && !board.to_compare {
                 return Ok(true);
             }
             // A person will decide: until then it is enough to ask now and then.
@@ -190,6 +192,7 @@ impl Inner {
         crash_point!("origin-durable");
         self.metrics.mismatch.set(0);
         let mut board = self.board();
+        board.to_compare = false;
         if let Some(highest) = learnt {
             (board.highest_cluster, board.clusters_unknown) = (highest, false);
         }
@@ -261,7 +264,7 @@ impl Inner {
     /// Nothing may be concluded for now, and those who wait are told why.
     fn doubt(&self, origin: Origin, why: &str) {
         self.metrics.mismatch.set(i64::from(matches!(origin, Origin::Other(_))));
-        let obstacle = Obstacle { reason: "StoreMismatch", why: why.to_owned() };
+        let obstacle = Obstacle::mismatch(why.to_owned());
         let news = {
             let mut board = self.board();
             board.origin = origin;
@@ -269,7 +272,8 @@ impl Inner {
         };
         if news {
             tracing::error!(why, "the database and the queue are not known to belong together");
-            self.obstructed(obstacle);
+            self.board().obstacle = Some(obstacle);
+            self.ring_all();
         }
     }
 }

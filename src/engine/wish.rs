@@ -50,6 +50,9 @@ pub enum WishError {
     /// The workload of this UID was deleted; UIDs are not used twice.
     #[error("the workload {0} has been deleted")]
     Deleted(Uid),
+    /// The UID belongs to a workload of another door.
+    #[error("the UID {0} belongs to a workload of {1}")]
+    Taken(Uid, String),
     /// It could not be made durable.
     #[error("failed to keep the wish: {0}")]
     Store(#[from] StoreError),
@@ -59,10 +62,8 @@ impl Engine {
     /// Wishes that a workload runs. To wish the same again changes nothing.
     pub async fn run(&self, wish: Wish) -> Result<(), WishError> {
         let inner = &self.0;
-        match inner.board().entries.want(&wish.uid) {
-            Some(Want::Run) => return Ok(()),
-            Some(Want::Gone | Want::Tombstone) => return Err(WishError::Deleted(wish.uid)),
-            None => {}
+        if inner.board().has(&wish)? {
+            return Ok(());
         }
         let uid = wish.uid.clone();
         let seen_before = wish.seen_before || inner.may_have_run(&uid).await;
@@ -129,6 +130,18 @@ impl Engine {
         drop(board);
         inner.look_bell.notify_one();
         Ok(())
+    }
+}
+
+impl Board {
+    /// Whether this very wish is known. What another door wishes under its UID is not it.
+    fn has(&self, wish: &Wish) -> Result<bool, WishError> {
+        let Some(want) = self.entries.want(&wish.uid) else { return Ok(false) };
+        match self.entries.door(&wish.uid).filter(|its| *its != wish.door) {
+            Some(other) => Err(WishError::Taken(wish.uid.clone(), other.to_owned())),
+            None if want == Want::Run => Ok(true),
+            None => Err(WishError::Deleted(wish.uid.clone())),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub const FINALIZER: &str = "finalizer.htc.cern.ch";
 pub const ABANDON: &str = "htc.cern.ch/abandon-jobs";
 
 /// An object with the names that each step needs.
+#[derive(Clone)]
 pub struct Seen {
     /// As it was read.
     pub object: HTCJob,
@@ -57,9 +58,7 @@ impl Seen {
 
     /// Whether its status says that it was refused: that stays, whatever we would accept today.
     pub fn was_refused(&self) -> bool {
-        let Some(status) = &self.object.status else { return false };
-        let about_this = status.uniqid.as_deref() == Some(self.uid.as_str());
-        about_this && status.phase == Some(Phase::Failed) && status.reason.as_deref() == Some(INVALID_SPEC)
+        was_refused(&self.object)
     }
 
     /// Whether our finalizer keeps it.
@@ -90,4 +89,11 @@ impl Seen {
         let bad = ends(&status.failed_indexes, Outcome::LostTrack, failure);
         [good, bad].concat()
     }
+}
+
+/// Whether the status of an object says that it was refused.
+pub fn was_refused(object: &HTCJob) -> bool {
+    let Some(status) = &object.status else { return false };
+    let about_this = status.uniqid.is_some() && status.uniqid == object.metadata.uid;
+    about_this && status.phase == Some(Phase::Failed) && status.reason.as_deref() == Some(INVALID_SPEC)
 }

@@ -223,7 +223,11 @@ fn explain(phase: Phase, view: &View, ends: &[(u32, &End)], holds: &[Hold]) -> (
             Some(Obstacle { reason, why }) => Some(((*reason).to_owned(), why.clone())),
             None => plain("Waiting"),
         },
-        Phase::Succeeded => plain("Completed"),
+        Phase::Succeeded => {
+            let told = ends.iter().find(|(_, end)| !end.message.is_empty());
+            let message = told.map(|(index, end)| format!("index {index}: {}", end.message));
+            Some(("Completed".to_owned(), message.unwrap_or_default()))
+        }
         Phase::Submitted => {
             let again = of(|job| job.starts > 0 && matches!(job.progress, Progress::Queued { .. }));
             let message = again.map(|indices| {

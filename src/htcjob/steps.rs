@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::DOOR;
-use super::error::ReconcileError;
+use super::error::{ReconcileError, is_absent};
 use super::object::{FINALIZER, Seen};
 use super::state::DoorState;
 use super::types::HTCJob;
@@ -181,7 +181,7 @@ pub(super) async fn set_finalizer(
     }});
     let api: Api<PartialObjectMeta<HTCJob>> = Api::namespaced(state.client.clone(), &job.namespace);
     match api.patch_metadata(&job.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Err(kube::Error::Api(e)) if e.code == 404 && !present => Ok(true),
+        Err(kube::Error::Api(e)) if is_absent(&e) && !present => Ok(true),
         Err(kube::Error::Api(e)) if e.code == 409 => Ok(false),
         other => other.map(|_| true).map_err(ReconcileError::Finalizer),
     }

@@ -42,6 +42,7 @@ mod restart;
 mod rights;
 mod schema;
 mod soak;
+mod strangers;
 mod tenancy;
 mod thousand;
 mod tool;

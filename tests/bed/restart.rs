@@ -54,6 +54,42 @@ async fn killed_while_jobs_are_idle_running_and_ending() {
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
+async fn a_database_of_another_queue_submits_nothing_until_a_person_accepts_it() {
+    with_operator(async |bed| {
+        let done = bed.apply(host("done", "echo done")).await;
+        bed.until_phase(&done, Phase::Succeeded).await;
+        bed.until_queue_empty().await;
+
+        bed.kill().await;
+        let store = rusqlite::Connection::open(bed.data().join("htcjobs.db")).unwrap();
+        let born = "SELECT value FROM facts WHERE name = 'queue_birthdate'";
+        let born: String = store.query_row(born, [], |row| row.get(0)).unwrap();
+        assert!(
+            born.parse::<i64>().unwrap() > 1_000_000_000,
+            "the schedd told its JobQueueBirthdate: {born}"
+        );
+        store.execute("UPDATE facts SET value = '7' WHERE name = 'queue_birthdate'", []).unwrap();
+        drop(store);
+        bed.start().await;
+        let job = bed.apply(host("late", "echo late")).await;
+        let is_told = |status: &HTCJobStatus| status.conditions.iter().any(|c| c.reason == "StoreMismatch");
+        let status = bed.until_status(&job, "it says what is in the way", is_told).await;
+        assert!(status.jobid.is_empty(), "{:?}", status.jobid);
+
+        let data = bed.data().display().to_string();
+        let output = bed.command(&["db", "accept", "--data-dir", &data]).output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("the birthdate of its queue was 7 and is {born}")), "{said}");
+        bed.until_phase(&job, Phase::Succeeded).await;
+        bed.until_queue_empty().await;
+        bed.assert_committed_once(&done, 1).await;
+        bed.assert_committed_once(&job, 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
 async fn a_lost_database_is_rebuilt_from_what_both_sides_say() {
     with_operator(async |bed| {
         let mut job = host("lost", &(bed.gate("go") + "echo kept"));

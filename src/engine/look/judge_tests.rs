@@ -13,11 +13,11 @@ fn key() -> JobKey {
     "u/0/0/0".parse().unwrap()
 }
 
-fn id() -> JobId {
+pub(super) fn id() -> JobId {
     JobId { cluster: 7, proc: 0 }
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn look() -> (Instant, Look) {
     )
 }
 
-fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
+pub(super) fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
     Report {
         name: "x".into(),
         namespace: "n".into(),
@@ -101,6 +101,7 @@ fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
         now: at(9),
         phase,
         cut: None,
+        left_out: None,
         init_containers: vec![],
         containers: vec![],
     }

@@ -98,8 +98,12 @@ fn decide(
         leave(uid, entry, &shown, look, actions);
         // An index that waits may be in the queue already, as a job that does not say which it is.
         let is_unproven = !entry.waiting().is_empty() && shown.has_unknown(entry);
-        if let Some(run) = entry.run_mut().filter(|_| is_unproven) {
-            run.unproven_since = Some(Instant::now());
+        if let Some(run) = entry.run_mut() {
+            if is_unproven {
+                run.unproven_since = Some(Instant::now());
+            }
+            let news = std::mem::replace(&mut run.obscured, is_unproven) != is_unproven;
+            actions.news.extend(news.then(|| uid.clone()));
         }
         changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, data, actions)));
     }

@@ -87,8 +87,8 @@ impl<'a> Candidate<'a> {
     fn keys(&self) -> impl Iterator<Item = Picked> + use<'a> {
         let Candidate { uid, entry, run, workload, lone, .. } = *self;
         let all = |w: &'a Waiting| (w.first..=w.last).map(move |index| (index, w));
-        // An index that has a job is about to leave the ranges.
-        let free = run.waiting.iter().flat_map(all).filter(|(index, _)| !entry.jobs.contains_key(index));
+        // An index that has a job is about to leave the ranges, or was put back by what was not durable.
+        let free = run.waiting.iter().flat_map(all).filter(|(index, _)| !entry.has_job(*index));
         let failed_alone =
             |index| run.doubts.as_ref().is_some_and(|doubts| doubts.alone.contains_key(&index));
         let may_go = move |index| lone.map_or_else(|| !failed_alone(index), |lone| lone == index);

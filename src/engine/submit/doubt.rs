@@ -75,7 +75,7 @@ impl Doubts {
         self.failures += 1;
         // One that is given up now does not make the others wait.
         self.rests_until = (!over).then(|| now + backoff(self.failures));
-        self.obstacle = Some(Obstacle::ours(why));
+        self.obstacle = Some(Obstacle::ours(why.to_owned()));
     }
 
     /// A submission with these indices went well. `most` go together where nothing is in doubt.

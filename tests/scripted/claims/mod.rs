@@ -12,6 +12,7 @@ mod compatible;
 mod constraints;
 mod crashes;
 mod descriptions;
+mod doors;
 mod ending;
 mod failing;
 mod faults;
@@ -38,6 +39,7 @@ mod unreadable;
 mod upgrading;
 mod window;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use htc_operator::condor::ad::Ad;
@@ -85,6 +87,7 @@ pub fn all() -> Vec<Trial> {
         compatible::all(),
         constraints::all(),
         descriptions::all(),
+        doors::all(),
         failing::all(),
         faults::all(),
         forgetting::all(),
@@ -163,7 +166,9 @@ pub fn whose() -> Whose {
 
 /// Asks for all jobs with our real code.
 async fn ask(pool: &Pool) -> Result<Vec<Ad>, CallError> {
-    query::all(pool, &whose(), true, &query::Strangers::new()).await.map(|answer| answer.ads)
+    let (printed, strangers) = (BTreeSet::new(), query::Strangers::new());
+    let question = query::Question { whose: whose(), is_confirmed: true, printed, strangers };
+    query::all(pool, question).await.map(|answer| answer.ads)
 }
 
 /// What our real code sees of all jobs.
