@@ -85,6 +85,8 @@ pub struct Metrics {
     pub collected: Counter,
     /// Bytes that are free where the data folder is.
     pub data_free: Gauge,
+    /// 1 while the data folder is full and nothing new is taken in.
+    pub data_full: Gauge,
     /// Namespaces that have no room for what waits.
     pub namespaces_full: Gauge,
     /// Whether the wall clock has jumped, so that nothing is removed by its age.
@@ -166,6 +168,11 @@ impl Default for Metrics {
             outputs_given_up: add(r, "outputs_given_up", "Jobs whose outputs were given up"),
             collected: add(r, "outputs_collected", "Workloads whose outputs were removed in time"),
             data_free: bytes(r, "data_free", "Free space where the data folder is"),
+            data_full: add(
+                r,
+                "data_full",
+                "Whether the data folder is full, so that nothing new is taken in",
+            ),
             namespaces_full: add(
                 r,
                 "namespaces_full",

@@ -270,7 +270,7 @@ fn image_settings(settings: &config::ImageSettings) -> ImageSettings {
 fn health(engine: Engine, ready: Ready, metrics: Arc<Metrics>) -> Router {
     let ready = Arc::new(ready);
     let ready = move || async move {
-        match (ready(), engine.pool_trouble()) {
+        match (ready(), engine.no_room().map(str::to_owned).or_else(|| engine.pool_trouble())) {
             (Some(why), _) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
             (None, None) => (StatusCode::OK, "ready\n".to_owned()),
             // Callers and running jobs are served all the same, and lose their pods and reports where they are not.

@@ -162,6 +162,11 @@ pub fn unreadable(data: &Path) -> Result<Vec<Unreadable>, StoreError> {
     crate::store::inspect::unreadable(&data.join(DATABASE))
 }
 
+/// Whether there is room in this data folder, as the operator that runs with it has found.
+pub fn has_room(data: &Path) -> bool {
+    crate::store::ballast::is_there(&data.join(DATABASE))
+}
+
 /// The file in the data folder.
 const DATABASE: &str = "htcjobs.db";
 
@@ -237,6 +242,11 @@ impl Engine {
     pub fn is_ready(&self) -> bool {
         let board = self.0.board();
         board.merged && board.origin == Origin::Same
+    }
+
+    /// What a full data folder means, while it is full.
+    pub fn no_room(&self) -> Option<&'static str> {
+        self.0.store.is_full().then_some(trouble::FULL)
     }
 
     /// Says which workloads change from now on. A reader that falls behind must look at all.

@@ -160,6 +160,10 @@ impl Inner {
             // The first look of our own queue rings: it shows where outputs would go.
             return Next::Wait(IDLE_LOOK);
         }
+        if self.store.is_full() {
+            // They would take the room that ends and removals need. The submitter rings when there is more.
+            return Next::Wait(IDLE_LOOK);
+        }
         let jobs = board
             .entries
             .live()

@@ -8,6 +8,13 @@ use jiff::Timestamp;
 use super::words::shortened;
 use crate::limits::{TROUBLE_MAX, TROUBLE_TOLD};
 
+/// The word for it.
+const NO_ROOM: &str = "DataFolderFull";
+
+/// What a full data folder means.
+pub const FULL: &str = "the disk of the operator's data folder is full: nothing new is taken in or submitted until \
+                        there is room again";
+
 /// The pool does not answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -23,7 +30,7 @@ const MISMATCH: &str = "StoreMismatch";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     /// A word for conditions: `PoolUnavailable`, `StoreMismatch`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`,
-    /// `RecordUnreadable`, `JobUnreadable`.
+    /// `DataFolderFull`, `RecordUnreadable`, `JobUnreadable`.
     pub reason: &'static str,
     /// A sentence.
     pub why: String,
@@ -69,6 +76,11 @@ impl Obstacle {
              the database, or delete this object and create it again"
         );
         Obstacle { reason: "RecordUnreadable", why }
+    }
+
+    /// There is no room for what submissions leave.
+    pub fn no_room() -> Obstacle {
+        Obstacle { reason: NO_ROOM, why: FULL.to_owned() }
     }
 
     /// Something failed on our side.

@@ -13,6 +13,7 @@ use super::board::{Board, Entry, Job};
 use super::rest::Rested;
 use super::settled::{Homes, Settled};
 use super::stage::Stage;
+use super::trouble::FULL;
 use super::{Engine, Inner};
 use crate::condor::riddle::Riddle;
 use crate::condor::submit::Terms;
@@ -53,6 +54,9 @@ pub enum WishError {
     /// The UID belongs to a workload of another door.
     #[error("the UID {0} belongs to a workload of {1}")]
     Taken(Uid, String),
+    /// There is no room in the data folder for what is new.
+    #[error("{FULL}")]
+    Full,
     /// It could not be made durable.
     #[error("failed to keep the wish: {0}")]
     Store(#[from] StoreError),
@@ -64,6 +68,9 @@ impl Engine {
         let inner = &self.0;
         if inner.board().has(&wish)? {
             return Ok(());
+        }
+        if inner.store.is_full() {
+            return Err(WishError::Full);
         }
         let uid = wish.uid.clone();
         let seen_before = wish.seen_before || inner.may_have_run(&uid).await;

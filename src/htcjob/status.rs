@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::types::{HTCJobStatus, Hold, Phase};
 use super::{holds, outputs, tracked};
-use crate::engine::{JobView, Obstacle, Outputs, View, shortened};
+use crate::engine::{JobView, Obstacle, Outputs, View, WishError, shortened};
 use crate::limits::{JOB_IDS_LISTED, STATUS_TEXT_MAX};
 
 /// The reason of an object that was refused.
@@ -163,6 +163,36 @@ pub fn refused(subject: Subject<'_>, why: &str, old: &HTCJobStatus) -> HTCJobSta
         message: Some(why),
         ..HTCJobStatus::default()
     }
+}
+
+/// The status of an HTCJob that the operator could not take in, which is tried again; nothing where it has another.
+pub fn unkept(subject: Subject<'_>, why: &WishError, old: &HTCJobStatus) -> Option<HTCJobStatus> {
+    if !matches!(old.phase, None | Some(Phase::Pending)) {
+        return None;
+    }
+    let Subject { uid, generation, indices, deleting: _, now } = subject;
+    let obstacle = match why {
+        WishError::Full => Obstacle::no_room(),
+        why => Obstacle::ours(why.to_string()),
+    };
+    let (reason, message) = (obstacle.reason.to_owned(), shortened(obstacle.why, STATUS_TEXT_MAX));
+    let submitted = ("Submitted", false, reason.clone(), message.clone());
+    Some(HTCJobStatus {
+        active: Some(i64::from(indices)),
+        succeeded: Some(0),
+        failed: Some(0),
+        held: Some(0),
+        uniqid: Some(uid.to_owned()),
+        phase: Some(Phase::Pending),
+        completions: Some(format!("0/{indices}")),
+        attempts: Some(0),
+        conditions: vec![condition(submitted, generation, now, old)],
+        observed_generation: generation,
+        start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
+        reason: Some(reason),
+        message: Some(message),
+        ..HTCJobStatus::default()
+    })
 }
 
 /// A condition before its times: type, whether it holds, reason, message.

@@ -17,7 +17,7 @@ use super::types::HTCJob;
 use super::write::{Written, publish, write_status};
 use super::{leaving, status};
 use crate::crash_point;
-use crate::engine::{Want, Wish};
+use crate::engine::{Want, Wish, WishError};
 use crate::limits::{CONFLICT_PAUSE, GONE_LOOK};
 
 /// A valid object that we do not know: finalizer, then wish, then as every other.
@@ -40,8 +40,24 @@ pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result
         settled: if seen_before { job.settled() } else { Vec::new() },
         owner: None,
     };
-    state.engine.run(wish).await?;
+    if let Err(why) = state.engine.run(wish).await {
+        if !matches!(why, WishError::Deleted(_)) {
+            tell_unkept(job, state, &why).await?;
+        }
+        return Err(why.into());
+    }
     follow(job, state).await
+}
+
+/// An object that cannot be kept here says so itself: the API server has room for that. What an earlier store has told
+/// stays.
+async fn tell_unkept(job: &Seen, state: &DoorState, why: &WishError) -> Result<(), ReconcileError> {
+    let old = state.newest_status(job);
+    let new = status::unkept(job.subject(job.indices()), why, &old);
+    match new {
+        Some(new) => write_status(job, state, &old, new).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// An object whose wish is known: its status says what the board says. What was accepted counts,

@@ -105,7 +105,7 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     door.engine.run(wish).await.map_err(|why| match why {
         WishError::Deleted(_) => deleted(),
         WishError::Taken(..) => taken(),
-        WishError::Store(why) => {
+        why @ (WishError::Full | WishError::Store(_)) => {
             tracing::error!(%why, %uid, namespace, name, "failed to keep a pod");
             HttpError::Internal
         }

@@ -175,6 +175,10 @@ pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration:
 /// With fewer free bytes our own disk counts as full: outputs that cannot be fetched are waited for.
 pub const DISK_FULL: u64 = 256 << 20;
 
+/// So many bytes of the data folder's disk are held in reserve for ends and removals: the database's journal is
+/// emptied at half of that.
+pub const BALLAST: u64 = 8 << 20;
+
 /// How long after its end a wish's tombstone still answers for it.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 

@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use super::ballast::Ballast;
 pub use super::clock::now;
 use super::format;
 use crate::crash_point;
@@ -71,6 +72,7 @@ type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
 #[derive(Clone)]
 pub struct Database {
     queue: mpsc::Sender<Work>,
+    ballast: Ballast,
 }
 
 impl Database {
@@ -80,16 +82,23 @@ impl Database {
             path: path.display().to_string(),
             source,
         };
+        let ballast = Ballast::of(path);
         make_private(path).map_err(|e| failed(e.into()))?;
         let mut connection = Connection::open(path).map_err(|e| failed(e.into()))?;
         let found = format::refuse_newer(&connection, path)?;
         prepare(&mut connection, found).map_err(failed)?;
         let (queue, work) = mpsc::channel();
+        let own = ballast.clone();
         thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || write(connection, &work))
+            .spawn(move || write(connection, &work, &own))
             .map_err(|e| failed(e.into()))?;
-        Ok(Database { queue })
+        Ok(Database { queue, ballast })
+    }
+
+    /// Whether the disk is full: what makes room is taken still, and nothing else should be asked for.
+    pub fn is_full(&self) -> bool {
+        self.ballast.is_gone()
     }
 
     /// Runs `work` in the writer's next transaction. When this returns `Ok`, it is on disk.
@@ -150,18 +159,21 @@ fn in_savepoint<T>(
     result
 }
 
-fn write(mut connection: Connection, queue: &mpsc::Receiver<Work>) {
-    while let Some(first) = next(&connection, queue) {
+fn write(mut connection: Connection, queue: &mpsc::Receiver<Work>, ballast: &Ballast) {
+    while let Some(first) = next(&connection, queue, ballast) {
         let mut group = std::iter::once(first).chain(queue.try_iter()).take(GROUP_MAX).peekable();
         while group.peek().is_some() {
-            write_together(&mut connection, &mut group);
+            write_together(&mut connection, &mut group, ballast);
+        }
+        if ballast.is_gone() {
+            ballast.take();
         }
     }
 }
 
 /// The next request. The journal still has what was overwritten in the database: it is emptied when there is a
 /// moment's rest.
-fn next(connection: &Connection, queue: &mpsc::Receiver<Work>) -> Option<Work> {
+fn next(connection: &Connection, queue: &mpsc::Receiver<Work>, ballast: &Ballast) -> Option<Work> {
     match queue.recv_timeout(REST) {
         Ok(work) => return Some(work),
         Err(mpsc::RecvTimeoutError::Disconnected) => return None,
@@ -171,17 +183,25 @@ fn next(connection: &Connection, queue: &mpsc::Receiver<Work>) -> Option<Work> {
     if let Err(why) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
         tracing::debug!(%why, "the journal of the database was not emptied");
     }
+    while ballast.is_gone() {
+        ballast.take();
+        match queue.recv_timeout(REST) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            other => return other.ok(),
+        }
+    }
     queue.recv().ok()
 }
 
 /// Runs requests in one transaction, up to the first that ends it: on a full disk SQLite rolls back the whole
 /// transaction, not only the statement, and each request after that would commit by itself.
-fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = Work>) {
+fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = Work>, ballast: &Ballast) {
     // At once to write: one that only reads at first is refused, and does not wait, where another life writes still.
     let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(why) => {
             tracing::error!(%why, "the database takes no transaction");
+            ballast.make_room(is_full(&why));
             let why = why.to_string();
             return group.for_each(|work| work(Err(why.clone()))(Err(why.clone())));
         }
@@ -195,11 +215,21 @@ fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = 
     }
     crash_point!("store-before-commit");
     let committed = match transaction.is_autocommit() {
-        true => Err("SQLite has undone the whole transaction, as it does when the disk is full".to_owned()),
-        false => transaction.commit().map_err(|why| why.to_string()),
+        true => {
+            ballast.make_room(false);
+            Err("SQLite has undone the whole transaction, as it does when the disk is full".to_owned())
+        }
+        false => transaction.commit().map_err(|why| {
+            ballast.make_room(is_full(&why));
+            why.to_string()
+        }),
     };
     crash_point!("store-after-commit");
     finish.into_iter().for_each(|f| f(committed.clone()));
+}
+
+fn is_full(why: &rusqlite::Error) -> bool {
+    why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 #[cfg(test)]

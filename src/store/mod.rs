@@ -1,5 +1,6 @@
 //! What must outlive us, in SQLite. The only SQL of the project.
 
+pub mod ballast;
 pub mod clock;
 pub mod database;
 pub mod facts;

@@ -51,6 +51,7 @@ pub fn check(folder: &Path, uid: u32) -> Vec<Finding> {
     findings.extend(file_system(folder));
     findings.extend(space(folder));
     findings.push(in_use(folder));
+    findings.extend(full(folder));
     findings.push(judge_database(engine::unreadable(folder)));
     findings
 }
@@ -168,6 +169,14 @@ fn space(folder: &Path) -> Option<Finding> {
         Finding::warning(CHECK, text, "make room: outputs of jobs come home to it")
     } else {
         Finding::ok(CHECK, text)
+    })
+}
+
+/// An operator that runs keeps some room in reserve, and lets it go when the disk is full.
+fn full(folder: &Path) -> Option<Finding> {
+    (is_in_use(folder) && !engine::has_room(folder)).then(|| {
+        let found = "is full: nothing new is taken in, and outputs stay in the pool";
+        Finding::failed(CHECK, found, "make room on its disk; deleting HTCJobs that have ended makes some")
     })
 }
 

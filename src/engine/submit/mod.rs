@@ -35,6 +35,7 @@ pub async fn work(inner: Arc<Inner>, stop: CancellationToken) {
         if let Err(why) = inner.end_refused().await {
             tracing::error!(%why, "failed to end what may not be submitted any more");
         }
+        inner.note_room();
         let began = Instant::now();
         let (picked, doubtful) = inner.pick(&mut pace);
         if picked.is_empty() {
@@ -75,7 +76,8 @@ impl Inner {
         let now_here = Instant::now();
         let at_once = pace.at_once(now_here);
         let mut board = self.board();
-        if !board.merged || board.trouble.is_some() || board.origin != Origin::Same {
+        let may = board.merged && board.trouble.is_none() && board.origin == Origin::Same;
+        if !may || self.store.is_full() {
             return (Vec::new(), false);
         }
         if board.owner.as_ref().is_none_or(|owner| self.has_new_credential(owner)) {
@@ -101,6 +103,22 @@ impl Inner {
         drop(board);
         self.ring(news);
         picked
+    }
+
+    /// Says that the data folder is full, and when there is room again.
+    fn note_room(&self) {
+        let (is_full, no_room) = (self.store.is_full(), Obstacle::no_room());
+        self.metrics.data_full.set(is_full.into());
+        if is_full {
+            return self.obstructed(no_room);
+        }
+        let mut board = self.board();
+        if board.obstacle.as_ref() == Some(&no_room) {
+            board.obstacle = None;
+            drop(board);
+            self.ring_all();
+            self.fetch_bell.notify_one();
+        }
     }
 
     /// Says how a submission ended to those who wait, where it is for all of them.

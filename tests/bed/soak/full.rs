@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use htc_operator::htcjob::types::Phase;
+use htc_operator::htcjob::types::{HTCJobStatus, Phase};
 
 use crate::harness::{Bed, host, on_bed, until};
 
@@ -49,6 +49,40 @@ async fn a_full_disk_costs_nothing_but_time() {
         let seen = PathBuf::from(status.outputs.unwrap());
         let out = disk.join(seen.strip_prefix(bed.data()).unwrap()).join("out");
         assert_eq!(fs::metadata(&out).unwrap().len(), 3_000_000);
+        bed.assert_all_committed_once(&[(&ends, 1), (&comes, 1)]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn on_a_full_disk_ends_are_told_and_what_is_deleted_goes() {
+    on_bed(async |bed: &mut Bed| {
+        let disk = bed.spawn_on_a_disk_of("32m");
+        bed.until_ready().await;
+        let ends = bed.apply(host("ends", &(bed.gate("go") + "exit 4"))).await;
+        let leaves = bed.apply(host("leaves", "sleep 600")).await;
+        bed.until_phase(&ends, Phase::Running).await;
+        bed.until_phase(&leaves, Phase::Running).await;
+
+        fill(&disk.join("fill"));
+        bed.open("go");
+        bed.until_phase(&ends, Phase::Failed).await;
+        let comes = bed.apply(host("comes", "echo came")).await;
+        let is_told = |status: &HTCJobStatus| status.reason.as_deref() == Some("DataFolderFull");
+        let status = bed.until_status(&comes, "it says why it waits", is_told).await;
+        assert_eq!(status.phase, Some(Phase::Pending));
+        let ready = bed.get("/readyz").await.unwrap();
+        assert_eq!(ready.code, 200);
+        assert!(ready.text.contains("data folder is full"), "{}", ready.text);
+        bed.delete(&leaves).await;
+        bed.until_gone(&leaves).await;
+        assert_eq!(bed.queued(&leaves).await.len(), 0);
+        assert_eq!(bed.queued(&ends).await.len(), 1, "its outputs are nowhere else");
+
+        fs::remove_file(disk.join("fill")).unwrap();
+        bed.until_phase(&comes, Phase::Succeeded).await;
+        bed.until_queue_empty().await;
         bed.assert_all_committed_once(&[(&ends, 1), (&comes, 1)]).await;
     })
     .await;
