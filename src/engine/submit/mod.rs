@@ -110,7 +110,11 @@ impl Inner {
         let (is_full, no_room) = (self.store.is_full(), Obstacle::no_room());
         self.metrics.data_full.set(is_full.into());
         if is_full {
-            return self.obstructed(no_room);
+            // Before another queue that is what is told.
+            if self.board().origin == Origin::Same {
+                self.obstructed(no_room);
+            }
+            return;
         }
         let mut board = self.board();
         if board.obstacle.as_ref() == Some(&no_room) {
