@@ -43,7 +43,8 @@ struct Body(
 /// report travels whole or not at all: an end is judged by it, and `result.json` brings the whole one home.
 pub fn encode(key_id: &str, key: &[u8], report: &Report) -> Option<String> {
     let mut states = report.init_containers.iter().chain(&report.containers).map(|status| &status.state);
-    if report.is_final() && states.any(|state| !state.message().is_empty()) {
+    let has_words = report.worker_fault.is_some() || states.any(|state| !state.message().is_empty());
+    if report.is_final() && has_words {
         return None;
     }
     let value = |body: &Body| {
@@ -85,6 +86,7 @@ pub fn decode<'a>(
         now,
         phase,
         cut,
+        worker_fault: None,
         init_containers,
         containers,
     })
@@ -103,6 +105,8 @@ fn body_of(report: &Report) -> Body {
         now,
         phase,
         cut,
+        // Of a last report, which does not travel with one.
+        worker_fault: _,
         init_containers,
         containers,
     } = report;

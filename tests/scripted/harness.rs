@@ -163,6 +163,7 @@ pub fn running(key: htc_core::workload::names::JobKey, start: u32) -> Report {
         now: Timestamp::now(),
         phase: Phase::Running,
         cut: None,
+        worker_fault: None,
         init_containers: vec![],
         containers: vec![],
     }

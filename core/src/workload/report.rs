@@ -52,6 +52,10 @@ pub struct Report {
     /// Why the sender ended containers that would have run on, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
+    /// Why this worker could start nothing of the user's, where the fault is its own: another worker may. Only in
+    /// a last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_fault: Option<String>,
     /// The init containers, in the order of the job.
     pub init_containers: Vec<ContainerStatus>,
     /// The containers, in the order of the job.
@@ -74,6 +78,7 @@ impl Report {
                 .iter_mut()
                 .chain(&mut self.containers)
                 .for_each(|c| c.state.cut_message(bytes));
+            self.worker_fault.iter_mut().for_each(|why| shorten(why, bytes));
         }
         self
     }
@@ -92,9 +97,11 @@ impl Report {
             now: _,
             phase: _,
             cut,
+            worker_fault,
             init_containers,
             containers,
         } = &mut self;
+        worker_fault.iter_mut().for_each(|why| shorten(why, MESSAGE_MAX));
         [name, namespace].into_iter().chain(jobid).for_each(|text| shorten(text, NAME_MAX));
         if let Some(Cut::Volume { name, bytes: _, limit: _ }) = cut {
             shorten(name, NAME_MAX);
@@ -258,6 +265,7 @@ pub(crate) mod tests {
             now: Timestamp::UNIX_EPOCH,
             phase: Phase::Running,
             cut: None,
+            worker_fault: None,
             init_containers: vec![status(0)],
             containers: (1..containers).map(status).collect(),
         }
@@ -291,6 +299,7 @@ pub(crate) mod tests {
             namespace: long(),
             jobid: Some(long()),
             cut: Some(Cut::Volume { name: long(), bytes: 2, limit: 1 }),
+            worker_fault: Some(long()),
             init_containers: vec![container(waiting)],
             containers: vec![
                 container(ended(long(), long())),
@@ -299,8 +308,8 @@ pub(crate) mod tests {
             ..report(1, "")
         }
         .bounded();
-        // Names: three of containers, and four; two reasons; two messages.
-        let most = 7 * NAME_MAX + 2 * REASON_MAX + 2 * MESSAGE_MAX + 1_000;
+        // Names: three of containers, and four; two reasons; two messages; the fault of the worker.
+        let most = 7 * NAME_MAX + 2 * REASON_MAX + 3 * MESSAGE_MAX + 1_000;
         let bytes = serde_json::to_vec(&kept).unwrap().len();
         assert!(bytes > 2 * MESSAGE_MAX && bytes < most, "{bytes}");
         let usual = report(15, &"x".repeat(MESSAGE_MAX));

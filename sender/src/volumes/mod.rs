@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use htc_core::workload::container::Mount;
 use htc_core::workload::spec::{HostKind, Volume, VolumeSource};
 
+use crate::blame;
 use crate::outputs::{PRIVATE, WORK};
 pub use limits::Limited;
 pub use memory::sweep;
@@ -68,6 +69,13 @@ pub enum Error {
     /// The job has no such volume.
     #[error("there is no volume {0:?}")]
     Unknown(String),
+}
+
+impl Error {
+    /// Whether another worker may do better: one that lacks a path of the user's choice is not at fault.
+    pub fn is_workers(&self) -> bool {
+        matches!(self, Error::Write { source, .. } if blame::of_io(source))
+    }
 }
 
 /// The volumes of a job, laid out. What lies in memory goes when this is dropped.

@@ -18,3 +18,4 @@ mod scratch;
 mod survivors;
 mod trouble;
 mod values;
+mod worker;

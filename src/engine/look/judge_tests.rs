@@ -97,6 +97,7 @@ fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
         now: at(9),
         phase,
         cut: None,
+        worker_fault: None,
         init_containers: vec![],
         containers: vec![],
     }

@@ -248,6 +248,7 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
         now,
         phase: Phase::Done,
         cut: None,
+        worker_fault: None,
         // They have done their work, or the others had not begun.
         init_containers: inits.iter().map(|name| ended(name, 0)).collect(),
         containers: names.map(|name| ended(name, ending.code)).collect(),
