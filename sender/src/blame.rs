@@ -98,7 +98,10 @@ mod tests {
             ("starter-suid doesn't have setuid bit set", true),
             ("write /scratch/x: no space left on device", true),
             ("could not open image /data/x.sif: no such file or directory", false),
-            ("container creation failed: mount /a->/b error: destination /b doesn't exist in container", false),
+            (
+                "container creation failed: mount /a->/b error: destination /b doesn't exist in container",
+                false,
+            ),
             ("", false),
         ] {
             assert_eq!(of_start(words), is_workers, "{words}");

@@ -71,7 +71,9 @@ impl Board {
         let mut fault = None;
         for (number, status) in statuses {
             match &status.state {
-                ContainerState::Terminated { started_at: None, message, .. } if self.blamed.contains(&number) => {
+                ContainerState::Terminated { started_at: None, message, .. }
+                    if self.blamed.contains(&number) =>
+                {
                     fault.get_or_insert_with(|| message.clone());
                 }
                 ContainerState::Waiting { .. } => {}

@@ -49,6 +49,8 @@ pub const PROJECTION: &[&str] = &[
     "HoldReasonCode",
     "HoldReasonSubCode",
     "RemoveReason",
+    "RemoteHost",
+    "LastRemoteHost",
     "Iwd",
     "SUBMIT_Iwd",
     chirp::ATTRIBUTE,
@@ -77,6 +79,8 @@ pub struct Ad {
     pub ran: bool,
     /// Why it last lost its machine; empty where HTCondor does not say.
     pub vacated: String,
+    /// The machine on which it ended by itself, as the schedd knows it.
+    pub machine: Option<String>,
     /// Whether we have said that it may leave.
     pub acknowledged: bool,
     /// Whether it has been removed, whatever it did before.
@@ -171,6 +175,7 @@ impl Ad {
             _ => None,
         };
         let folder = read.text("SUBMIT_Iwd");
+        let machine = matches!(state, State::Completed(_)).then(|| machine(&mut read)).flatten();
         Ok(Ad {
             key,
             job,
@@ -181,6 +186,7 @@ impl Ad {
             starts: read.int("NumShadowStarts").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             ran: read.int("NumJobStarts").is_some_and(|n| n > 0),
             vacated: read.text("VacateReason"),
+            machine,
             removed: status == 3,
             acknowledged: read.truth(ACK),
             folder: if folder.is_empty() { read.text("Iwd") } else { folder },
@@ -251,6 +257,19 @@ fn exit(read: &mut Optional<'_>) -> Exit {
         // An ended job without an exit code must not pass for a success.
         Exit::Code(int("ExitCode").unwrap_or(255))
     }
+}
+
+/// The longest name of a machine, as DNS has it.
+const MACHINE_MAX: usize = 253;
+
+/// What stands behind the last `@` of a slot's name is the machine's own. The machines themselves say it, so only what
+/// looks like a name counts.
+fn machine(read: &mut Optional<'_>) -> Option<String> {
+    // The last one is of the start before as long as there is another.
+    let slot = read.some_text("RemoteHost").or_else(|| read.some_text("LastRemoteHost"))?;
+    let name = slot.rsplit('@').next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    (!name.is_empty() && name.len() <= MACHINE_MAX && name.chars().all(plain)).then(|| name.to_owned())
 }
 
 /// What an answer with this ad alone is read as.
@@ -330,6 +349,26 @@ mod tests {
         assert_eq!(ad(why.clone()).unwrap().state, State::Completed(Exit::Code(0)));
         let before = ad(json!({"JobStatus": 3, "CompletionDate": 0, "RemoveReason": "r"})).unwrap();
         assert_eq!(before.state, State::Removed { reason: "r".into() });
+    }
+
+    #[test]
+    fn the_machine_is_named_once_a_job_has_ended_and_only_where_it_looks_like_one() {
+        let machine = |slot: Value| ad(json!({ "LastRemoteHost": slot })).unwrap().machine;
+        assert_eq!(machine(json!("slot1_2@w1.example.org")).as_deref(), Some("w1.example.org"));
+        assert_eq!(machine(json!("slot1@glidein_7@w1")).as_deref(), Some("w1"));
+        for bad in [
+            json!("slot1@"),
+            json!("s@a\" || true"),
+            json!("s@a b"),
+            json!("s@".to_owned() + &"x".repeat(254)),
+        ] {
+            assert_eq!(machine(bad.clone()), None, "{bad}");
+        }
+        assert_eq!(machine(json!(["x"])), None);
+        let both = json!({ "RemoteHost": "slot1@w2", "LastRemoteHost": "slot1@w1" });
+        assert_eq!(ad(both).unwrap().machine.as_deref(), Some("w2"));
+        let running = json!({ "JobStatus": 2, "RemoteHost": "slot1@w2" });
+        assert_eq!(ad(running).unwrap().machine, None);
     }
 
     #[test]

@@ -50,15 +50,27 @@ pub async fn totals(pool: &Pool) -> Result<Totals, CallError> {
     parse(&run(Call { tool: TOOL, arguments, pool, deadline: STATUS_DEADLINE }).await?)
 }
 
+/// How many slots there are that meet an expression.
+pub async fn matching(pool: &Pool, expression: &str) -> Result<usize, CallError> {
+    let constraint = format!("{CONSTRAINT} && ({expression})");
+    let arguments = ["-json", "-attributes", "Name", "-constraint", &constraint].map(str::to_owned).to_vec();
+    let pool = &Pool { schedd: None, ..pool.clone() };
+    slots(&run(Call { tool: TOOL, arguments, pool, deadline: STATUS_DEADLINE }).await?)
+        .map(|slots| slots.len())
+}
+
 /// Nothing at all means that there are no slots.
-fn parse(answer: &[u8]) -> Result<Totals, CallError> {
+fn slots(answer: &[u8]) -> Result<Vec<Map<String, Value>>, CallError> {
     if answer.trim_ascii().is_empty() {
-        return Ok(Totals::default());
+        return Ok(Vec::new());
     }
-    let slots: Vec<Map<String, Value>> = serde_json::from_slice(answer)
-        .map_err(|why| CallError::Unreadable { tool: TOOL, message: why.to_string() })?;
+    serde_json::from_slice(answer)
+        .map_err(|why| CallError::Unreadable { tool: TOOL, message: why.to_string() })
+}
+
+fn parse(answer: &[u8]) -> Result<Totals, CallError> {
     let mut totals = Totals::default();
-    for slot in &slots {
+    for slot in &slots(answer)? {
         let amount = |name: &str| whole(slot.get(name));
         totals.slots += 1;
         totals.cpus += amount("TotalSlotCpus");

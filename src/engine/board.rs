@@ -16,6 +16,7 @@ use super::origin::Origin;
 use super::owner::Owner;
 use super::rest::Rested;
 pub use super::trouble::{Full, Obstacle, Trouble};
+use super::workers::WorkerFaults;
 use crate::condor::failure::Failure;
 use crate::condor::riddle::Riddle;
 use crate::condor::submit::ShapeId;
@@ -113,6 +114,8 @@ pub struct Entry {
     pub jobs: BTreeMap<u32, Box<Job>>,
     /// The jobs of other indices, which are over and done with.
     pub rested: Rested,
+    /// Indices of which workers could start nothing, until they end.
+    pub worker_faults: BTreeMap<u32, WorkerFaults>,
     /// What of it the store could not read: nothing of it is submitted then.
     pub unreadable: Option<String>,
 }

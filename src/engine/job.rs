@@ -32,6 +32,8 @@ pub struct Job {
     pub heard: Option<u64>,
     /// Its ad says that it is over; how it ended waits for its result.
     pub finished: Option<Finished>,
+    /// Its worker could start nothing of it: once it has left the queue, its index is submitted anew.
+    pub goes_elsewhere: bool,
     /// Its files are home.
     pub home: bool,
     /// What they take on our disk, where that is counted.
@@ -69,6 +71,8 @@ pub struct Finished {
     pub at: Timestamp,
     /// Since when we know.
     pub seen: Instant,
+    /// The machine that it ran on, where its ad tells.
+    pub machine: Option<String>,
 }
 
 impl Job {
@@ -84,6 +88,7 @@ impl Job {
             heard_at: None,
             heard: None,
             finished: None,
+            goes_elsewhere: false,
             home: false,
             bytes: 0,
             forsaken: false,
@@ -117,7 +122,7 @@ impl Job {
 
     /// Whether it should be in the queue: it was committed, its end is not known, and we have not let it go.
     pub fn is_expected(&self) -> bool {
-        self.progress.job().is_some() && self.end().is_none() && !self.released
+        self.progress.job().is_some() && self.end().is_none() && !self.released && !self.goes_elsewhere
     }
 
     /// Whether it should be in the queue, or its files should, and the last complete answer did not have it.
@@ -130,7 +135,14 @@ impl Job {
         !self.home
             && !self.forsaken
             && !self.left
+            && !self.may_go_elsewhere()
             && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
+    }
+
+    /// Whether it says that its worker could start nothing of it, and what follows from that is not known.
+    fn may_go_elsewhere(&self) -> bool {
+        let has_fault = |report: &Arc<Report>| report.worker_fault.is_some();
+        self.end().is_none() && (self.goes_elsewhere || self.final_report().is_some_and(has_fault))
     }
 
     /// Whether it had files that will not come home.

@@ -246,6 +246,7 @@ impl Entry {
             refused: None,
             jobs: BTreeMap::new(),
             rested: Rested::default(),
+            worker_faults: BTreeMap::new(),
             unreadable: None,
         }
     }

@@ -26,6 +26,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/05-owner.sql")),
     M::up(include_str!("../../migrations/06-submitting.sql")),
     M::up(include_str!("../../migrations/07-tombstones.sql")),
+    M::up(include_str!("../../migrations/09-worker-faults.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -33,13 +33,18 @@ fn in_image(image: &str) -> JobSpec {
 
 #[test]
 fn a_worker_that_can_run_no_image_says_so() {
-    let no_namespaces = "#!/bin/sh\necho 'FATAL: failed to create user namespace: operation not permitted' >&2\nexit 255";
+    let no_namespaces =
+        "#!/bin/sh\necho 'FATAL: failed to create user namespace: operation not permitted' >&2\nexit 255";
     for (image, engine, words) in [
         ("docker://busybox", "#!/no/such/shell\n", "this worker cannot pull an image: No such file"),
         ("/proc", "#!/no/such/shell\n", "this worker cannot start a container: No such file"),
         ("/proc", no_namespaces, "failed to create user namespace"),
         ("/no-such-mount/x.sif", "", "this worker has no /no-such-mount/x.sif"),
-        ("docker://busybox", "#!/bin/sh\necho 'FATAL: write x: no space left on device' >&2\nexit 255", "no space"),
+        (
+            "docker://busybox",
+            "#!/bin/sh\necho 'FATAL: write x: no space left on device' >&2\nexit 255",
+            "no space",
+        ),
     ] {
         let fault = fault(&in_image(image), engine).unwrap_or_default();
         assert!(fault.contains(words), "{image}, {words:?}: {fault:?}");
