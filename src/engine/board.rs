@@ -10,20 +10,18 @@ use htc_core::workload::names::{JobKey, Uid};
 use jiff::Timestamp;
 
 use super::entries::Entries;
-pub use super::job::{Finished, Job};
+pub use super::job::{Files, Finished, InQueue, Job};
 use super::look::absence::Vanished;
 use super::origin::Origin;
 use super::owner::Owner;
 use super::rest::Rested;
+use super::stage::Stage;
 pub use super::trouble::{Full, Obstacle, Trouble};
 use super::workers::WorkerFaults;
 use crate::condor::failure::Failure;
 use crate::condor::riddle::Riddle;
-use crate::condor::submit::ShapeId;
-use crate::engine::submit::doubt::Doubts;
 use crate::limits::REMOVAL_REPEAT;
 use crate::store::unreadable::Unreadable;
-use crate::store::wishes::{Waiting, Want};
 
 /// Everything known.
 #[derive(Default)]
@@ -76,39 +74,18 @@ pub struct Entry {
     pub name: String,
     /// What shall run; none where the store could not read it, and of a stranger that shall be gone.
     pub workload: Option<Arc<Workload>>,
-    /// What is wished.
-    pub want: Want,
-    /// When the wish to be gone was durable: only a question asked after it can prove it.
-    pub gone_since: Option<Instant>,
-    /// Once it shall be gone, its folder and what is known of it stay until then.
-    pub lingers: Option<Instant>,
+    /// What is wished, and what that still takes.
+    pub stage: Stage,
     /// Nothing of it is submitted before, epoch seconds.
     pub not_before: i64,
-    /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
-    /// for after this moment has shown what is in the queue.
-    pub unproven_since: Option<Instant>,
-    /// What waits to be submitted: ranges in order, not overlapping.
-    pub waiting: Vec<Waiting>,
     /// How many indices wait no more but have no job yet: their intent is being made durable.
     pub intended: u64,
-    /// Since when it waits for its turn: since it came, or since something of it was last submitted.
-    pub waits_since: Instant,
-    /// What failed submissions have made doubtful of it; mostly nothing.
-    pub doubts: Option<Box<Doubts>>,
-    /// Workloads with the same have descriptions that go into one submission.
-    pub shape: Option<ShapeId>,
-    /// When its removal was last asked for.
-    pub removal_asked: Option<Instant>,
-    /// While it leaves: how many of its jobs the last answer had.
-    pub in_queue: usize,
     /// Whether the predecessor of this operator has submitted its jobs.
     pub inherited: bool,
     /// When its folder was removed because its time was over.
     pub collected: Option<Timestamp>,
     /// To whom it belongs among the callers of its door; to all of them without.
     pub owner: Option<String>,
-    /// Why nothing of it may be submitted any more, if so.
-    pub refused: Option<String>,
     /// The current job of each index that has one. In boxes: a map has room for eleven at least, and most
     /// workloads have one.
     pub jobs: BTreeMap<u32, Box<Job>>,
@@ -169,42 +146,6 @@ pub fn ask_if_due(asked: &mut Option<Instant>) -> bool {
     due
 }
 
-impl Entry {
-    /// How many indices wait, or are about to have a job.
-    pub fn waiting_count(&self) -> u64 {
-        self.intended + self.waiting.iter().map(|w| u64::from(w.last - w.first) + 1).sum::<u64>()
-    }
-
-    /// Puts an index back to those that wait.
-    pub fn put_back(&mut self, index: u32, attempt: u32, submission: u32) {
-        // It may have been put back before: what followed from that was not durable.
-        self.take(index);
-        self.waiting.push(Waiting { first: index, last: index, attempt, submission });
-        self.waiting.sort();
-        self.waiting.dedup_by(|next, before| {
-            let joins = before.last + 1 == next.first
-                && (before.attempt, before.submission) == (next.attempt, next.submission);
-            if joins {
-                before.last = next.last;
-            }
-            joins
-        });
-    }
-
-    /// Takes an index out of those that wait; says whether it was among them, and how.
-    pub fn take(&mut self, index: u32) -> Option<Waiting> {
-        let at = self.waiting.iter().position(|w| (w.first..=w.last).contains(&index))?;
-        let whole = self.waiting.remove(at);
-        if index < whole.last {
-            self.waiting.insert(at, Waiting { first: index + 1, ..whole });
-        }
-        if index > whole.first {
-            self.waiting.insert(at, Waiting { last: index - 1, ..whole });
-        }
-        Some(whole)
-    }
-}
-
 impl Board {
     /// The current job with this key.
     pub fn job_mut(&mut self, key: &JobKey) -> Option<&mut Job> {
@@ -224,7 +165,7 @@ impl Board {
     /// What is in the way of what waits of a workload, if something is.
     pub fn in_the_way(&self, entry: &Entry) -> Option<Obstacle> {
         let pool = self.trouble.as_ref().map(|trouble| Obstacle::pool(trouble.why.clone()));
-        let own = || entry.doubts.as_ref()?.obstacle.clone();
+        let own = || entry.doubts()?.obstacle.clone();
         let full = || self.full.get(&entry.namespace)?.told.clone();
         let unreadable = entry.unreadable.clone().map(Obstacle::unreadable);
         unreadable.or(pool).or_else(own).or_else(|| self.obstacle.clone()).or_else(full)
@@ -243,7 +184,7 @@ impl Board {
 
     /// Jobs that are in the queue or may be.
     pub fn live(&self) -> usize {
-        self.jobs().filter(|job| !job.left).count()
+        self.jobs().filter(|job| job.in_queue != InQueue::Left).count()
     }
 
     /// Jobs that should be in the queue and are missing there.
@@ -253,40 +194,9 @@ impl Board {
 
     /// Whether anything is under way that the pool could tell us about.
     pub fn is_busy(&self) -> bool {
-        let is_busy = |e: &Entry| e.want == Want::Gone || !e.waiting.is_empty();
+        let is_busy = |e: &Entry| e.gone().is_some() || !e.waiting().is_empty();
         !self.intents.is_empty()
             || self.entries.live().any(|(_, entry)| is_busy(entry))
-            || self.jobs().any(|job| !job.left)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(waiting: &[Waiting]) -> Entry {
-        Entry { waiting: waiting.to_vec(), ..Entry::bare() }
-    }
-
-    #[test]
-    fn taking_and_putting_back_leaves_the_ranges_as_they_were() {
-        let all = Waiting { first: 0, last: 9, attempt: 0, submission: 0 };
-        let mut entry = entry(&[all]);
-        for index in [0, 9, 4] {
-            assert_eq!(entry.take(index).map(|w| w.attempt), Some(0));
-            assert_eq!(entry.take(index), None);
-        }
-        assert_eq!(entry.waiting_count(), 7);
-        for index in [4, 0, 9] {
-            entry.put_back(index, 0, 0);
-        }
-        assert_eq!(entry.waiting, [all]);
-    }
-
-    #[test]
-    fn ranges_of_different_submissions_do_not_join() {
-        let mut entry = entry(&[Waiting { first: 0, last: 1, attempt: 0, submission: 0 }]);
-        entry.put_back(2, 0, 1);
-        assert_eq!(entry.waiting.len(), 2);
+            || self.jobs().any(|job| job.in_queue != InQueue::Left)
     }
 }

@@ -10,7 +10,8 @@ use std::time::Instant;
 use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::JobId;
 
-use super::board::{Entry, Job};
+use super::board::{Entry, Files, Job};
+use super::stage::Run;
 use crate::store::wishes::Want;
 
 /// The workloads by UID.
@@ -118,7 +119,7 @@ impl Entries {
     /// What is wished of a workload; nothing when nobody ever wished it.
     pub fn want(&self, uid: &Uid) -> Option<Want> {
         let buried = || self.buried.contains_key(uid).then_some(Want::Tombstone);
-        self.get(uid).map(|entry| entry.want).or_else(buried)
+        self.get(uid).map(Entry::want).or_else(buried)
     }
 
     /// Which door wishes a workload, or wished it.
@@ -223,16 +224,10 @@ impl std::ops::Index<&Uid> for Entries {
 impl Entry {
     /// Whether nothing of it has to be looked at.
     fn is_at_rest(&self) -> bool {
-        match self.want {
-            Want::Tombstone => true,
-            Want::Gone => false,
-            Want::Run => {
-                self.waiting.is_empty()
-                    && self.intended == 0
-                    && self.unproven_since.is_none()
-                    && self.jobs.values().all(|job| job.rests())
-            }
-        }
+        let is_submitted = |run: &Run| run.waiting.is_empty() && run.unproven_since.is_none();
+        self.run().is_some_and(is_submitted)
+            && self.intended == 0
+            && self.jobs.values().all(|job| job.rests())
     }
 
     fn rest_jobs(&mut self, folder: &impl Fn(&JobKey) -> String) {
@@ -256,8 +251,8 @@ impl Entry {
 
     /// The jobs whose files are home.
     pub fn home<'a>(&'a self, uid: &'a Uid) -> impl Iterator<Item = JobKey> + use<'a> {
-        let live = self.jobs.values().filter(|job| job.home).map(|job| job.key.clone());
-        live.chain(self.rested.iter().filter(|rest| rest.home).map(|rest| rest.key(uid)))
+        let live = self.jobs.values().filter(|job| job.files == Files::Home).map(|job| job.key.clone());
+        live.chain(self.rested.iter().filter(|rest| rest.files == Files::Home).map(|rest| rest.key(uid)))
     }
 
     /// What its outputs take on our disk, where that is counted.
@@ -278,7 +273,8 @@ impl Entry {
 
     /// Whether anything of it has come home.
     pub fn has_outputs(&self) -> bool {
-        self.jobs.values().any(|job| job.home) || self.rested.iter().any(|rest| rest.home)
+        self.jobs.values().any(|job| job.files == Files::Home)
+            || self.rested.iter().any(|rest| rest.files == Files::Home)
     }
 
     /// The containers of a lone copy are told one by one, also when it has ended.
@@ -305,6 +301,8 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
+    use super::super::board::InQueue;
+    use super::super::stage::{Gone, Stage};
     use super::*;
     use crate::store::wishes::Waiting;
 
@@ -313,7 +311,7 @@ mod tests {
     }
 
     fn entry() -> Entry {
-        Entry::bare()
+        Entry::bare(&[])
     }
 
     fn job(uid: &Uid, index: u32, over: bool) -> Job {
@@ -326,7 +324,9 @@ mod tests {
             false => Progress::Queued { job: id },
         };
         let folder = folder(&key);
-        Job { published: over, left: over, home: over, bytes: 5, ..Job::new(key, folder, progress, None) }
+        let (files, in_queue) =
+            if over { (Files::Home, InQueue::Left) } else { (Files::Expected, InQueue::Yes) };
+        Job { published: over, in_queue, files, bytes: 5, ..Job::new(key, folder, progress, None) }
     }
 
     /// What happens to a workload, as far as it counts here.
@@ -342,10 +342,16 @@ mod tests {
             }
             3 => {
                 let range = Waiting { first: index, last: index, attempt: 0, submission: 0 };
-                entries.get_mut(uid).into_iter().for_each(|entry| entry.waiting = vec![range]);
+                let run = entries.get_mut(uid).and_then(Entry::run_mut);
+                run.into_iter().for_each(|run| run.waiting = vec![range]);
             }
-            4 => entries.get_mut(uid).into_iter().for_each(|entry| entry.waiting.clear()),
-            5 => entries.get_mut(uid).into_iter().for_each(|entry| entry.want = Want::Gone),
+            4 => {
+                entries.get_mut(uid).and_then(Entry::run_mut).into_iter().for_each(|run| run.waiting.clear())
+            }
+            5 => entries
+                .get_mut(uid)
+                .into_iter()
+                .for_each(|entry| entry.stage = Stage::Gone(Gone::until(Instant::now()))),
             6 => entries.wake(uid, [index].into_iter(), folder),
             7 => entries.bury(uid),
             8 => entries

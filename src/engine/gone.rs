@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::board::{Board, Entry};
+use super::stage::{Gone, Stage};
 use crate::limits::{INTENT_DEADLINE, SUBMIT_DEADLINE, TROUBLE_MAX};
 use crate::store::database::{StoreError, now};
 use crate::store::wishes::{self, NewWish, StoredWish, Want};
@@ -42,6 +43,12 @@ pub enum Awaited {
 impl Engine {
     /// Wishes that nothing of a workload is left, known or not. [`Engine::view`] says when it is so.
     pub async fn gone(&self, uid: &Uid, door: &'static str) -> Result<(), StoreError> {
+        self.gone_later(uid, door, Duration::ZERO).await
+    }
+
+    /// The same; what has come home of it stays for so long, for those who still read it. A new life does not
+    /// wait.
+    pub async fn gone_later(&self, uid: &Uid, door: &'static str, kept: Duration) -> Result<(), StoreError> {
         let inner = &self.0;
         let known = inner.board().entries.want(uid);
         if matches!(known, Some(Want::Gone | Want::Tombstone)) {
@@ -75,24 +82,13 @@ impl Engine {
                 board.entries.entry(uid.clone()).or_insert(entry);
             }
             if let Some(entry) = board.entries.get_mut(uid) {
-                entry.want = Want::Gone;
-                entry.gone_since = Some(Instant::now());
-                entry.waiting.clear();
+                let kept = if entry.has_outputs() { kept } else { Duration::ZERO };
+                entry.stage = Stage::Gone(Gone::until(Instant::now() + kept));
             }
         }
         inner.forget_spent([uid.clone()]).await?;
         inner.look_bell.notify_one();
         Ok(())
-    }
-
-    /// Once the workload shall be gone, what has come home of it stays for so long, for those who still
-    /// read it. A new life does not wait.
-    pub fn linger(&self, uid: &Uid, time: Duration) {
-        let mut board = self.0.board();
-        let entry = board.entries.get_mut(uid).filter(|entry| entry.want == Want::Run);
-        if let Some(entry) = entry.filter(|entry| entry.has_outputs()) {
-            entry.lingers = Some(Instant::now() + time);
-        }
     }
 
     /// Wishes the same without waiting for it: the workload is a tombstone when this returns, and what
@@ -109,12 +105,12 @@ impl Engine {
     /// What a workload that shall be gone waits for; nothing when it is gone, or shall not be.
     pub fn awaited(&self, uid: &Uid) -> Option<Awaited> {
         let board = self.0.board();
-        let entry = board.entries.get(uid).filter(|entry| entry.want == Want::Gone)?;
-        Some(awaited(&board, entry, now()))
+        let entry = board.entries.get(uid)?;
+        Some(awaited(&board, entry, entry.gone()?, now()))
     }
 }
 
-fn awaited(board: &Board, entry: &Entry, now: i64) -> Awaited {
+fn awaited(board: &Board, entry: &Entry, gone: &Gone, now: i64) -> Awaited {
     if let Some(trouble) = &board.trouble {
         let why = trouble.why.chars().take(TROUBLE_MAX).collect();
         return Awaited::Pool { since: trouble.since, why };
@@ -125,8 +121,8 @@ fn awaited(board: &Board, entry: &Entry, now: i64) -> Awaited {
     let earlier_life = (entry.not_before > now).then_some(entry.not_before);
     match alive.chain(coming).chain(earlier_life).max() {
         Some(until) => Awaited::Submission { until: Timestamp::from_second(until).unwrap_or_default() },
-        None => match entry.jobs.values().filter(|job| job.is_expected() && job.missing.is_some()).count() {
-            0 => Awaited::Removal { jobs: entry.in_queue },
+        None => match entry.jobs.values().filter(|job| job.is_expected() && job.is_missing()).count() {
+            0 => Awaited::Removal { jobs: gone.in_queue },
             jobs => Awaited::Missing { jobs },
         },
     }
@@ -157,12 +153,17 @@ mod tests {
         let key = "u/0/0/0".parse().unwrap();
         let job = Job::new(key, String::new(), Progress::Submitting { job: None }, Some(1));
         entry.jobs.insert(0, Box::new(job));
-        entry.in_queue = 3;
+        entry.stage = Stage::Gone(Gone { in_queue: 3, ..Gone::until(Instant::now()) });
         let mut board = Board::default();
         let witness = Witness::Submitter;
         board.intents.insert(1, Intent { created: 1_000, deadline: 1_180, rows: 1, witness, dead });
         board.entries.insert(uid.clone(), entry);
         (board, uid)
+    }
+
+    fn awaited(board: &Board, uid: &Uid, now: i64) -> Awaited {
+        let entry = &board.entries[uid];
+        super::awaited(board, entry, entry.gone().unwrap(), now)
     }
 
     fn at(second: i64) -> Timestamp {
@@ -173,21 +174,21 @@ mod tests {
     fn a_tool_that_lives_is_waited_for_until_its_deadline() {
         let (board, uid) = board(None);
         let until = at(1_180);
-        assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Submission { until });
+        assert_eq!(awaited(&board, &uid, 1_001), Awaited::Submission { until });
     }
 
     #[test]
     fn once_the_tool_is_dead_only_the_jobs_in_the_queue_count() {
         let (board, uid) = board(Some((Instant::now(), ToolEnd::Unknown)));
-        assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Removal { jobs: 3 });
+        assert_eq!(awaited(&board, &uid, 1_001), Awaited::Removal { jobs: 3 });
     }
 
     #[test]
     fn a_tool_of_a_life_before_this_store_may_still_be_at_work() {
         let (mut board, uid) = board(Some((Instant::now(), ToolEnd::Unknown)));
         board.entries.get_mut(&uid).unwrap().not_before = 2_000;
-        assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Submission { until: at(2_000) });
-        assert_eq!(awaited(&board, &board.entries[&uid], 2_000), Awaited::Removal { jobs: 3 });
+        assert_eq!(awaited(&board, &uid, 1_001), Awaited::Submission { until: at(2_000) });
+        assert_eq!(awaited(&board, &uid, 2_000), Awaited::Removal { jobs: 3 });
     }
 
     #[test]
@@ -195,8 +196,8 @@ mod tests {
         let (mut board, uid) = board(Some((Instant::now(), ToolEnd::Unknown)));
         let job = board.entries.get_mut(&uid).unwrap().jobs.get_mut(&0).unwrap();
         job.progress = Progress::Queued { job: "7.0".parse().unwrap() };
-        job.missing = Some(Instant::now());
-        assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Missing { jobs: 1 });
+        job.miss(Instant::now());
+        assert_eq!(awaited(&board, &uid, 1_001), Awaited::Missing { jobs: 1 });
     }
 
     #[test]
@@ -204,6 +205,6 @@ mod tests {
         let (mut board, uid) = board(None);
         board.trouble = Some(Trouble { since: at(900), why: "x".repeat(2_000) });
         let why = "x".repeat(TROUBLE_MAX);
-        assert_eq!(awaited(&board, &board.entries[&uid], 1_001), Awaited::Pool { since: at(900), why });
+        assert_eq!(awaited(&board, &uid, 1_001), Awaited::Pool { since: at(900), why });
     }
 }

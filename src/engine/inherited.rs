@@ -11,7 +11,7 @@ use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use jiff::Timestamp;
 
-use super::board::{Board, Entry, Job};
+use super::board::{Board, Entry, Files, Job};
 use super::wish::stored_job;
 use super::{Engine, Inner};
 use crate::condor::{act, cli::CallError, query};
@@ -114,11 +114,7 @@ impl Board {
     /// The inherited jobs that the pool must be asked for by their ids.
     pub fn inherited(&self) -> HashMap<JobId, JobKey> {
         let entries = self.entries.live().map(|(_, entry)| entry).filter(|entry| entry.inherited);
-        let asked = |entry: &Entry, job: &Job| match entry.want {
-            Want::Run => job.end().is_none(),
-            Want::Gone => true,
-            Want::Tombstone => false,
-        };
+        let asked = |entry: &Entry, job: &Job| entry.gone().is_some() || job.end().is_none();
         entries
             .flat_map(|entry| entry.jobs.values().filter(|job| asked(entry, job)))
             .filter_map(|job| Some((job.progress.job()?, job.key.clone())))
@@ -213,7 +209,7 @@ fn job(heir: &Heir, index: u32, id: JobId, found: &Found) -> Job {
         None => Progress::Queued { job: id },
     };
     let key = JobKey { uid: heir.uid.clone(), index, attempt: 0, submission: 0 };
-    Job { forsaken: true, ..Job::new(key, found.folder.clone(), progress, None) }
+    Job { files: Files::GivenUp, ..Job::new(key, found.folder.clone(), progress, None) }
 }
 
 /// The end that the predecessor has written down.

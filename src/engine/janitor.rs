@@ -11,12 +11,12 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::Inner;
-use super::board::Entry;
+use super::board::{Entry, InQueue};
 use super::files::{remove_folder, size};
 use crate::crash_point;
 use crate::limits::{JANITOR_LOOK, PRUNE_LOOK, TOMBSTONE_KEPT};
 use crate::store::clock::{self, Wall};
-use crate::store::wishes::{self, Want};
+use crate::store::wishes;
 
 /// Works until it is dropped.
 pub async fn work(inner: Arc<Inner>) {
@@ -152,11 +152,11 @@ impl Inner {
 /// Whether all of a workload ended so long ago, and nothing of it is still on its way.
 fn is_due(entry: &Entry, keep: Duration, now: Timestamp) -> bool {
     let ended = |job: &super::board::Job| {
-        let settled = job.published && job.left && !job.wants_files();
+        let settled = job.published && job.in_queue == InQueue::Left;
         job.end().filter(|_| settled).map(|end| end.at)
     };
     // What was inherited never had outputs here.
-    if entry.inherited || entry.want != Want::Run || entry.collected.is_some() || entry.waiting_count() > 0 {
+    if entry.inherited || entry.gone().is_some() || entry.collected.is_some() || entry.waiting_count() > 0 {
         return false;
     }
     // None where one has not ended: `None` would be less than any time.

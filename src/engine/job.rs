@@ -34,30 +34,51 @@ pub struct Job {
     pub finished: Option<Finished>,
     /// Its worker could start nothing of it: once it has left the queue, its index is submitted anew.
     pub goes_elsewhere: bool,
-    /// Its files are home.
-    pub home: bool,
+    /// Where its files are.
+    pub files: Files,
     /// What they take on our disk, where that is counted.
     pub bytes: u64,
-    /// Its files do not come home: the pool does not have them, or they were given up.
-    pub forsaken: bool,
     /// What is known of its files where they do not come home at once.
     pub late: Option<Box<Late>>,
     /// Whether its sender signs its result: those of earlier releases did not.
     pub signs_result: bool,
     /// Its door has made its end known.
     pub published: bool,
-    /// It is no longer in the queue, and that is right.
-    pub left: bool,
-    /// Since when complete answers do not have it though they should.
-    pub missing: Option<Instant>,
-    /// When HTCondor's history was last asked for it, while it is missing.
-    pub sought: Option<Instant>,
-    /// We have told the schedd that it may leave the queue.
-    pub released: bool,
+    /// Whether it is in the queue.
+    pub in_queue: InQueue,
     /// The attribute for want of which its ad cannot be judged.
     pub riddle: Option<&'static str>,
     /// Attributes of its ad that cannot be read and count as absent.
     pub unread: Vec<&'static str>,
+}
+
+/// Where the files of a job are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They are to come home, if it has any.
+    Expected,
+    /// They are home.
+    Home,
+    /// They do not come home: the pool does not have them, or they were given up.
+    GivenUp,
+}
+
+/// Whether a job is in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InQueue {
+    /// It is, or may be.
+    Yes,
+    /// We have told the schedd that it may leave before it has ended.
+    Released,
+    /// Complete answers do not have it though they should.
+    MissingSince {
+        /// The first of them.
+        since: Instant,
+        /// When HTCondor's history was last asked for it.
+        sought: Option<Instant>,
+    },
+    /// It has ended and is not there any more, and that is right.
+    Left,
 }
 
 /// What an ad in state 4 says.
@@ -89,16 +110,12 @@ impl Job {
             heard: None,
             finished: None,
             goes_elsewhere: false,
-            home: false,
+            files: Files::Expected,
             bytes: 0,
-            forsaken: false,
             late: None,
             signs_result: true,
             published: false,
-            left: false,
-            missing: None,
-            sought: None,
-            released: false,
+            in_queue: InQueue::Yes,
             riddle: None,
             unread: Vec::new(),
         }
@@ -111,30 +128,54 @@ impl Job {
 
     /// Whether it is over and done with: its end is told, its files are home or lost, and it has left the queue.
     pub fn rests(&self) -> bool {
-        self.end().is_some() && self.published && self.left && self.riddle.is_none()
+        self.end().is_some() && self.published && self.in_queue == InQueue::Left && self.riddle.is_none()
     }
 
     /// Whether it was removed while it ran and is in the queue still: it may have its grace on the worker.
     pub fn is_leaving(&self) -> bool {
         let removed = self.end().is_some_and(|end| end.outcome == Outcome::Removed);
-        removed && self.starts > 0 && !self.left && self.finished.is_none()
+        removed && self.starts > 0 && self.in_queue != InQueue::Left && self.finished.is_none()
     }
 
     /// Whether it should be in the queue: it was committed, its end is not known, and we have not let it go.
     pub fn is_expected(&self) -> bool {
-        self.progress.job().is_some() && self.end().is_none() && !self.released && !self.goes_elsewhere
+        let may_leave = self.in_queue == InQueue::Released || self.goes_elsewhere;
+        self.progress.job().is_some() && self.end().is_none() && !may_leave
     }
 
     /// Whether it should be in the queue, or its files should, and the last complete answer did not have it.
     pub fn is_missing(&self) -> bool {
-        self.missing.is_some() && (self.is_expected() || self.wants_files())
+        self.missing_since().is_some() && (self.is_expected() || self.wants_files())
+    }
+
+    /// Since when complete answers do not have it though they should.
+    pub fn missing_since(&self) -> Option<Instant> {
+        match self.in_queue {
+            InQueue::MissingSince { since, sought: _ } => Some(since),
+            InQueue::Yes | InQueue::Released | InQueue::Left => None,
+        }
+    }
+
+    /// A complete answer, asked for then, does not have it though it should; says whether it is the first.
+    pub fn miss(&mut self, asked: Instant) -> bool {
+        let begins = self.missing_since().is_none();
+        if begins {
+            self.in_queue = InQueue::MissingSince { since: asked, sought: None };
+        }
+        begins
+    }
+
+    /// The schedd was told that it may leave: its absence means no more than that.
+    pub fn release(&mut self) {
+        if self.end().is_none() {
+            self.in_queue = InQueue::Released;
+        }
     }
 
     /// Whether files of it are still to be fetched. What has left the queue has taken them along.
     pub fn wants_files(&self) -> bool {
-        !self.home
-            && !self.forsaken
-            && !self.left
+        self.files == Files::Expected
+            && self.in_queue != InQueue::Left
             && !self.may_go_elsewhere()
             && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
     }
@@ -148,7 +189,11 @@ impl Job {
     /// Whether it had files that will not come home.
     pub fn has_lost_files(&self) -> bool {
         let had = self.end().is_some_and(|end| end.outcome.has_files());
-        had && !self.home && (self.forsaken || self.left)
+        match self.files {
+            Files::Expected => had && self.in_queue == InQueue::Left,
+            Files::Home => false,
+            Files::GivenUp => had,
+        }
     }
 
     /// Whether its report is the last one of its latest start.

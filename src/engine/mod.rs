@@ -22,6 +22,7 @@ mod rest;
 mod result;
 mod retriever;
 mod spent;
+mod stage;
 mod start;
 mod submit;
 mod table;

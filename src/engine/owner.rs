@@ -158,7 +158,7 @@ mod tests {
         assert!(take(&mut board, "@pool".into()).is_err());
         take(&mut board, "alice@pool".into()).unwrap();
         take(&mut board, "bob@pool".into()).unwrap();
-        let mut entry = Entry::bare();
+        let mut entry = Entry::bare(&[]);
         let progress = Progress::Submitting { job: None };
         entry
             .jobs

@@ -10,7 +10,7 @@ use htc_core::workload::progress::{End, JobId, Outcome, Progress};
 use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
-use super::board::Job;
+use super::board::{Files, InQueue, Job};
 
 /// A job that rests.
 #[derive(Clone, Debug)]
@@ -31,10 +31,8 @@ pub struct Rest {
     pub message: Box<str>,
     /// When it ended.
     pub at: Timestamp,
-    /// Whether its files are home.
-    pub home: bool,
-    /// Whether they were given up.
-    pub forsaken: bool,
+    /// Where its files are.
+    pub files: Files,
     /// What they take on our disk, where that is counted.
     pub bytes: u64,
     /// Whether its sender signs its result.
@@ -49,7 +47,7 @@ impl Rest {
         if !job.rests() {
             return Err(Box::new(job));
         }
-        let Job { key, progress, starts, report, home, bytes, forsaken, signs_result, .. } = job;
+        let Job { key, progress, starts, report, files, bytes, signs_result, .. } = job;
         let Progress::Ended { job, end } = progress else { unreachable!("what rests has ended") };
         Ok(Rest {
             index: key.index,
@@ -60,8 +58,7 @@ impl Rest {
             outcome: end.outcome,
             message: end.message.into(),
             at: end.at,
-            home,
-            forsaken,
+            files,
             bytes,
             signs_result,
             report: report.filter(|_| with_report),
@@ -82,7 +79,7 @@ impl Rest {
 
     /// Whether it had files that will not come home.
     pub fn has_lost_files(&self) -> bool {
-        self.outcome.has_files() && !self.home
+        self.outcome.has_files() && self.files != Files::Home
     }
 
     /// The job as it was when it came to rest.
@@ -91,12 +88,11 @@ impl Rest {
         Job {
             starts: self.starts,
             report: self.report.clone(),
-            home: self.home,
+            files: self.files,
             bytes: self.bytes,
-            forsaken: self.forsaken,
             signs_result: self.signs_result,
             published: true,
-            left: true,
+            in_queue: InQueue::Left,
             ..Job::new(key, folder, self.progress(), None)
         }
     }
@@ -213,7 +209,15 @@ mod tests {
         let end = End { outcome: Outcome::ExitCode(3), message: "exit code 3".into(), at };
         let job = Some(JobId { cluster: 7, proc: index });
         let job = Job::new(key, "f".into(), Progress::Ended { job, end }, None);
-        Job { starts: 2, home: true, bytes: 5, published: true, left: true, signs_result: false, ..job }
+        Job {
+            starts: 2,
+            files: Files::Home,
+            bytes: 5,
+            published: true,
+            in_queue: InQueue::Left,
+            signs_result: false,
+            ..job
+        }
     }
 
     #[test]
@@ -237,7 +241,7 @@ mod tests {
         let mut rested = Rested::default();
         for job in [
             Job { published: false, ..job(0) },
-            Job { left: false, ..job(0) },
+            Job { in_queue: InQueue::Yes, ..job(0) },
             Job { riddle: Some("JobStatus"), ..job(0) },
             Job { progress: Progress::Submitting { job: None }, ..job(0) },
         ] {

@@ -12,7 +12,7 @@ use htc_core::workload::report::Report;
 use tokio::time::timeout;
 
 use super::Inner;
-use super::board::{Finished, Job};
+use super::board::{Files, Finished, Job};
 use super::late::{Batch, Calls, Cause, Late, Next, Wanted};
 use super::look::judge;
 use super::result;
@@ -184,7 +184,9 @@ impl Inner {
         let given_up = late.is_given_up(self.options.give_up_outputs, now);
         let news = given_up || late.told() != told;
         tracing::warn!(%key, why, tries = late.tries(), "failed to fetch the outputs of a job");
-        job.forsaken |= given_up;
+        if given_up {
+            job.files = Files::GivenUp;
+        }
         job.late = Some(Box::new(late));
         drop(board);
         if given_up {
@@ -218,7 +220,7 @@ impl Inner {
         let is_fault = |finished: &Finished| workers::fault(finished.exit, report.as_ref()).is_some();
         let entry = board.entries.get(&key.uid)?;
         let faults = entry.worker_faults.get(&key.index);
-        let goes_on = entry.want == Want::Run && workers::may_go_on(faults);
+        let goes_on = entry.want() == Want::Run && workers::may_go_on(faults);
         if goes_on && job.end().is_none() && job.finished.as_ref().is_some_and(is_fault) {
             // The tracker knows what follows.
             let job = board.job_mut(key)?;
@@ -255,7 +257,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
             entry.worker_faults.remove(&key.index);
         }
         if let Some(job) = board.job_mut(&key) {
-            (job.home, job.late) = (true, None);
+            (job.files, job.late) = (Files::Home, None);
             if job.end().is_none() {
                 inner.metrics.ended(end.outcome);
                 job.progress = Progress::Ended { job: job.progress.job(), end };

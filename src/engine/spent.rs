@@ -11,9 +11,10 @@ use htc_core::workload::spec;
 
 use super::Inner;
 use super::board::{Board, Entry};
+use super::stage::Stage;
 use crate::crash_point;
 use crate::store::database::StoreError;
-use crate::store::wishes::{self, Told, Want};
+use crate::store::wishes::{self, Told};
 
 /// What is left of workloads.
 type Left = HashMap<Uid, Arc<Workload>>;
@@ -65,11 +66,10 @@ fn is_spent(entry: &Entry) -> bool {
     // What cannot be read stays as it is.
     entry.intended == 0
         && entry.unreadable.is_none()
-        && match entry.want {
-            Want::Run => entry.waiting.is_empty() && entry.jobs.values().all(|job| job.end().is_some()),
+        && match &entry.stage {
+            Stage::Run(run) => run.waiting.is_empty() && entry.jobs.values().all(|job| job.end().is_some()),
             // What is being submitted may still be written down.
-            Want::Gone => entry.jobs.values().all(|job| job.intent.is_none()),
-            Want::Tombstone => false,
+            Stage::Gone(_) => entry.jobs.values().all(|job| job.intent.is_none()),
         }
 }
 

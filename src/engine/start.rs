@@ -9,7 +9,7 @@ use htc_core::workload::names::{JobKey, Uid};
 use htc_core::workload::progress::Progress;
 use htc_core::workload::spec;
 
-use super::board::{Board, Entry, Intent, Job, Witness};
+use super::board::{Board, Entry, Files, InQueue, Intent, Job, Witness};
 use super::boot::Boot;
 use super::entries::Tombstone;
 use super::files;
@@ -52,8 +52,11 @@ fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), S
     jobs::each(t, &mut unreadable, |stored| {
         let Some(entry) = board.entries.get_mut(&stored.key.uid) else { return Ok(()) };
         // Nothing is fetched into no folder.
-        let forsaken = entry.inherited || stored.folder.is_empty();
-        let mut job = Job { forsaken, ..job(stored) };
+        let has_no_folder = entry.inherited || stored.folder.is_empty();
+        let mut job = job(stored);
+        if has_no_folder && job.files == Files::Expected {
+            job.files = Files::GivenUp;
+        }
         if !job.rests() || entry.keeps_reports() {
             job.report = inbox::get(t, &job.key)?.map(|report| Arc::new(report.bounded()));
         }
@@ -61,8 +64,8 @@ fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), S
         Ok(())
     })?;
     for (uid, index, since) in refused::load(t, &mut unreadable)? {
-        if let Some(entry) = board.entries.get_mut(&uid).filter(|entry| entry.want == Want::Run) {
-            entry.doubts.get_or_insert_default().remember(index, since, Instant::now());
+        if let Some(run) = board.entries.get_mut(&uid).and_then(Entry::run_mut) {
+            run.doubts.get_or_insert_default().remember(index, since, Instant::now());
         }
     }
     for (uid, index, faults) in worker_faults::load(t, &mut unreadable)? {
@@ -171,10 +174,11 @@ fn job(stored: StoredJob) -> Job {
         (None, Some(job), None) => Progress::Queued { job },
         (None, job, _) => Progress::Submitting { job },
     };
-    let job = Job { home, published, signs_result, ..Job::new(key, folder, progress, intent) };
+    let files = if home { Files::Home } else { Files::Expected };
+    let job = Job { files, published, signs_result, ..Job::new(key, folder, progress, intent) };
     // If it is in the queue after all, its ad wakes it.
-    let left = job.end().is_some() && published && !job.wants_files();
-    Job { left, ..job }
+    let has_left = job.end().is_some() && published && !job.wants_files();
+    Job { in_queue: if has_left { InQueue::Left } else { InQueue::Yes }, ..job }
 }
 
 #[cfg(test)]

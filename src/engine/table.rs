@@ -6,10 +6,9 @@ use htc_core::workload::progress::{JobId, Progress};
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job, Trouble};
+use super::board::{Entry, Files, Job, Trouble};
 use super::rest::Rest;
 use super::view::Tracking;
-use crate::store::wishes::Want;
 
 /// A workload in numbers.
 #[derive(Clone, Debug)]
@@ -128,12 +127,12 @@ impl Counts {
 impl JobRow {
     fn of(job: &Job) -> JobRow {
         let folder = job.folder.clone();
-        let (progress, starts, home) = (job.progress.clone(), job.starts, job.home);
+        let (progress, starts, home) = (job.progress.clone(), job.starts, job.files == Files::Home);
         JobRow { key: job.key.clone(), progress, starts, folder, home, tracking: Tracking::of(job) }
     }
 
     fn of_rest(rest: &Rest, key: JobKey, folder: String) -> JobRow {
-        let (progress, starts, home) = (rest.progress(), rest.starts, rest.home);
+        let (progress, starts, home) = (rest.progress(), rest.starts, rest.files == Files::Home);
         JobRow { key, progress, starts, folder, home, tracking: Tracking::Good }
     }
 
@@ -202,7 +201,7 @@ impl Engine {
             door: entry.door.clone(),
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
-            deleting: entry.want == Want::Gone,
+            deleting: entry.gone().is_some(),
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             counts: Counts::of(entry),
         })

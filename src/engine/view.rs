@@ -11,7 +11,7 @@ use htc_core::workload::report::Report;
 use jiff::Timestamp;
 
 use super::Engine;
-use super::board::{Entry, Job, Obstacle, Trouble};
+use super::board::{Entry, Files, InQueue, Job, Obstacle, Trouble};
 use super::entries::Tombstone;
 use super::look::absence::Vanished;
 use super::workers::WorkerFaults;
@@ -104,7 +104,7 @@ impl Tracking {
         match job.riddle {
             Some(attribute) => Tracking::Unreadable(attribute),
             None if job.is_missing() => Tracking::Missing,
-            None if job.unread.is_empty() || job.left => Tracking::Good,
+            None if job.unread.is_empty() || job.in_queue == InQueue::Left => Tracking::Good,
             None => Tracking::Partly(job.unread.clone()),
         }
     }
@@ -169,7 +169,7 @@ impl Engine {
         Some(View {
             door: entry.door.clone(),
             workload: entry.workload.clone(),
-            want: entry.want,
+            want: entry.want(),
             indices: entry.workload.as_ref().map_or(0, |workload| workload.indices),
             waiting: entry.waiting_count(),
             jobs,
@@ -232,8 +232,9 @@ impl Engine {
     }
 
     fn outputs(&self, uid: &Uid, entry: &Entry) -> Outputs {
-        let live = entry.jobs.values().find(|job| job.home).map(|job| job.folder.clone());
-        let rested = || entry.rested.iter().find(|rest| rest.home).map(|rest| self.0.folder(&rest.key(uid)));
+        let live = entry.jobs.values().find(|job| job.files == Files::Home).map(|job| job.folder.clone());
+        let rested = || entry.rested.iter().find(|rest| rest.files == Files::Home);
+        let rested = || rested().map(|rest| self.0.folder(&rest.key(uid)));
         let only = entry.workload.as_ref().is_some_and(|workload| workload.indices == 1);
         match (entry.collected, live.or_else(rested)) {
             (Some(at), _) => Outputs::Collected(at),
@@ -265,6 +266,6 @@ impl Engine {
         let mine = board.entries.iter().filter(|(_, e)| {
             door.is_none_or(|door| e.door == door) && e.namespace == namespace && e.name == name
         });
-        mine.max_by_key(|(_, e)| (e.want == Want::Run, e.not_before)).map(|(uid, _)| uid.clone())
+        mine.max_by_key(|(_, e)| (e.run().is_some(), e.not_before)).map(|(uid, _)| uid.clone())
     }
 }

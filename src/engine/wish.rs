@@ -10,8 +10,9 @@ use htc_core::workload::progress::{End, JobId, Progress};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::board::{Board, Entry, Job};
+use super::board::{Board, Entry, Files, Job};
 use super::rest::Rested;
+use super::stage::Stage;
 use super::{Engine, Inner};
 use crate::condor::riddle::Riddle;
 use crate::condor::submit::Terms;
@@ -77,7 +78,7 @@ impl Engine {
         let uid = wish.uid.clone();
         let seen_before = wish.seen_before || inner.may_have_run(&inner.board(), &uid);
         let (mut entry, stored) = accept(inner, Wish { seen_before, ..wish });
-        let waiting = entry.waiting.clone();
+        let waiting = entry.waiting().to_vec();
         let is_settled = waiting.is_empty();
         let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
         let stored = NewWish::new(stored)?;
@@ -95,7 +96,7 @@ impl Engine {
             // a look that began before now prove that there are none.
             let adopts = seen_before || board.strangers.contains(&uid);
             if adopts {
-                entry.unproven_since = Some(Instant::now());
+                entry.run_mut().into_iter().for_each(|run| run.unproven_since = Some(Instant::now()));
                 entry.not_before = entry.not_before.max(inner.earliest());
             }
             board.entries.entry(uid.clone()).or_insert(entry);
@@ -202,7 +203,7 @@ pub(super) fn stored_job(name: &str, job: &Job) -> StoredJob {
         folder: job.folder.clone(),
         intent: job.intent,
         end: job.end().cloned(),
-        home: job.home,
+        home: job.files == Files::Home,
         published: job.published,
         signs_result: job.signs_result,
     }
@@ -223,27 +224,18 @@ impl Entry {
             collected,
             owner,
         } = wish;
+        let shape = workload.as_ref().map(|workload| Terms::from(&**workload).shape_id());
         Entry {
             door: door.clone(),
             namespace: namespace.clone(),
             name: name.clone(),
             workload: workload.clone(),
-            want: *want,
-            gone_since: (*want == Want::Gone).then(Instant::now),
-            lingers: None,
+            stage: Stage::of(*want, waiting, shape),
             not_before: *not_before,
-            unproven_since: None,
-            waiting,
             intended: 0,
-            waits_since: Instant::now(),
-            doubts: None,
-            shape: workload.as_ref().map(|workload| Terms::from(&**workload).shape_id()),
-            removal_asked: None,
-            in_queue: 0,
             inherited: *inherited,
             collected: collected.and_then(|at| Timestamp::from_second(at).ok()),
             owner: owner.clone(),
-            refused: None,
             jobs: BTreeMap::new(),
             rested: Rested::default(),
             worker_faults: BTreeMap::new(),
@@ -254,8 +246,8 @@ impl Entry {
 
 #[cfg(test)]
 impl Entry {
-    /// One of which nothing is known.
-    pub(super) fn bare() -> Entry {
+    /// One of which nothing is known but what waits.
+    pub(super) fn bare(waiting: &[Waiting]) -> Entry {
         let wish = StoredWish {
             uid: "u".parse().expect("a UID"),
             door: "test".to_owned(),
@@ -268,6 +260,6 @@ impl Entry {
             collected: None,
             owner: None,
         };
-        Entry::of(&wish, Vec::new())
+        Entry::of(&wish, waiting.to_vec())
     }
 }

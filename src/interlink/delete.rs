@@ -52,8 +52,7 @@ async fn take_away(door: Arc<Door>, caller: Caller, uid: Uid) -> Result<(), Http
     }
     door.check_owner(&caller, door.engine.owner(&uid).as_deref())?;
     // Who reads a log now shall read it to its end.
-    door.engine.linger(&uid, DELETED_KEPT);
-    door.engine.gone(&uid, DOOR).await.map_err(|why| {
+    door.engine.gone_later(&uid, DOOR, DELETED_KEPT).await.map_err(|why| {
         tracing::error!(%why, %uid, "failed to keep that a pod shall be gone");
         HttpError::Internal
     })?;

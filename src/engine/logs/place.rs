@@ -7,8 +7,7 @@ use htc_core::workload::progress::{JobId, Progress};
 use htc_core::workload::report::ContainerState;
 
 use super::LogError;
-use crate::engine::board::{Board, Entry, Job};
-use crate::store::wishes::Want;
+use crate::engine::board::{Board, Entry, Files, InQueue, Job};
 
 /// Where a log is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +40,8 @@ pub fn place(
     if let Some(why) = entry.unreadable.as_ref().filter(|_| entry.workload.is_none()) {
         return Err(LogError::NoFiles { index, why: why.clone() });
     }
-    let is_left = || job.is_some_and(|job| job.home || is_on_worker(job));
-    let is_there = entry.want == Want::Run || (entry.want == Want::Gone && is_left());
+    let is_left = || job.is_some_and(|job| job.files == Files::Home || is_on_worker(job));
+    let is_there = entry.run().is_some() || is_left();
     let workload = entry.workload.as_ref().filter(|_| is_there).ok_or(LogError::Deleted)?;
     if index >= workload.indices {
         return Err(LogError::NoIndex { index, indices: workload.indices });
@@ -69,7 +68,7 @@ pub fn place(
 /// One that is being removed has its grace on the worker; one that is suspended keeps its machine.
 fn is_on_worker(job: &Job) -> bool {
     let runs = matches!(job.progress, Progress::Running { .. } | Progress::Suspended { .. });
-    (runs && !job.left) || job.is_leaving()
+    (runs && job.in_queue != InQueue::Left) || job.is_leaving()
 }
 
 /// Whether a container of a job has ended, by what the latest start of the job says of itself.
@@ -88,7 +87,7 @@ fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
             "its outputs were removed at {at}: they are kept only so long after the end (--keep-outputs-days)"
         ));
     }
-    if job.home {
+    if job.files == Files::Home {
         return Ok(Place::Home(PathBuf::from(&job.folder)));
     }
     if let Some(id) = job.progress.job().filter(|_| job.is_leaving()) {
@@ -98,17 +97,18 @@ fn of_job(entry: &Entry, job: &Job) -> Result<Place, LogError> {
         return none(end.message.clone());
     }
     // Before its end is kept, nobody knows yet how it ended.
-    if job.forsaken && job.end().is_some() {
+    let is_given_up = job.files == Files::GivenUp;
+    if is_given_up && job.end().is_some() {
         return none("its outputs could not be fetched from the pool".to_owned());
     }
-    if job.end().is_some() && job.left {
+    if job.in_queue == InQueue::Left {
         return none("the job has left the pool without its outputs; they will not come home".to_owned());
     }
     // One that has said its last word may still be put on hold, as when its files cannot come back.
     let is_held = matches!(job.progress, Progress::Held { .. });
     if job.end().is_some()
         || job.finished.is_some()
-        || job.forsaken
+        || is_given_up
         || (job.final_report().is_some() && !is_held)
     {
         return Ok(Place::Coming);

@@ -8,7 +8,7 @@ use htc_core::workload::progress::{End, Outcome};
 
 use super::judge::{self, Look, Verdict};
 use crate::condor::ad::{Ad, State};
-use crate::engine::board::{Board, Finished, Job};
+use crate::engine::board::{Board, Finished, InQueue, Job};
 use crate::limits::VANISHED_LEAST;
 
 /// So many jobs are missing at once that the queue rather than the jobs may be gone.
@@ -22,7 +22,7 @@ pub struct Vanished {
 
 /// It was in the queue and is not there any more.
 pub fn missing(job: &Job, look: Look) -> Verdict {
-    if job.released {
+    if job.in_queue == InQueue::Released {
         // One that was removed before it was settled would hold up its submission.
         let end = || Verdict::Ended(judge::removed("", judge::at(look)));
         return if job.intent.is_some() { end() } else { Verdict::Nothing };
@@ -38,7 +38,7 @@ pub fn missing(job: &Job, look: Look) -> Verdict {
 
 /// Whether complete answers have not had it for long.
 pub fn is_lost(job: &Job, look: Look) -> bool {
-    let since = job.missing.unwrap_or(look.started);
+    let since = job.missing_since().unwrap_or(look.started);
     look.started.saturating_duration_since(since) >= look.lost_after
 }
 
@@ -70,7 +70,7 @@ pub fn explained(job: &Job, ad: &Ad) -> Verdict {
 /// Whether most of the jobs that should be in the queue are missing.
 pub fn vanished(board: &Board) -> Option<Vanished> {
     let known = board.jobs().filter(|job| job.is_expected()).count();
-    let missing = board.jobs().filter(|job| job.is_expected() && job.missing.is_some()).count();
+    let missing = board.jobs().filter(|job| job.is_expected() && job.is_missing()).count();
     (missing >= VANISHED_LEAST && missing * 2 > known).then_some(Vanished { missing, known })
 }
 
@@ -133,10 +133,13 @@ mod tests {
     fn most_jobs_missing_is_an_alarm_and_a_few_are_not() {
         let board = |missing: u32, well: u32| {
             let mut board = Board::default();
-            let mut entry = crate::engine::board::Entry::bare();
+            let mut entry = crate::engine::board::Entry::bare(&[]);
             for index in 0..missing + well {
-                let missing = (index < missing).then(Instant::now);
-                entry.jobs.insert(index, Box::new(Job { missing, ..job(index) }));
+                let mut job = job(index);
+                if index < missing {
+                    job.miss(Instant::now());
+                }
+                entry.jobs.insert(index, Box::new(job));
             }
             board.entries.insert("u".parse().unwrap(), entry);
             vanished(&board)

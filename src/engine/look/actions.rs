@@ -13,7 +13,7 @@ use crate::condor::riddle::Riddle;
 use crate::condor::whose::Whose;
 use crate::condor::{act, quote};
 use crate::crash_point;
-use crate::engine::board::{Board, ask_if_due};
+use crate::engine::board::{Board, Job, ask_if_due};
 use crate::engine::{Inner, files};
 use crate::store::database::StoreError;
 use crate::store::wishes;
@@ -261,7 +261,7 @@ impl Inner {
         let mut board = self.board();
         for Target { key, job: id } in targets {
             let job = board.job_mut(key).filter(|job| job.progress.job().is_none_or(|known| known == *id));
-            job.into_iter().for_each(|job| job.released = true);
+            job.into_iter().for_each(Job::release);
         }
     }
 

@@ -7,7 +7,7 @@ use htc_core::workload::progress::{End, JobId, Progress};
 use htc_core::workload::spec;
 
 use crate::crash_point;
-use crate::engine::board::{Board, Finished, Job};
+use crate::engine::board::{Board, Files, Finished, Job};
 use crate::engine::wish::stored_job;
 use crate::engine::workers::WorkerFaults;
 use crate::engine::{Inner, files};
@@ -108,7 +108,9 @@ impl Inner {
             self.submit_bell.notify_one();
             return job.map(|job| Spent::Folder(job.folder.into()));
         }
-        if let Some(doubts) = board.entries.get_mut(&key.uid).and_then(|entry| entry.doubts.as_mut()) {
+        if let Some(doubts) =
+            board.entries.get_mut(&key.uid).and_then(|entry| entry.run_mut()?.doubts.as_mut())
+        {
             match change {
                 Change::End(..) => doubts.ended(key.index),
                 Change::Settle(..) | Change::Finish(..) | Change::Elsewhere(..) => doubts.arrived(),
@@ -145,7 +147,9 @@ impl Inner {
             }
             Change::End(_, end) => {
                 // Files come only from a job that was in state 4.
-                job.forsaken |= job.finished.is_none();
+                if job.finished.is_none() {
+                    job.files = Files::GivenUp;
+                }
                 job.progress = self.ended(job.progress.job(), end);
             }
             Change::Adopt { .. } | Change::Used(_) | Change::Void { .. } => {}
@@ -201,7 +205,7 @@ fn change_waiting(board: &mut Board, changes: &[Change]) -> Vec<(Uid, Vec<Waitin
     }
     touched.sort();
     touched.dedup();
-    let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
+    let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting().to_vec()));
     touched.into_iter().filter_map(ranges).collect()
 }
 

@@ -15,11 +15,10 @@ use crate::condor::ad::Ad;
 use crate::condor::history;
 use crate::condor::query::Strangers;
 use crate::engine::Inner;
-use crate::engine::board::{Board, Job};
+use crate::engine::board::{Board, Files, InQueue, Job};
 use crate::engine::origin::Origin;
 use crate::limits::{HISTORY_AGAIN, HISTORY_BATCH, HISTORY_GAP, IDLE_LOOK};
 use crate::store::database::StoreError;
-use crate::store::wishes::Want;
 
 /// Works until it is dropped, or until the store is closed.
 pub async fn work(inner: Arc<Inner>) {
@@ -50,13 +49,16 @@ impl Inner {
             return (ids, strangers);
         }
         entries.each_live(|_, entry| {
-            let is_due = |job: &Job| job.sought.is_none_or(|at| at.elapsed() > HISTORY_AGAIN);
-            for job in entry.jobs.values_mut().filter(|job| job.is_missing() && is_due(job)) {
+            for job in entry.jobs.values_mut().filter(|job| job.is_missing()) {
+                let InQueue::MissingSince { sought, .. } = &mut job.in_queue else { continue };
+                if sought.is_some_and(|at| at.elapsed() <= HISTORY_AGAIN) {
+                    continue;
+                }
                 let Some(id) = job.progress.job().filter(|_| ids.len() + strangers.len() < HISTORY_BATCH)
                 else {
                     continue;
                 };
-                job.sought = Some(Instant::now());
+                *sought = Some(Instant::now());
                 match entry.inherited {
                     true => drop(strangers.insert(id, job.key.clone())),
                     false => ids.push(id),
@@ -91,12 +93,12 @@ impl Inner {
 
 /// The change that follows from the history's ad of a job that is still missing.
 fn explain(board: &mut Board, ad: &Ad) -> Option<Change> {
-    let again = board.entries.get(&ad.key.uid)?.want == Want::Run;
+    let again = board.entries.get(&ad.key.uid)?.run().is_some();
     let is_it = |job: &&mut Job| job.is_missing() && job.progress.job() == Some(ad.job);
     let job = board.job_mut(&ad.key).filter(is_it)?;
     tracing::warn!(key = %ad.key, job = %ad.job, "a missing job has left the queue without our leave");
     // What it left in the spool has gone with it.
-    job.forsaken = true;
+    job.files = Files::GivenUp;
     if job.end().is_some() || job.finished.is_some() {
         return None;
     }

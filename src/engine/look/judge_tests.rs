@@ -7,7 +7,7 @@ use htc_core::workload::report::Cut;
 use rstest::rstest;
 
 use super::*;
-use crate::engine::board::Witness;
+use crate::engine::board::{InQueue, Witness};
 
 fn key() -> JobKey {
     "u/0/0/0".parse().unwrap()
@@ -52,6 +52,10 @@ fn job(progress: Progress, intent: Option<i64>) -> Job {
 
 fn submitting() -> Job {
     Job { starts: 0, ..job(Progress::Submitting { job: None }, Some(1)) }
+}
+
+fn missing(since: Instant) -> InQueue {
+    InQueue::MissingSince { since, sought: None }
 }
 
 fn queued() -> Job {
@@ -123,7 +127,7 @@ fn a_printed_id_proves_the_commit_so_absence_is_no_leave_to_submit_again() {
     let printed = Job { progress: Progress::Submitting { job: Some(id()) }, ..submitting() };
     let dead = intent(Some((died, ToolEnd::Unknown)));
     assert_eq!(judge(&printed, of(&dead), None, look), Verdict::Missing);
-    let long = Job { missing: Some(look.started - Duration::from_secs(60)), ..printed };
+    let long = Job { in_queue: missing(look.started - Duration::from_secs(60)), ..printed };
     let Verdict::Ended(end) = judge(&long, of(&dead), None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
 }
@@ -134,14 +138,14 @@ fn where_an_ad_cannot_be_read_absence_proves_nothing() {
     let dead = intent(Some((died, ToolEnd::Unknown)));
     let hidden = Context { hidden: true, ..of(&dead) };
     assert_eq!(judge(&submitting(), hidden, None, look), Verdict::Nothing);
-    let long = Job { missing: Some(look.started - Duration::from_secs(600)), ..queued() };
+    let long = Job { in_queue: missing(look.started - Duration::from_secs(600)), ..queued() };
     assert_eq!(judge(&long, Context { intent: None, ..hidden }, None, look), Verdict::Nothing);
 }
 
 #[test]
 fn a_job_that_we_let_go_is_not_missing() {
     let (_, look) = look();
-    let released = Job { released: true, ..queued() };
+    let released = Job { in_queue: InQueue::Released, ..queued() };
     assert_eq!(judge(&released, Context::default(), None, look), Verdict::Nothing);
     let printed = Progress::Submitting { job: Some(id()) };
     let unsettled = Job { progress: printed, intent: Some(1), ..released };
@@ -219,9 +223,9 @@ fn a_job_that_was_removed_before_it_had_its_files_never_ran() {
 fn a_settled_job_that_stays_missing_is_lost_and_never_submitted_again() {
     let (_, look) = look();
     assert_eq!(judge(&queued(), Context::default(), None, look), Verdict::Missing);
-    let soon = Job { missing: Some(look.started - Duration::from_secs(59)), ..queued() };
+    let soon = Job { in_queue: missing(look.started - Duration::from_secs(59)), ..queued() };
     assert_eq!(judge(&soon, Context::default(), None, look), Verdict::Missing);
-    let twice = Job { missing: Some(look.started - Duration::from_secs(60)), ..queued() };
+    let twice = Job { in_queue: missing(look.started - Duration::from_secs(60)), ..queued() };
     let Verdict::Ended(end) = judge(&twice, Context::default(), None, look) else { panic!() };
     assert_eq!(end.outcome, Outcome::LostTrack);
     let last = Some(report(1, Phase::Done, Some(0)).into());
@@ -373,7 +377,7 @@ fn when_a_lost_job_ended_is_not_told_by_the_clock_of_its_worker() {
     let lost = Job {
         intent: None,
         progress: Progress::Queued { job: id() },
-        missing: Some(look.started - look.lost_after),
+        in_queue: missing(look.started - look.lost_after),
         ..submitting()
     };
     for years in [-30, 30] {

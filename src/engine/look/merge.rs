@@ -14,7 +14,8 @@ use super::judge::{self, Context, Look, Verdict, judge};
 use super::shown::{OfWorkload, Shown};
 use crate::condor::ad::{Ad, State};
 use crate::condor::query::Answer;
-use crate::engine::board::{Board, Entry, Finished, Job, ask_if_due};
+use crate::engine::board::{Board, Entry, Files, Finished, InQueue, Job, ask_if_due};
+use crate::engine::stage::Stage;
 use crate::engine::workers::{self, WorkerFaults};
 use crate::engine::{Inner, Tracking};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
@@ -68,32 +69,32 @@ fn decide(
     for uid in uids {
         let Some(entry) = entries.get_mut(uid) else { continue };
         let once = entry.workload.as_ref().is_some_and(|workload| !workload.restart_after_eviction);
-        let shown = shown.of_workload(uid, entry);
+        let (want, shown) = (entry.want(), shown.of_workload(uid, entry));
+        let doubts = entry.stage.run().and_then(|run| run.doubts.as_deref());
         let (mut news, mut unstaged) = (false, false);
         for job in entry.jobs.values_mut() {
             let own = shown.own(job);
             shown.copies(job).for_each(|ad| actions.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
-            let refused_since = entry.doubts.as_ref().and_then(|doubts| doubts.refused_since(job.key.index));
+            let refused_since = doubts.and_then(|doubts| doubts.refused_since(job.key.index));
             let faults = entry.worker_faults.get(&job.key.index);
             let context = Context { intent, refused_since, once, hidden: shown.may_hide(job), faults };
             let before = Tracking::of(job);
-            shown.note(job, entry.want);
+            shown.note(job, want);
             let verdict = look_at(job, context, own, look, actions);
             unstaged |= verdict == Verdict::NeverRan && own.is_some();
-            changes.extend(follow(job, verdict, own, context, entry.want, look, actions));
+            changes.extend(follow(job, verdict, own, context, want, look, actions));
             news |= before != Tracking::of(job);
         }
-        if unstaged {
-            entry.doubts.get_or_insert_default().unstaged(Instant::now());
+        if let Some(run) = entry.run_mut().filter(|_| unstaged) {
+            run.doubts.get_or_insert_default().unstaged(Instant::now());
         }
         actions.news.extend(news.then(|| uid.clone()));
-        if entry.want == Want::Gone {
-            leave(uid, entry, &shown, look, actions);
-        }
+        leave(uid, entry, &shown, look, actions);
         // An index that waits may be in the queue already, as a job that does not say which it is.
-        if !entry.waiting.is_empty() && shown.has_unknown(entry) {
-            entry.unproven_since = Some(Instant::now());
+        let is_unproven = !entry.waiting().is_empty() && shown.has_unknown(entry);
+        if let Some(run) = entry.run_mut().filter(|_| is_unproven) {
+            run.unproven_since = Some(Instant::now());
         }
         changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, folders, actions)));
     }
@@ -112,10 +113,11 @@ fn look_at(
         let Some(ad) = ad else {
             if !context.hidden {
                 // One wrong answer takes no files from a job.
-                let (awaited, begins) = (job.wants_files(), job.missing.is_none());
-                job.left = !awaited || absence::is_lost(job, look);
-                job.missing.get_or_insert(look.started);
-                actions.missing |= awaited && begins;
+                let awaited = job.wants_files();
+                actions.missing |= awaited && job.miss(look.started);
+                if !awaited || absence::is_lost(job, look) {
+                    job.in_queue = InQueue::Left;
+                }
             }
             return Verdict::Nothing;
         };
@@ -150,7 +152,10 @@ fn elsewhere(context: Context<'_>, ad: Option<&Ad>, actions: &mut Actions) -> Ve
 /// A job whose end is known is in the queue still.
 fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
     // Whoever fetches has not waited for one that was away.
-    actions.fetch |= std::mem::replace(&mut job.left, false) && job.wants_files();
+    if job.in_queue == InQueue::Left {
+        job.in_queue = InQueue::Yes;
+        actions.fetch |= job.wants_files();
+    }
     // It was given up as lost and is back. What may start only once has been replaced by its controller;
     // of anything else the outputs still come home.
     let is_back = job.end().is_some_and(|end| end.outcome == Outcome::LostTrack) && !context.once;
@@ -160,7 +165,9 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
     {
         let machine = ad.machine.clone();
         job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now(), machine });
-        job.forsaken = false;
+        if job.files == Files::GivenUp {
+            job.files = Files::Expected;
+        }
         actions.fetch = true;
     }
     let leaves = job.published && !job.wants_files();
@@ -192,7 +199,7 @@ fn follow(
     match verdict {
         Verdict::Nothing => None,
         Verdict::Missing => {
-            actions.missing |= job.missing.replace(job.missing.unwrap_or(look.started)).is_none();
+            actions.missing |= job.miss(look.started);
             None
         }
         Verdict::Living(progress) => {
@@ -203,7 +210,7 @@ fn follow(
             let machine = ad.and_then(|ad| ad.machine.clone());
             let finished = Finished { job: id, exit, at, seen: Instant::now(), machine };
             // Without a report its result is waited for, where one can come.
-            let known = job.final_report().is_some() || job.forsaken;
+            let known = job.final_report().is_some() || job.files == Files::GivenUp;
             match known.then(|| concluded(job, &finished, context, want)) {
                 None => Some(Change::Finish(key(), finished, None)),
                 Some(Conclusion::Ended(end)) => Some(Change::Finish(key(), finished, Some(end))),
@@ -254,12 +261,12 @@ fn concluded(job: &Job, finished: &Finished, context: Context<'_>, want: Want) -
 /// A workload that shall be gone: its jobs are removed; when a complete answer has none of them and
 /// none can come any more, nothing is left of it. Jobs that have vanished without our leave may be running.
 fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, actions: &mut Actions) {
+    let Stage::Gone(gone) = &mut entry.stage else { return };
     let unsettled = entry.intended > 0 || entry.jobs.values().any(|job| job.intent.is_some());
-    let missing = entry.jobs.values().any(|job| job.is_expected() && job.missing.is_some());
-    let asked_after = entry.gone_since.is_some_and(|since| since < look.started);
-    entry.in_queue = shown.count();
-    if entry.in_queue > 0 {
-        if ask_if_due(&mut entry.removal_asked) {
+    let missing = entry.jobs.values().any(|job| job.is_expected() && job.is_missing());
+    gone.in_queue = shown.count();
+    if gone.in_queue > 0 {
+        if ask_if_due(&mut gone.removal_asked) {
             let with_id = |job: &Job| Some((job.key.clone(), job.progress.job()?));
             match entry.inherited {
                 true => actions.remove_inherited(entry.jobs.values().filter_map(|job| with_id(job))),
@@ -272,9 +279,9 @@ fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, a
         }
     } else if !unsettled
         && !missing
-        && asked_after
+        && gone.since < look.started
         && look.epoch >= entry.not_before
-        && entry.lingers.is_none_or(|until| until <= Instant::now())
+        && gone.kept_until <= Instant::now()
     {
         actions.bury(uid);
     }
@@ -283,9 +290,7 @@ fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, a
 /// Ads of an index that has no job: an earlier life whose store was lost submitted them. Of two
 /// copies the one that has started stays, else the older. Keys of those that never ran are used up.
 fn adopt(entry: &Entry, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> Option<Change> {
-    if entry.want != Want::Run {
-        return None;
-    }
+    entry.run()?;
     let mut ads = ads.to_vec();
     ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
     let ad = ads.first().copied().filter(|ad| ad.staged).cloned();
@@ -294,11 +299,12 @@ fn adopt(entry: &Entry, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> O
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
     let progress = Progress::Queued { job: ad.job };
     // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there.
-    let forsaken = !is_below(Path::new(&ad.folder), folders);
-    if forsaken {
+    let is_ours = is_below(Path::new(&ad.folder), folders);
+    let files = if is_ours { Files::Expected } else { Files::GivenUp };
+    if !is_ours {
         tracing::warn!(key = %ad.key, folder = ad.folder, "its outputs stay where they are: that is no folder of ours");
     }
-    let job = Box::new(Job { forsaken, ..Job::new(ad.key, ad.folder, progress, None) });
+    let job = Box::new(Job { files, ..Job::new(ad.key, ad.folder, progress, None) });
     Some(Change::Adopt { name: entry.name.clone(), job })
 }
 
@@ -309,6 +315,6 @@ fn is_below(path: &Path, folder: &Path) -> bool {
 /// Two jobs with one key could not be told apart: not in an answer, and not in a constraint.
 fn used(entry: &Entry, ads: &[&Ad]) -> Option<Change> {
     let key = ads.iter().map(|ad| &ad.key).max()?;
-    let next = entry.waiting.iter().find(|w| (w.first..=w.last).contains(&key.index))?;
+    let next = entry.waiting().iter().find(|w| (w.first..=w.last).contains(&key.index))?;
     ((next.attempt, next.submission) <= (key.attempt, key.submission)).then(|| Change::Used(key.clone()))
 }

@@ -10,7 +10,7 @@ use htc_core::workload::progress::JobId;
 use crate::condor::ad::Ad;
 use crate::condor::query::{Answer, Foreign};
 use crate::condor::riddle::Riddle;
-use crate::engine::board::{Board, Entry, Job};
+use crate::engine::board::{Board, Entry, InQueue, Job};
 use crate::store::wishes::Want;
 
 /// An answer, by workload.
@@ -174,14 +174,18 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
         let (ad, riddle) = (self.own(job), self.riddle(job));
         job.riddle = riddle.filter(|_| ad.is_none()).map(|riddle| riddle.attribute);
         if ad.is_some() || riddle.is_some() {
-            job.sought = None;
-            if job.missing.take().is_some() && job.is_expected() {
+            if job.is_missing() && job.is_expected() {
                 tracing::info!(key = %job.key, "a job that was missing is in the queue again");
+            }
+            if job.missing_since().is_some() {
+                job.in_queue = InQueue::Yes;
             }
         }
         if let Some(ad) = ad {
             // Where nothing shall be left of it nobody but us says that. Else it has still to end.
-            job.released |= ad.acknowledged && want == Want::Gone;
+            if ad.acknowledged && want == Want::Gone {
+                job.release();
+            }
             job.unread.clone_from(&ad.unread);
         }
     }
@@ -223,7 +227,7 @@ mod tests {
     fn hides(answer: &Answer, job: Option<JobId>) -> bool {
         let known = Job::new("u/1/0/0".parse().unwrap(), String::new(), Progress::Queued { job: ID }, None);
         let other = JobId { cluster: 9, ..ID };
-        let mut entry = Entry::bare();
+        let mut entry = Entry::bare(&[]);
         entry.jobs.insert(1, Box::new(known));
         let mut board = Board::default();
         let uid: Uid = "u".parse().unwrap();

@@ -22,7 +22,6 @@ use crate::limits::{
     REMOVAL_REPEAT, SETTLING,
 };
 use crate::store::database::{StoreError, now};
-use crate::store::wishes::Want;
 
 /// Works until it is dropped, or until the store is closed.
 pub async fn work(inner: Arc<Inner>) {
@@ -130,7 +129,7 @@ impl Inner {
     fn count_held(&self) {
         let mut counts: HashMap<&'static str, i64> = holds::labels().map(|label| (label, 0)).collect();
         let board = self.board();
-        let alone = board.entries.live().filter_map(|(_, entry)| Some(entry.doubts.as_ref()?.alone.len()));
+        let alone = board.entries.live().filter_map(|(_, entry)| Some(entry.doubts()?.alone.len()));
         self.metrics.doubtful.set(alone.sum::<usize>() as i64);
         for job in board.jobs() {
             if let Progress::Held { code, .. } = &job.progress {
@@ -147,7 +146,9 @@ impl Inner {
         let first = !std::mem::replace(&mut board.merged, true);
         if is_own {
             board.entries.each_live(|_, entry| {
-                entry.unproven_since = entry.unproven_since.filter(|since| *since >= look.started);
+                if let Some(run) = entry.run_mut() {
+                    run.unproven_since = run.unproven_since.filter(|since| *since >= look.started);
+                }
             });
         }
         drop(board);
@@ -165,9 +166,8 @@ impl Inner {
             let fresh = job.heard_at.is_some_and(|at| at.elapsed() < END_EXPECTED);
             job.end().is_none() && job.finished.is_none() && job.final_report().is_some() && fresh
         });
-        let leaves_now = board.entries.live().any(|(_, entry)| {
-            entry.want == Want::Gone && entry.removal_asked.is_some_and(|at| at.elapsed() < REMOVAL_REPEAT)
-        });
+        let mut asked = board.entries.live().filter_map(|(_, entry)| entry.gone()?.removal_asked);
+        let leaves_now = asked.any(|at| at.elapsed() < REMOVAL_REPEAT);
         let settles_now = board.intents.values().any(|intent| {
             intent
                 .dead

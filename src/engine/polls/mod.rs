@@ -12,7 +12,7 @@ use htc_core::poll::{Answer, Asks, LogPart, Poll, Reply, Want};
 use htc_core::workload::names::JobKey;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::board::Job;
+use super::board::{InQueue, Job};
 use super::{Engine, Inner, Taken};
 use crate::limits::{POLL_AWAITED, POLL_HOLD};
 use desk::Look;
@@ -103,7 +103,9 @@ impl Inner {
     fn standing(&self, poll: &Poll) -> Result<(), PollRefusal> {
         let board = self.board();
         match board.job(&poll.key) {
-            Some(job) if has_ended(job) || job.finished.is_some() || job.left => Err(PollRefusal::Unknown),
+            Some(job) if has_ended(job) || job.finished.is_some() || job.in_queue == InQueue::Left => {
+                Err(PollRefusal::Unknown)
+            }
             Some(job) if poll.start < job.starts => Err(PollRefusal::Old),
             Some(_) => Ok(()),
             None if self.absent(&board, &poll.key) == Taken::Unknown => Err(PollRefusal::Unknown),

@@ -10,8 +10,9 @@ use htc_core::workload::names::{JobKey, Uid};
 
 use crate::condor::submit::{PassedOver, ShapeId};
 use crate::engine::board::{Board, Entry};
+use crate::engine::stage::Run;
 use crate::engine::workers::WorkerFaults;
-use crate::store::wishes::{Waiting, Want};
+use crate::store::wishes::Waiting;
 
 /// A job that is to be submitted.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub struct Room<'a> {
 struct Candidate<'a> {
     uid: &'a Uid,
     entry: &'a Entry,
+    run: &'a Run,
     workload: &'a Arc<Workload>,
     /// So many of it go together, and with none that is beyond doubt.
     at_most: Option<usize>,
@@ -59,11 +61,12 @@ struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     fn of(uid: &'a Uid, entry: &'a Entry, moment: Instant) -> Option<Candidate<'a>> {
-        let (workload, turn) = (entry.workload.as_ref()?, entry.waits_since);
+        let (workload, run) = (entry.workload.as_ref()?, entry.run()?);
+        let (turn, place) = (run.waits_since, 0);
         let fresh =
-            Candidate { uid, entry, workload, at_most: None, lone: None, faults: None, place: 0, turn };
-        let Some(doubts) = &entry.doubts else { return fresh.of_first() };
-        let waits = |index| entry.waiting.iter().any(|w| (w.first..=w.last).contains(&index));
+            Candidate { uid, entry, run, workload, at_most: None, lone: None, faults: None, place, turn };
+        let Some(doubts) = &run.doubts else { return fresh.of_first() };
+        let waits = |index| run.waiting.iter().any(|w| (w.first..=w.last).contains(&index));
         let lone = doubts.lone(moment, waits);
         let at_most = if lone.is_some() { Some(1) } else { doubts.at_most };
         Candidate { at_most, lone, ..fresh }.of_first()
@@ -71,7 +74,7 @@ impl<'a> Candidate<'a> {
 
     /// Those that go with the first that may go.
     fn of_first(self) -> Option<Candidate<'a>> {
-        if self.entry.worker_faults.is_empty() && self.entry.doubts.is_none() {
+        if self.entry.worker_faults.is_empty() && self.run.doubts.is_none() {
             return Some(self);
         }
         let (first, _) = self.indices().next()?;
@@ -80,31 +83,31 @@ impl<'a> Candidate<'a> {
 
     /// What must be equal for two workloads to share a submission: how far they are doubted, and the shape.
     fn kind(&self) -> (Option<usize>, Option<ShapeId>, Option<Machines<'a>>) {
-        (self.at_most, self.entry.shape, machines(self.faults))
+        (self.at_most, self.run.shape, machines(self.faults))
     }
 
     /// Those that failed least come first.
     fn failures(&self) -> u32 {
-        self.entry.doubts.as_ref().map_or(0, |doubts| doubts.failures)
+        self.run.doubts.as_ref().map_or(0, |doubts| doubts.failures)
     }
 
     fn count(&self) -> usize {
         let count = |w: &Waiting| (w.last - w.first) as usize + 1;
         match self.lone {
             Some(_) => 1,
-            None if self.entry.worker_faults.is_empty() => self.entry.waiting.iter().map(count).sum(),
+            None if self.entry.worker_faults.is_empty() => self.run.waiting.iter().map(count).sum(),
             None => self.keys().count(),
         }
     }
 
     /// Those that may go as far as doubts let them.
     fn indices(&self) -> impl Iterator<Item = (u32, &'a Waiting)> + use<'a> {
-        let Candidate { entry, lone, .. } = *self;
+        let Candidate { entry, run, lone, .. } = *self;
         let all = |w: &'a Waiting| (w.first..=w.last).map(move |index| (index, w));
         // An index that has a job is about to leave the ranges.
-        let free = entry.waiting.iter().flat_map(all).filter(|(index, _)| !entry.jobs.contains_key(index));
+        let free = run.waiting.iter().flat_map(all).filter(|(index, _)| !entry.jobs.contains_key(index));
         let failed_alone =
-            |index| entry.doubts.as_ref().is_some_and(|doubts| doubts.alone.contains_key(&index));
+            |index| run.doubts.as_ref().is_some_and(|doubts| doubts.alone.contains_key(&index));
         let may_go = move |index| lone.map_or_else(|| !failed_alone(index), |lone| lone == index);
         free.filter(move |(index, _)| may_go(*index))
     }
@@ -173,11 +176,12 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
     let moment = Instant::now();
     let mut namespaces: HashMap<&str, Option<Vec<Candidate<'a>>>> = HashMap::new();
     let is_due = |entry: &Entry| {
-        if doubtful && entry.doubts.is_none() {
+        let doubts = entry.doubts();
+        if doubtful && doubts.is_none() {
             return false;
         }
-        let rests = entry.doubts.as_ref().is_some_and(|doubts| doubts.rests(moment));
-        may_be_submitted(entry, now) && entry.refused.is_none() && !rests
+        let rests = doubts.is_some_and(|doubts| doubts.rests(moment));
+        may_be_submitted(entry, now) && entry.run().is_some_and(|run| run.refused.is_none()) && !rests
     };
     let due = board.entries.live().filter(|(_, entry)| is_due(entry));
     let candidates = due.filter_map(|(uid, entry)| Candidate::of(uid, entry, moment));
@@ -191,8 +195,8 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
     let mut all = Vec::new();
     for (namespace, list) in namespaces {
         let mut list = list.unwrap_or_default();
-        list.sort_by_key(|c| (c.failures(), c.entry.waits_since, c.entry.not_before, c.uid));
-        let Some(oldest) = list.first().map(|c| c.entry.waits_since) else { continue };
+        list.sort_by_key(|c| (c.failures(), c.run.waits_since, c.entry.not_before, c.uid));
+        let Some(oldest) = list.first().map(|c| c.run.waits_since) else { continue };
         let turn = board.served.get(namespace).copied().unwrap_or(oldest);
         all.extend(list.into_iter().enumerate().map(|(place, c)| Candidate { place, turn, ..c }));
     }
@@ -205,8 +209,8 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
 
 /// Whether its time has come, and nothing of it may be in the queue unseen.
 pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
-    let due = entry.not_before <= now && entry.unproven_since.is_none();
-    entry.want == Want::Run && !entry.waiting.is_empty() && due && entry.unreadable.is_none()
+    let waits = |run: &Run| !run.waiting.is_empty() && run.unproven_since.is_none();
+    entry.run().is_some_and(waits) && entry.not_before <= now && entry.unreadable.is_none()
 }
 
 /// Deals `limit` out to those who want so many: in rounds, the same to each, but at least `least`, so that

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::submit::doubt::Failed;
-use crate::store::wishes::StoredWish;
+use crate::store::wishes::{StoredWish, Want};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,8 +64,9 @@ fn counts(picked: &[Picked]) -> Vec<(String, usize)> {
 fn add(board: &mut Board, name: &str, indices: u32, waits_since: Instant) {
     let mut one = self::board(&[(name, indices, &[])]);
     let uid: Uid = name.parse().unwrap();
-    let entry = one.entries.remove(&uid).unwrap();
-    board.entries.insert(uid, Entry { waits_since, ..entry });
+    let mut entry = one.entries.remove(&uid).unwrap();
+    entry.run_mut().unwrap().waits_since = waits_since;
+    board.entries.insert(uid, entry);
 }
 
 #[test]
@@ -84,9 +85,9 @@ fn workloads_of_different_shapes_do_not_share_a_submission() {
 fn those_in_doubt_go_by_themselves_and_no_more_than_their_doubt_allows() {
     let mut board = board(&[("clean", 3, &[]), ("doubted", 9, &[]), ("worse", 9, &[])]);
     let mut doubt = |uid: &str, at_most, served| {
-        let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
-        entry.doubts.get_or_insert_default().at_most = Some(at_most);
-        entry.waits_since = served;
+        let run = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap().run_mut().unwrap();
+        run.doubts.get_or_insert_default().at_most = Some(at_most);
+        run.waits_since = served;
     };
     let now = Instant::now();
     doubt("worse", 1, now + SECOND);
@@ -101,10 +102,10 @@ fn those_in_doubt_go_by_themselves_and_no_more_than_their_doubt_allows() {
 fn an_index_that_failed_alone_waits_alone_and_the_other_copies_go() {
     let mut board = board(&[("a", 3, &[]), ("failed-often", 1, &[])]);
     let mut fail = |uid: &str, index, times| {
-        let doubts = &mut board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap().doubts;
+        let run = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap().run_mut().unwrap();
         let refused_after = Duration::ZERO;
         let failed = Failed { indices: &[index], rows: 1, refused: true, why: "", refused_after };
-        (0..times).for_each(|_| doubts.get_or_insert_default().failed(&failed, Instant::now(), 0));
+        (0..times).for_each(|_| run.doubts.get_or_insert_default().failed(&failed, Instant::now(), 0));
     };
     fail("a", 1, 1);
     fail("failed-often", 0, 9);
@@ -124,7 +125,7 @@ fn where_there_is_not_room_for_all_some_come_whole_and_the_others_the_next_time(
     assert_eq!((first.len(), first.iter().all(|(_, n)| *n == 3)), (20, true));
     for (uid, _) in &first {
         let entry = board.entries.get_mut(&uid.parse::<Uid>().unwrap()).unwrap();
-        entry.waits_since = Instant::now() + SECOND;
+        entry.run_mut().unwrap().waits_since = Instant::now() + SECOND;
     }
     let next = choose(&board, 1, 60);
     assert!(next[..30].iter().all(|picked| picked.key.uid.as_str() >= "w20"));
@@ -144,7 +145,7 @@ fn serve(board: &mut Board, picked: &[Picked], at: Instant) {
         board.served.insert(one.namespace.clone(), at);
         let entry = board.entries.get_mut(&one.key.uid).unwrap();
         entry.take(one.key.index).unwrap();
-        entry.waits_since = at;
+        entry.run_mut().unwrap().waits_since = at;
     }
 }
 

@@ -18,7 +18,7 @@ use super::doubt::Failed;
 use crate::condor::failure::Failure;
 use crate::condor::submit::{self, Row, Submission, Terms};
 use crate::crash_point;
-use crate::engine::board::{Board, Intent, Job, ToolEnd, Witness};
+use crate::engine::board::{Board, Entry, Intent, Job, ToolEnd, Witness};
 use crate::engine::files::{self, lock_intent, make_folder, write_private};
 use crate::engine::wish::stored_job;
 use crate::engine::{Inner, Options, words};
@@ -76,8 +76,8 @@ impl Inner {
         picked.iter().for_each(|p| indices.entry(&p.key.uid).or_default().push(p.key.index));
         let mut told = Vec::new();
         for (uid, indices) in indices {
-            let Some(entry) = board.entries.get_mut(uid) else { continue };
-            let before = entry.doubts.as_ref().and_then(|doubts| doubts.obstacle.clone());
+            let Some(run) = board.entries.get_mut(uid).and_then(Entry::run_mut) else { continue };
+            let before = run.doubts.as_ref().and_then(|doubts| doubts.obstacle.clone());
             match end {
                 ToolEnd::Failed(about, why) if is_doubtful(*about, picked.len()) => {
                     let failed = Failed {
@@ -87,17 +87,17 @@ impl Inner {
                         why,
                         refused_after: self.options.refused_after,
                     };
-                    entry.doubts.get_or_insert_default().failed(&failed, Instant::now(), now());
+                    run.doubts.get_or_insert_default().failed(&failed, Instant::now(), now());
                 }
                 ToolEnd::Well => {
-                    if let Some(doubts) = &mut entry.doubts {
+                    if let Some(doubts) = &mut run.doubts {
                         doubts.went_well(&indices, self.options.max_jobs_per_submission);
                     }
-                    entry.doubts.take_if(|doubts| doubts.are_over());
+                    run.doubts.take_if(|doubts| doubts.are_over());
                 }
                 ToolEnd::Failed(..) | ToolEnd::Unknown => {}
             }
-            if before != entry.doubts.as_ref().and_then(|doubts| doubts.obstacle.clone()) {
+            if before != run.doubts.as_ref().and_then(|doubts| doubts.obstacle.clone()) {
                 told.push(uid.clone());
             }
         }
@@ -123,7 +123,7 @@ impl Inner {
             // Under one lock with the request, so that ranges reach the disk in the board's order.
             let mut board = self.board();
             let picked = take(&mut board, picked);
-            let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting.clone()));
+            let ranges = |uid: Uid| board.entries.get(&uid).map(|e| (uid.clone(), e.waiting().to_vec()));
             let waiting: Vec<_> = workloads(&picked).into_iter().filter_map(ranges).collect();
             let rows: Vec<(String, Job)> = picked.iter().map(|p| (p.name.clone(), self.new_job(p))).collect();
             let durable = rows.clone();
@@ -162,7 +162,7 @@ impl Inner {
             entry.intended -= 1;
             match kept {
                 Ok(id) => {
-                    entry.waits_since = Instant::now();
+                    entry.run_mut().into_iter().for_each(|run| run.waits_since = Instant::now());
                     served.insert(entry.namespace.clone());
                     job.intent = Some(*id);
                     entry.jobs.insert(index, Box::new(job));
@@ -317,7 +317,7 @@ fn workloads(picked: &[Picked]) -> Vec<Uid> {
 /// Takes the picked indices out of what waits; those that are not wanted any more are left out.
 fn take(board: &mut Board, picked: Vec<Picked>) -> Vec<Picked> {
     let mut wanted = |p: &Picked| {
-        let entry = board.entries.get_mut(&p.key.uid).filter(|entry| entry.want == Want::Run)?;
+        let entry = board.entries.get_mut(&p.key.uid)?;
         entry.take(p.key.index)?;
         entry.intended += 1;
         Some(())

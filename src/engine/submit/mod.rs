@@ -131,7 +131,7 @@ impl Inner {
         let (live, held, waits) = {
             let board = self.board();
             let is_held = |job: &Job| matches!(job.progress, Progress::Held { .. });
-            let waits = board.entries.live().any(|(_, entry)| !entry.waiting.is_empty());
+            let waits = board.entries.live().any(|(_, entry)| !entry.waiting().is_empty());
             (board.live(), board.jobs().filter(|job| is_held(job)).count(), waits)
         };
         let limit = self.options.max_jobs_in_queue;
@@ -158,10 +158,10 @@ impl Inner {
     /// A wish may have to wait for its time, and what is in doubt for its own.
     fn time_to_next_wish(&self, doubts_rest: Option<Instant>) -> Duration {
         let (board, moment) = (self.board(), Instant::now());
-        let waiting = || board.entries.live().map(|(_, e)| e).filter(|e| !e.waiting.is_empty());
+        let waiting = || board.entries.live().map(|(_, e)| e).filter(|e| !e.waiting().is_empty());
         let seconds = waiting().map(|e| e.not_before - now()).filter(|seconds| *seconds > 0).min();
         let due = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
-        let next = waiting().filter_map(|e| e.doubts.as_ref()?.next(moment)).chain(doubts_rest).min();
+        let next = waiting().filter_map(|e| e.doubts()?.next(moment)).chain(doubts_rest).min();
         let doubts = next.map(|at| at.saturating_duration_since(moment));
         due.into_iter().chain(doubts).min().unwrap_or(IDLE_LOOK)
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use htc_core::workload::names::Uid;
 
-use crate::engine::board::{Board, Full, Obstacle};
+use crate::engine::board::{Board, Full, InQueue, Obstacle};
 use crate::limits::FULL_TOLD;
 
 /// What one namespace may have.
@@ -41,10 +41,10 @@ impl<'a> Usage<'a> {
         }
         for (_, entry) in board.entries.live() {
             let used = usage.of.entry(entry.namespace.as_str()).or_default();
-            let live = entry.jobs.values().filter(|job| !job.left).count();
+            let live = entry.jobs.values().filter(|job| job.in_queue != InQueue::Left).count();
             usage.live += live;
             used.live += live;
-            used.waits |= !entry.waiting.is_empty();
+            used.waits |= !entry.waiting().is_empty();
             used.bytes += entry.bytes();
         }
         usage
@@ -98,7 +98,7 @@ pub fn note_full(board: &mut Board, full: HashMap<String, Obstacle>) -> Vec<Uid>
     if news.is_empty() {
         return Vec::new();
     }
-    let waits = board.entries.live().filter(|(_, e)| !e.waiting.is_empty() && news.contains(&e.namespace));
+    let waits = board.entries.live().filter(|(_, e)| !e.waiting().is_empty() && news.contains(&e.namespace));
     waits.map(|(uid, _)| uid.clone()).collect()
 }
 
@@ -114,8 +114,8 @@ mod tests {
     /// A workload of this namespace with so many live jobs, whose outputs take so many bytes each.
     fn add(board: &mut Board, namespace: &str, uid: &str, jobs: u32, bytes: u64) {
         let uid: Uid = uid.parse().unwrap();
-        let waiting = vec![Waiting { first: 100, last: 100, attempt: 0, submission: 0 }];
-        let mut entry = Entry { namespace: namespace.into(), waiting, ..Entry::bare() };
+        let waiting = [Waiting { first: 100, last: 100, attempt: 0, submission: 0 }];
+        let mut entry = Entry { namespace: namespace.into(), ..Entry::bare(&waiting) };
         for index in 0..jobs {
             let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
             let job = Job::new(key, String::new(), Progress::Submitting { job: None }, None);
@@ -134,7 +134,8 @@ mod tests {
         add(&mut board, "a", "a1", 2, 0);
         add(&mut board, "a", "a2", 1, 0);
         add(&mut board, "b", "b1", 1, 0);
-        board.entries.get_mut(&"a2".parse::<Uid>().unwrap()).unwrap().jobs.get_mut(&0).unwrap().left = true;
+        board.entries.get_mut(&"a2".parse::<Uid>().unwrap()).unwrap().jobs.get_mut(&0).unwrap().in_queue =
+            InQueue::Left;
         let usage = Usage::of(&board);
         assert_eq!(usage.live, 3);
         let room =

@@ -24,11 +24,12 @@ impl Engine {
             else {
                 return;
             };
-            entry.refused = options::check_again(&workload.submit, site).err();
-            if let Some(why) = &entry.refused {
+            let refused = options::check_again(&workload.submit, site).err();
+            if let Some(why) = &refused {
                 let (namespace, name) = (&entry.namespace, &entry.name);
                 tracing::warn!(%uid, namespace, name, why, "what waits of it may not be submitted any more");
             }
+            entry.run_mut().into_iter().for_each(|run| run.refused.clone_from(&refused));
         });
     }
 }
@@ -49,7 +50,7 @@ impl Inner {
                 let Some((uid, entry)) = next(&mut board) else { return Ok(()) };
                 let jobs = self.refuse(&uid, entry);
                 let rows: Vec<_> = jobs.iter().map(|job| stored_job(&entry.name, job)).collect();
-                let (workload, waiting) = (uid.clone(), entry.waiting.clone());
+                let (workload, waiting) = (uid.clone(), entry.waiting().to_vec());
                 let kept = self.store.call(move |t| {
                     wishes::replace_waiting(t, &workload, &waiting)?;
                     rows.iter().try_for_each(|job| jobs::insert(t, job))
@@ -66,12 +67,13 @@ impl Inner {
 
     /// Takes all that waits of a workload, as jobs that have ended.
     fn refuse(&self, uid: &Uid, entry: &mut Entry) -> Vec<Job> {
-        let why = entry.refused.clone().unwrap_or_default();
+        let Some(run) = entry.run_mut() else { return Vec::new() };
+        let why = run.refused.clone().unwrap_or_default();
         let message = format!(
             "its submit commands were accepted before and are refused now: {why}; write them otherwise and apply it anew"
         );
         let end = End { outcome: Outcome::SubmitRefused, message, at: Timestamp::now() };
-        let ranges = std::mem::take(&mut entry.waiting);
+        let ranges = std::mem::take(&mut run.waiting);
         let indices = ranges.iter().flat_map(|w| (w.first..=w.last).map(move |index| (index, w)));
         // An index that has a job was about to leave the ranges.
         let free = indices.filter(|(index, _)| !entry.jobs.contains_key(index));
@@ -106,7 +108,8 @@ fn next(board: &mut Board) -> Option<(Uid, &mut Entry)> {
         return None;
     }
     let now = now();
-    let is_due = |entry: &Entry| entry.refused.is_some() && may_be_submitted(entry, now);
+    let is_due =
+        |entry: &Entry| entry.run().is_some_and(|run| run.refused.is_some()) && may_be_submitted(entry, now);
     let uid = board.entries.live().find(|(_, entry)| is_due(entry)).map(|(uid, _)| uid.clone())?;
     board.entries.get_mut(&uid).map(|entry| (uid, entry))
 }
