@@ -45,3 +45,4 @@ mod tenancy;
 mod thousand;
 mod tool;
 mod unwritten;
+mod workers;
