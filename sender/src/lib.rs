@@ -4,6 +4,7 @@
 //! run ─ keeper    the first process: starts the job and passes signals on; each of the two ends
 //!     │           everything when the other one is killed
 //! job ─ outputs   what HTCondor shall bring home exists from the first moment
+//!     ─ links     leaves links out of what comes home that lead elsewhere
 //!     ─ job       reads and unlinks job.json
 //!     ─ volumes   lays out what containers mount, and watches how much they hold
 //!     ─ blame     whose fault it is where nothing can be started
@@ -37,6 +38,7 @@ pub mod job_ad;
 pub mod keeper;
 pub mod last_words;
 pub mod launch;
+pub mod links;
 pub mod log;
 pub mod outputs;
 pub mod poll;

@@ -56,6 +56,18 @@ pub enum Error {
         /// What it should be.
         wanted: &'static str,
     },
+    /// The site allows other paths.
+    #[error("volume {volume:?}: {} leads to {} on this worker; the site allows paths below {allowed}", path.display(), found.display())]
+    Forbidden {
+        /// The volume.
+        volume: String,
+        /// What was asked for.
+        path: PathBuf,
+        /// Where it leads.
+        found: PathBuf,
+        /// What is allowed.
+        allowed: String,
+    },
     /// A file or folder could not be made.
     #[error("volume {volume:?}: cannot write {path:?}: {source}")]
     Write {
@@ -109,7 +121,8 @@ impl Volumes {
                     limited.extend(limit.map(|limit| Limited::new(name, &path, limit)));
                     Some(Place { path, grows: true })
                 }
-                VolumeSource::Host { path, optional, kind } => {
+                VolumeSource::Host { path, optional, kind, below } => {
+                    host::check_place(name, Path::new(path), below)?;
                     let there = host::check(name, Path::new(path), *kind, *optional)?;
                     // A device is mounted as it is.
                     let grows = !matches!(kind, HostKind::CharDevice | HostKind::BlockDevice);
