@@ -49,6 +49,7 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
         max_jobs_per_submission: 200,
         max_jobs_in_queue: 5_000,
         max_output_mb: None,
+        max_output_files: 20_000,
         give_up_outputs: None,
         keep_outputs: None,
         sole_record: false,

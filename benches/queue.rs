@@ -102,7 +102,9 @@ impl Queue {
     /// All ads of its jobs.
     pub async fn ads(&self) -> Result<Vec<Ad>, String> {
         let whose = self.whose().await?;
-        let answer = query::all(&self.pool, &whose, true, &query::Strangers::new()).await;
+        let (printed, strangers) = (BTreeSet::new(), query::Strangers::new());
+        let question = query::Question { whose, is_confirmed: true, printed, strangers };
+        let answer = query::all(&self.pool, question).await;
         answer.map(|answer| answer.ads).map_err(|e| e.to_string())
     }
 

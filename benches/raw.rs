@@ -59,6 +59,7 @@ fn row(corner: &Corner, round: &str, n: usize) -> Row {
         &folder,
         Some(events),
         &ImageSettings::default(),
+        spec::MAX_OUTPUT_FILES,
     );
     write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job).unwrap()).unwrap();
     let (namespace, name) = (corner.queue.instance.clone(), name);

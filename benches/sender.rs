@@ -99,6 +99,7 @@ pub fn job(script: &str) -> JobSpec {
         hostname: None,
         registries: vec![],
         events: None,
+        max_output_files: htc_core::workload::spec::MAX_OUTPUT_FILES,
         images: ImageSettings::default(),
     }
 }

@@ -105,6 +105,10 @@ pub struct Metrics {
     pub interlink_followers: Gauge,
     /// 1 while the store and the queue do not belong together.
     pub mismatch: Gauge,
+    /// Master keys that jobs have and that are not in the file.
+    pub keys_missing: Gauge,
+    /// 1 while the lease of our instance id is ours.
+    pub lease_held: Gauge,
     /// Calls that remove or release jobs, by result.
     pub chores: Family<Kind, Counter>,
     ended: Family<Kind, Counter>,
@@ -144,6 +148,16 @@ impl Default for Metrics {
                 r,
                 "store_mismatch",
                 "1 while the database and the queue do not belong together, and nothing is submitted",
+            ),
+            keys_missing: add(
+                r,
+                "master_keys_missing",
+                "Master keys by which running jobs sign and that are not in the file",
+            ),
+            lease_held: add(
+                r,
+                "lease_held",
+                "1 while the lease by which a second operator is noticed is ours",
             ),
             chores: add(r, "chores", "Calls that remove or release jobs, by result"),
             transfers: add(r, "transfers", "Calls of condor_transfer_data, by result"),

@@ -27,6 +27,8 @@ DATA=$STATE/operator
 RUN=$BED/run     # pid files
 LOG=$BED/log
 USER_IN=alice    # the ordinary user who submits
+STRANGER=bob     # another user of the pool, who is a stranger to alice
+STRANGER_ID=1001
 HOMES=$BED/home
 IMAGES=$BED/worker-images # of the jobs of all users
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # pool.sh: the pool's Debian root (HTCondor, Apptainer, image registry), its namespaces, and the HTCondor daemons.
 #   pool.sh build     the root, once            pool.sh start    namespaces and daemons
+#   pool.sh soak on   lets $USER_IN become root inside, for tests that stop or configure daemons; `off` takes it back
 #   pool.sh profile   writes and loads the intervals of $HTC_BED_PROFILE (quick or production)
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -68,7 +69,7 @@ configure() {
   echo "127.0.0.1 $(hostname) localhost" >"$ROOT/etc/hosts"
 }
 
-configuration() { cat "$ROOT"/etc/condor/config.d/[56]0-* 2>/dev/null || true; }
+configuration() { cat "$ROOT"/etc/condor/config.d/[5-9]0-* 2>/dev/null || true; }
 
 namespaces() {
   ! alive init || return 0
@@ -86,6 +87,28 @@ namespaces() {
   record init "$d"
 }
 
+stranger() { # another user of the pool, also in a root of before, and a token with which tests speak for him
+  local tokens=$STATE/$STRANGER/tokens.d
+  grep -q "^$STRANGER:" "$ROOT/etc/passwd" ||
+    chroot "$ROOT" useradd --uid "$STRANGER_ID" --home-dir "$HOMES/$STRANGER" --shell /bin/bash "$STRANGER"
+  install -d -o "$STRANGER_ID" -g "$STRANGER_ID" "$HOMES/$STRANGER"
+  # HTCondor takes a token only from a file of the process's own user.
+  install -d -o 1000 -g 1000 -m 700 "$STATE/$STRANGER" "$tokens"
+  install -m 600 -o 1000 -g 1000 /dev/null "$tokens/$STRANGER.new"
+  in_root / condor_token_create -identity "$STRANGER@$(in_root / condor_config_val UID_DOMAIN)" >"$tokens/$STRANGER.new"
+  mv "$tokens/$STRANGER.new" "$tokens/$STRANGER"
+}
+
+soak() { # what a test leaves behind that was killed goes too
+  local settings=$ROOT/etc/condor/config.d/90-soak become=$ROOT/usr/local/bin/bed-su
+  rm -f "$become"
+  [ "$1" = off ] || { install -m 4750 -o root -g 1000 "$ROOT/usr/bin/setpriv" "$become" && return; }
+  ! alive condor_master || in_root / pkill -CONT -x condor_schedd || true
+  [ -e "$settings" ] || return 0
+  rm -f "$settings"
+  ! alive condor_master || in_root / condor_restart -daemon schedd
+}
+
 scheduling() { [ -n "$(in_root / condor_status -schedd -af Name)" ] && [ -n "$(in_root / condor_status -af Name)" ]; }
 
 start() {
@@ -94,15 +117,18 @@ start() {
   configure
   namespaces
   if ! alive condor_master; then
+    soak off
     spawn_in condor_master condor_master -f
   elif [ "$before" != "$(configuration)" ]; then
     in_root / condor_reconfig
   fi
   wait_for 60 scheduling || die "HTCondor does not answer; see $LOG/condor/MasterLog"
+  stranger
 }
 
 case ${1:?} in
   build | start) "$1" ;;
+  soak) soak "${2:?}" ;;
   profile)
     configure
     in_root / condor_reconfig

@@ -8,7 +8,11 @@ export HTC_BED_SUITE=${HTC_BED_SUITE:-sid}
 cd "$REPO"
 
 bed_for_tests
+shown "build the last release" "$HERE/last-release.sh"
 tests_of_bed
+trap '"$HERE/pool.sh" soak off' EXIT
+"$HERE/pool.sh" soak on
 shown "slow tests" on_bed --test-threads 1 soak::
+"$HERE/pool.sh" soak off
 shown "bed down" "$HERE/testbed" down
 table

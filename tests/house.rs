@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// The rooms of the operator and what each may import. The list is a proof that there is no circle:
 /// a room imports only rooms that stand above it in the list.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -15,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("condor", &["limits"]),
     ("store", &["limits", "config"]),
     ("pod", &[]),
-    ("engine", &["limits", "metrics", "config", "condor", "store"]),
+    ("engine", &["limits", "metrics", "config", "http", "condor", "store"]),
     ("callbacks", &["limits", "metrics", "http", "engine"]),
     ("control", &["http", "engine"]),
     ("interlink", &["limits", "metrics", "http", "pod", "engine"]),
@@ -47,9 +49,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
         "kube::",
         &[
             "src/htcjob/",
+            "src/cli/kubernetes.rs",
+            "src/cli/lease.rs",
             "src/cli/serve.rs",
             "src/cli/token_review.rs",
             "src/cli/doctor/cluster.rs",
+            "src/cli/doctor/lease.rs",
             "src/cli/doctor/objects.rs",
         ],
     ),
@@ -59,9 +64,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "src/htcjob/",
             "src/interlink/",
             "src/pod/",
+            "src/cli/lease.rs",
             "src/cli/serve.rs",
             "src/cli/token_review.rs",
             "src/cli/doctor/cluster.rs",
+            "src/cli/doctor/lease.rs",
         ],
     ),
 ];
@@ -117,6 +124,82 @@ fn nothing_names_a_path_of_the_machine_it_was_made_on() {
                 !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "-_.$}*".contains(c))
             });
             assert!(!stands, "{} names {path}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_promise_of_reliability_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let (promises, proofs) = text.split_once("## Which tests show it").unwrap();
+    let shown: Vec<Vec<&str>> = rows(proofs).collect();
+    let missing: Vec<&str> =
+        rows(promises).map(|row| row[0]).filter(|what| !shown.iter().any(|row| row[0] == *what)).collect();
+    assert!(missing.is_empty(), "name tests below, or `—` and a reason: {missing:#?}");
+
+    let folders = ["src", "core", "sender", "tests"];
+    let code: Vec<(String, String)> = folders.into_iter().flat_map(sources).collect();
+    for row in &shown {
+        let names: Vec<&str> = row[1].split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || row[1].starts_with('—'), "no tests and no reason: {}", row[0]);
+        for name in names {
+            let (place, name) = name.rsplit_once("::").map_or(("", name), |(place, name)| (place, name));
+            let is_in = |file: &str| place.is_empty() || file.contains(&format!("/{place}/"));
+            let test = format!("fn {name}(");
+            let found = code.iter().any(|(file, text)| is_in(file) && text.contains(&test));
+            assert!(found, "there is no test {place} {name}, which shall show: {}", row[0]);
+        }
+    }
+}
+
+/// The cells of the rows of a text's table, without its head.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = text.lines().filter(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+/// Migrations that are in a release, and their SHA-256: databases have seen them. At a release, its own are added.
+const RELEASED: &[(&str, &str)] = &[
+    ("01-first.sql", "641d26430dc2ac6fb09560cf569532834cf557ca89f5b72874657cb3bd48869c"),
+    ("02-inherited.sql", "4a9b9f62384298469148c4f2fc107ff6b0ed2e43219ce60dc0823dbec7f61ad5"),
+    ("03-collected.sql", "66e551ad3a6a88ee7f7d323198d2d04cc90b5a25dbfc1fcf9cc9101164bad9ec"),
+];
+
+#[test]
+fn released_migrations_never_change() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    for (name, hash) in RELEASED {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, *hash, "{name} is in a release: what has changed since belongs into a new file");
+    }
+}
+
+#[test]
+fn migrations_only_add() {
+    // An older copy of the data folder, or a look into it, still means what it meant.
+    const ADD: &[&str] =
+        &["ALTER TABLE", "CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE INDEX", "INSERT OR IGNORE INTO"];
+    const NEVER: &[&str] = &["DELETE", "DROP", "RENAME", "REPLACE", "TRIGGER", "UPDATE"];
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations"), &mut files);
+    files.sort();
+    let steps =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/format.rs")).unwrap();
+    let mut after = 0;
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let step = steps.find(&format!("migrations/{name}"));
+        assert!(step.is_some_and(|step| step > after), "{name} is a step of format.rs, in its order");
+        after = step.unwrap_or_default();
+        let text = fs::read_to_string(&file).unwrap().to_uppercase();
+        let sql: Vec<&str> = text.lines().filter_map(|line| line.split("--").next()).collect();
+        let sql = sql.join(" ");
+        for statement in sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            assert!(ADD.iter().any(|begin| statement.starts_with(begin)), "{name}: {statement}");
+            let mut words = statement.split(|c: char| !c.is_ascii_alphanumeric());
+            assert!(!words.any(|word| NEVER.contains(&word)), "{name}: {statement}");
         }
     }
 }

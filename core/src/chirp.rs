@@ -41,9 +41,11 @@ struct Body(
 /// Everybody can read the ad, so no message travels: it may be what the user's program said last. A report
 /// that is too long loses, in this order, as much as it must: its init containers, its containers. A last
 /// report travels whole or not at all: an end is judged by it, and `result.json` brings the whole one home.
+/// What it left out of its outputs is the user's words too: it has names of files.
 pub fn encode(key_id: &str, key: &[u8], report: &Report) -> Option<String> {
     let mut states = report.init_containers.iter().chain(&report.containers).map(|status| &status.state);
-    let has_words = report.worker_fault.is_some() || states.any(|state| !state.message().is_empty());
+    let has_texts = report.worker_fault.is_some() || report.left_out.is_some();
+    let has_words = has_texts || states.any(|state| !state.message().is_empty());
     if report.is_final() && has_words {
         return None;
     }
@@ -87,6 +89,7 @@ pub fn decode<'a>(
         phase,
         cut,
         worker_fault: None,
+        left_out: None,
         init_containers,
         containers,
     })
@@ -107,6 +110,7 @@ fn body_of(report: &Report) -> Body {
         cut,
         // Of a last report, which does not travel with one.
         worker_fault: _,
+        left_out: _,
         init_containers,
         containers,
     } = report;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::events::{job_key, sign};
-use crate::workload::report::ContainerState;
+use crate::workload::report::{ContainerState, Excess};
 
 fn job() -> JobKey {
     "0013742e-b431-4b57-9f39-bd77d8fda467/6/0/0".parse().unwrap()
@@ -33,6 +33,7 @@ fn report(phase: Phase, containers: Vec<ContainerStatus>) -> Report {
         phase,
         cut: None,
         worker_fault: None,
+        left_out: None,
         init_containers: vec![],
         containers,
     }
@@ -81,7 +82,8 @@ fn reports() -> impl Strategy<Value = Report> {
     let deadline = any::<u32>().prop_map(|seconds| Cut::Deadline { seconds });
     let volume = (".{0,63}", any::<u64>(), any::<u64>());
     let volume = volume.prop_map(|(name, bytes, limit)| Cut::Volume { name, bytes, limit });
-    let cut = option::of(prop_oneof![deadline, volume]);
+    let outputs = any::<u32>().prop_map(|limit| Cut::Outputs { excess: Excess::Entries { limit } });
+    let cut = option::of(prop_oneof![deadline, volume, outputs]);
     let rest = (any::<u32>(), any::<u64>(), timestamps(), option::of(any::<i32>()));
     (rest, phase, cut, vec(status(), 0..3), vec(status(), 0..4)).prop_map(
         |((start, seq, now, retcode), phase, cut, init_containers, containers)| Report {
@@ -95,6 +97,14 @@ fn reports() -> impl Strategy<Value = Report> {
             ..report(phase, containers)
         },
     )
+}
+
+#[test]
+fn names_of_files_that_were_left_out_are_not_for_everybody_to_read() {
+    let last =
+        Report { left_out: Some("secret-name".to_owned()), ..report(Phase::Done, vec![ended("main", "")]) };
+    assert_eq!(encode("k1", &key(), &last), None);
+    assert!(encode("k1", &key(), &Report { left_out: None, ..last }).is_some());
 }
 
 proptest! {

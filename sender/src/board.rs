@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::job_ad::JobAd;
 use crate::reporter::Reporter;
+use crate::tidy::Found;
 
 /// The exit code of a job that was asked to end: that of a process that SIGTERM ended.
 pub const STOPPED: i32 = 128 + 15;
@@ -40,6 +41,7 @@ impl Board {
             phase: Phase::Preparing,
             cut: None,
             worker_fault: None,
+            left_out: None,
             init_containers: job.init_containers.iter().map(|c| waiting(&c.name)).collect(),
             containers: job.containers.iter().map(|c| waiting(&c.name)).collect(),
         };
@@ -94,6 +96,19 @@ impl Board {
     /// The job has reached a limit; the first one is why it ends.
     pub fn cut(&mut self, cut: Cut) {
         self.report.cut.get_or_insert(cut);
+    }
+
+    /// What became of the outputs. Too many of them are a failure, unless there is one already, which then keeps
+    /// the first word.
+    pub fn tidied(&mut self, found: &Found) {
+        let has_failed = self.exit_code() != 0;
+        match found.excess {
+            Some(excess) if !has_failed => self.cut(Cut::Outputs { excess }),
+            _ => {}
+        }
+        let excess = found.excess.filter(|_| has_failed).map(|excess| excess.to_string());
+        let told: Vec<String> = excess.into_iter().chain(found.left_out()).collect();
+        self.report.left_out = (!told.is_empty()).then(|| told.join("; "));
     }
 
     /// The limit that it has reached.

@@ -4,13 +4,13 @@
 //! run ─ keeper    the first process: starts the job and passes signals on; each of the two ends
 //!     │           everything when the other one is killed
 //! job ─ outputs   what HTCondor shall bring home exists from the first moment
-//!     ─ links     leaves links out of what comes home that lead elsewhere
 //!     ─ job       reads and unlinks job.json
 //!     ─ volumes   lays out what containers mount, and watches how much they hold
 //!     ─ blame     whose fault it is where nothing can be started
 //!     ─ image     makes the containers' images local: finds them, or pulls them
 //!     ─ runtime   the event loop: starts containers (alive, launch, gate, apptainer), hears of
 //!     │           them (handshake, signals, process), writes their output (log, last_words)
+//!     ─ tidy      makes what the containers left in `work` fit to travel
 //!     ─ board     what became of each container; tells reporter, which posts (http, tls, resolve, dns)
 //!                 or lets HTCondor carry it (chirp)
 //!     ─ poll      asks the operator what it wants, and sends pieces of logs
@@ -38,7 +38,6 @@ pub mod job_ad;
 pub mod keeper;
 pub mod last_words;
 pub mod launch;
-pub mod links;
 pub mod log;
 pub mod outputs;
 pub mod poll;
@@ -48,6 +47,7 @@ pub mod reporter;
 pub mod resolve;
 pub mod runtime;
 pub mod signals;
+pub mod tidy;
 pub mod tls;
 pub mod volumes;
 pub mod words;

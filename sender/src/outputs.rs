@@ -49,6 +49,20 @@ pub fn create(scratch: &Path, containers: &[String]) -> Result<Room, Error> {
     Ok(Room(room.inspect_err(|why| say(format_args!("no room is kept for {RESULT_FILE}: {why}"))).ok()))
 }
 
+/// Puts an empty file where a log is a file no more: HTCondor would follow a link, and wait for the writer of a FIFO.
+pub fn mend_logs(scratch: &Path, containers: &[String]) -> Result<(), Error> {
+    for name in containers {
+        let log = log(scratch, name);
+        for path in [before(&log), log] {
+            if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
+                clear(&path).map_err(|source| Error { path: path.clone(), source })?;
+                file(&path, 0o644)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Where the file lies until it is `result.json`.
 fn place(scratch: &Path) -> PathBuf {
     scratch.join(format!("{PRIVATE}.{RESULT_FILE}"))

@@ -19,13 +19,13 @@ use crate::image::Images;
 use crate::job_ad::JobAd;
 use crate::launch::Place;
 use crate::log::{Closed, Log};
-use crate::outputs::{Room, WORK};
+use crate::outputs::Room;
 use crate::poll::{Logs, Poller};
 use crate::process::CLEARING;
 use crate::reporter::Reporter;
 use crate::volumes::{Volumes, limits};
 use crate::words::say;
-use crate::{job, keeper, links, outputs, process, signals};
+use crate::{job, keeper, outputs, process, signals, tidy};
 
 /// How long the last report may take.
 const LAST_REPORT: Duration = Duration::from_secs(10);
@@ -344,18 +344,15 @@ impl<'a> Runtime<'a> {
         }
     }
 
-    fn finish(self) -> i32 {
+    fn finish(mut self) -> i32 {
         // Nobody asks any more: the rest comes home.
-        drop(self.poller);
+        drop(self.poller.take());
+        self.board.tidied(&tidy::outputs_of(self.job, &self.place.scratch));
         let code = self.board.exit_code();
         let scratch = self.place.scratch;
         let (report, reporter) = self.board.close();
         let signer =
             self.job.events.as_ref().map(|events| Signer { key_id: &events.key_id, key: &events.key });
-        // Where it is asked to end, nothing comes home.
-        if report.is_final() {
-            links::leave_out(&scratch.join(WORK));
-        }
         // Nobody is left who could change it, and we may be killed while we report.
         if let Err(error) = outputs::write_result(&scratch, self.room, &result::write(&report, signer)) {
             say(error);

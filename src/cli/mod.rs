@@ -7,6 +7,8 @@ mod door;
 mod identity;
 mod interlink;
 mod jobs;
+mod kubernetes;
+mod lease;
 mod logs;
 mod operator;
 mod serve;

@@ -41,6 +41,8 @@ pub(super) struct Operator {
     pub doors: TaskTracker,
     /// Ends the doors.
     pub stop_doors: CancellationToken,
+    /// Ends everything, because a part of it cannot go on.
+    pub broken: CancellationToken,
     keys: Arc<MasterKeys>,
     /// How many jobs may hold a poll.
     polls: usize,
@@ -91,6 +93,7 @@ impl Operator {
             polls,
             doors: TaskTracker::new(),
             stop_doors: CancellationToken::new(),
+            broken: CancellationToken::new(),
             data: data.to_owned(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -131,7 +134,7 @@ impl Operator {
     pub async fn run(mut self) -> anyhow::Result<()> {
         let router = control::router(self.engine.clone());
         http::serve_unix(&control::socket(&self.data), router, &self.doors, &self.stop_doors)?;
-        let broken = CancellationToken::new();
+        let broken = self.broken.clone();
         self.engine.start(&self.tasks, &self.stop, &broken);
         let [term, int] = &mut self.signals;
         tokio::select! {
@@ -179,6 +182,7 @@ fn options(
     );
     let OutputSettings {
         max_output_mb,
+        max_output_files,
         max_output_mb_per_namespace,
         give_up_outputs_days,
         keep_outputs_days,
@@ -203,6 +207,7 @@ fn options(
         worker_requirements: worker_requirements(&settings.pool)?,
         image_cache_shared: settings.images.image_cache_shared,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
+        max_output_files,
         sole_record,
         give_up_outputs: days(give_up_outputs_days),
         keep_outputs: days(keep_outputs_days),

@@ -5,10 +5,12 @@ use anyhow::Context;
 use clap::Args;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
 
 use super::door::{self, Listener};
+use super::lease::Lease;
 use super::operator::{self, Operator, pool, take_folder};
-use super::token_review;
+use super::{kubernetes, token_review};
 use crate::config::{EVENTS_LISTEN, HEALTH_LISTEN, KubernetesSettings, Settings};
 use crate::engine::SiteAttributes;
 use crate::engine::keys::MasterKeys;
@@ -25,20 +27,25 @@ pub struct Arguments {
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = arguments.settings;
-    let Settings { data, operator: common, kubernetes, master_key_file } = &settings;
+    let Settings { data, operator: common, kubernetes: cluster, master_key_file } = &settings;
     let lock = take_folder(&data.data_dir)?;
     let keys = MasterKeys::read(master_key_file)?;
-    let client =
-        Client::try_default().await.context("failed to find a Kubernetes cluster; set KUBECONFIG")?;
+    let client = kubernetes::client().await?;
     let instance = match &common.instance {
         Some(instance) => instance.clone(),
         None => cluster_id(&client).await?,
     };
+    let mut lease = Lease::new(client.clone(), &cluster.lease_namespace, &instance, &data.data_dir)?;
+    lease.take().await?;
     let pool = pool(&common.pool);
     let operator = Operator::open(lock, &data.data_dir, common, instance, keys, pool, false).await?;
+    // Given back only when nothing acts any more.
+    let ended = CancellationToken::new();
+    let keeper = tokio::spawn(lease.keep(operator.metrics.clone(), ended.clone(), operator.broken.clone()));
 
     let site = site(&settings);
     operator.engine.judge_again(htcjob::DOOR, &site.attributes);
+    operator.engine.await_objects(htcjob::DOOR);
     let door = DoorState::new(client.clone(), operator.engine.clone(), operator.metrics.clone(), site);
     operator.receive_reports(&common.events, common.events.events_listen.unwrap_or(EVENTS_LISTEN)).await?;
     let listed = door.clone();
@@ -51,15 +58,19 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let reviewer = token_review::check(client, &common.callers);
         door::open(&operator, &common.callers, listeners, interlink, reviewer).await?;
     }
-    let (namespaces, token) = (kubernetes.watch_namespace.clone(), operator.stop_doors.clone());
+    let (namespaces, token) = (cluster.watch_namespace.clone(), operator.stop_doors.clone());
     operator.doors.spawn(async move { htcjob::run(door, &namespaces, token).await });
-    operator.run().await
+    let result = operator.run().await;
+    ended.cancel();
+    keeper.await?;
+    result
 }
 
 /// What the site says of all HTCJobs.
 pub(super) fn site(settings: &Settings) -> Site {
     let KubernetesSettings {
         watch_namespace: _,
+        lease_namespace: _,
         deny_attributes,
         allow_attributes,
         host_image_namespaces,
@@ -77,7 +88,7 @@ pub(super) fn site(settings: &Settings) -> Site {
 }
 
 /// The UID of kube-system: as old as the cluster, and no other cluster has it.
-async fn cluster_id(client: &Client) -> anyhow::Result<String> {
+pub(super) async fn cluster_id(client: &Client) -> anyhow::Result<String> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = namespaces.get("kube-system").await;
     let system = system.context("failed to read the namespace kube-system for its UID; set --instance")?;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::config::CallerSettings;
-use crate::http::callers::Check;
+use crate::http::callers::{Bearer, Check};
 use crate::limits::{
     REVIEW_GOOD_KEPT, REVIEW_KEPT, REVIEW_PATIENCE, REVIEWS_KEPT, STRANGERS_REVIEWED, STRANGERS_WINDOW,
 };
@@ -27,7 +27,7 @@ pub(super) fn check(client: Client, settings: &CallerSettings) -> Vec<Arc<dyn Ch
 }
 
 /// Whose a token is, or why it lets nobody in.
-type Answer = Result<String, String>;
+type Answer = Result<Bearer, String>;
 
 /// What is known of a token.
 #[derive(Clone)]
@@ -121,7 +121,7 @@ impl Reviewer {
         }
         let user = status.user.and_then(|user| user.username).unwrap_or_default();
         Ok(match self.users.contains(&user) {
-            true => Ok(format!("user:{user}")),
+            true => Ok(format!("user:{user}").into()),
             false => Err(format!("{user:?} is not among those who may call")),
         })
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn who_was_let_in_lately_is_let_in_while_nobody_can_be_asked() {
-        let (good, bad) = (Ok("vk".to_owned()), Err("unknown".to_owned()));
+        let (good, bad) = (Ok("vk".into()), Err("unknown".to_owned()));
         let silence = || Err("no answer".to_owned());
         let (lately, long_ago) = (REVIEW_GOOD_KEPT / 2, REVIEW_GOOD_KEPT);
         let (before, now) = known(good.clone(), lately);

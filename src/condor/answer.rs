@@ -21,6 +21,12 @@ impl Fields {
         self.read(name, Value::as_i64)
     }
 
+    /// A whole amount, which may have been printed with a fraction (`81395076.0`).
+    pub fn amount(&self, name: &'static str) -> Result<Option<u64>, Unreadable> {
+        // A cast of a negative number gives 0, one of a number that is too large the largest.
+        self.read(name, Value::as_f64).map(|number| number.map(|number| number as u64))
+    }
+
     /// A text.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, Unreadable> {
         self.read(name, |value| value.as_str().filter(|text| !is_expression(text)))

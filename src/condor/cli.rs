@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use thiserror::Error;
@@ -71,6 +71,14 @@ pub enum CallError {
         /// What it wrote to stderr, on one line.
         message: String,
     },
+    /// It said more than is read, and was killed.
+    #[error("{tool} said more than {most} bytes and was killed")]
+    TooLong {
+        /// Which tool.
+        tool: &'static str,
+        /// So much is read.
+        most: u64,
+    },
     /// It ended well but what it wrote cannot be read.
     #[error("{tool} gave an answer that cannot be read: {message}")]
     Unreadable {
@@ -89,6 +97,7 @@ impl CallError {
             CallError::Deadline { .. } => "deadline",
             CallError::Died { .. } => "died",
             CallError::Failed { .. } => "failed",
+            CallError::TooLong { .. } => "too_long",
             CallError::Unreadable { .. } => "unreadable",
         }
     }
@@ -96,13 +105,22 @@ impl CallError {
 
 /// Runs a tool to its end and gives what it wrote to stdout.
 pub async fn run(call: Call<'_>) -> Result<Vec<u8>, CallError> {
-    Running::start(&call, None)?.finish().await
+    run_up_to(call, TOOL_OUTPUT_MAX).await
 }
+
+/// The same for one whose answer others can make as long as they like: it is killed after so many bytes.
+pub async fn run_up_to(call: Call<'_>, most: u64) -> Result<Vec<u8>, CallError> {
+    Running::start(&call, None)?.end(most).await
+}
+
+/// What a tool that was killed long before its deadline cannot say itself.
+const EARLY: &str = "something killed it before its deadline, as the kernel does where memory runs out";
 
 /// A tool that has been started. Dropping it kills its process group.
 pub struct Running {
     tool: &'static str,
     deadline: Duration,
+    began: Instant,
     child: Child,
     stdout: BufReader<tokio::process::ChildStdout>,
     /// Read from the start on: a tool that warns a lot must not wait for us.
@@ -132,7 +150,7 @@ impl Running {
         let stdout = child.stdout.take().ok_or_else(|| start(std::io::Error::other("no stdout")))?;
         let stderr = tokio::spawn(drain(child.stderr.take()));
         let stdout = BufReader::new(stdout);
-        Ok(Running { tool, deadline: *deadline, child, stdout, stderr, ended: false })
+        Ok(Running { tool, deadline: *deadline, began: Instant::now(), child, stdout, stderr, ended: false })
     }
 
     /// The next line of stdout as soon as it is there; empty at its end.
@@ -153,10 +171,18 @@ impl Running {
     }
 
     /// Waits for the end; gives the rest of stdout.
-    pub async fn finish(mut self) -> Result<Vec<u8>, CallError> {
+    pub async fn finish(self) -> Result<Vec<u8>, CallError> {
+        self.end(TOOL_OUTPUT_MAX).await
+    }
+
+    async fn end(mut self, most: u64) -> Result<Vec<u8>, CallError> {
         let tool = self.tool;
         let mut out = Vec::new();
-        let read = (&mut self.stdout).take(TOOL_OUTPUT_MAX).read_to_end(&mut out).await;
+        let read = (&mut self.stdout).take(most + 1).read_to_end(&mut out).await;
+        if out.len() as u64 > most {
+            // Nobody reads on, so it would wait until its deadline; it is killed when it is dropped.
+            return Err(CallError::TooLong { tool, most });
+        }
         let err = (&mut self.stderr).await.unwrap_or_default();
         let status = self.child.wait().await;
         self.ended = true;
@@ -169,7 +195,11 @@ impl Running {
         // `timeout -s KILL` kills itself with the tool, or gives 137 when only the tool died.
         use std::os::unix::process::ExitStatusExt;
         if status.code() == Some(137) || status.signal() == Some(9) {
-            return Err(CallError::Deadline { tool, deadline: self.deadline });
+            // `timeout` may have begun to count a moment before us.
+            return Err(match self.began.elapsed() + Duration::from_secs(1) < self.deadline {
+                true => CallError::Died { tool, signal: 9, message: EARLY.to_owned() },
+                false => CallError::Deadline { tool, deadline: self.deadline },
+            });
         }
         let message = one_line(if err.trim_ascii().is_empty() { &out } else { &err });
         // 125 to 127 are given by `timeout` itself, or by a loader that misses a library of the tool.
@@ -234,6 +264,25 @@ mod tests {
     async fn a_tool_that_hangs_is_killed_at_its_deadline() {
         let error = call("sleep", &["600"], &pool(), 1).unwrap().finish().await.unwrap_err();
         assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_the_kernel_kills_was_not_slow() {
+        let error = call("sh", &["-c", "kill -9 $$"], &pool(), 600).unwrap().finish().await.unwrap_err();
+        assert!(matches!(error, CallError::Died { signal: 9, .. }), "{error}");
+        assert!(error.to_string().contains("memory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tool_that_says_too_much_is_killed_at_once() {
+        let pool = pool();
+        let call = |tool: &'static str, arguments: &[&str]| {
+            let arguments = arguments.iter().map(|a| a.to_string()).collect();
+            Call { tool, arguments, pool: &pool, deadline: Duration::from_secs(600) }
+        };
+        let error = run_up_to(call("yes", &[]), 1 << 20).await.unwrap_err();
+        assert!(matches!(error, CallError::TooLong { .. }), "{error}");
+        assert_eq!(run_up_to(call("echo", &["abc"]), 4).await.unwrap(), b"abc\n");
     }
 
     #[tokio::test]

@@ -70,7 +70,9 @@ impl Failure {
         match error {
             CallError::Deadline { .. } if committed => Failure::Spool,
             CallError::Deadline { .. } => Failure::Pool,
-            CallError::Start { .. } | CallError::Unreadable { .. } => Failure::Ours,
+            CallError::Start { .. } | CallError::TooLong { .. } | CallError::Unreadable { .. } => {
+                Failure::Ours
+            }
             CallError::Died { .. } if committed => Failure::Spool,
             CallError::Died { .. } => Failure::Unknown,
             CallError::Failed { message, .. } => of_words(message, committed),

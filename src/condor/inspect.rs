@@ -41,9 +41,10 @@ pub fn trouble(error: &CallError) -> Trouble {
     let message = match error {
         CallError::Deadline { .. } => return Trouble::Hangs,
         CallError::Failed { message, .. } => message,
-        CallError::Start { .. } | CallError::Died { .. } | CallError::Unreadable { .. } => {
-            return Trouble::Other;
-        }
+        CallError::Start { .. }
+        | CallError::Died { .. }
+        | CallError::TooLong { .. }
+        | CallError::Unreadable { .. } => return Trouble::Other,
     };
     let says = |sign: &str| message.contains(sign);
     match () {

@@ -20,6 +20,7 @@ pub mod quote;
 pub mod riddle;
 pub mod schedd;
 pub mod status;
+pub mod steps;
 pub mod submit;
 pub mod tail;
 pub mod whose;

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::attributes::{self, SiteAttributes};
-use super::{expression, quote};
+use super::{expression, quote, steps};
 
 /// What a command's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,13 @@ enum Kind {
     Names,
     /// A ClassAd expression.
     Expression,
+}
+
+impl Kind {
+    /// Whether its value may be an expression.
+    fn is_evaluated(self) -> bool {
+        matches!(self, Kind::Amount | Kind::Size | Kind::Expression)
+    }
 }
 
 /// Every command that may be set, and the attributes that it sets: who denies one of them denies the command.
@@ -100,6 +107,9 @@ const TEXT_MAX: usize = 16 << 10;
 const VALUE_MAX: usize = 4 << 10;
 const OPTIONS_MAX: usize = 64;
 
+/// So many bytes more than people write we may write of an option: `MY.` for `+`, blanks, a command's whole name.
+const WRITTEN_OUT: usize = 16;
+
 /// Bad lines that a refusal lists; it must fit in a condition.
 const LINES_LISTED: usize = 5;
 
@@ -120,6 +130,10 @@ pub fn parse(text: &str, site: &SiteAttributes) -> Result<Vec<(String, String)>,
 /// Judges options that were taken before, by another version or at other settings of the site.
 pub fn check_again(options: &[(String, String)], site: &SiteAttributes) -> Result<(), String> {
     let lines: Vec<String> = options.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let bytes = lines.iter().map(String::len).sum::<usize>();
+    if bytes > TEXT_MAX + OPTIONS_MAX * WRITTEN_OUT {
+        return Err(format!("has {bytes} bytes; write at most {TEXT_MAX}"));
+    }
     read(lines.iter().enumerate().map(|(n, line)| (n + 1, line.as_str())), site).map(drop)
 }
 
@@ -175,8 +189,17 @@ impl Read<'_> {
 fn complete(options: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
     match NEEDS.iter().find(|(name, needed)| has(&options, name) && !has(&options, needed)) {
         Some((name, needed)) => Err(format!("{name} does nothing without {needed}; set that too")),
-        None => Ok(options),
+        None => steps::check(&expressions(&options)).map(|()| options),
     }
+}
+
+/// The values that HTCondor evaluates, each with the attributes that it becomes.
+fn expressions(options: &[(String, String)]) -> Vec<(Vec<String>, &str)> {
+    let evaluated = |(name, _): &(String, String)| match name.strip_prefix("MY.") {
+        Some(attribute) => Some(vec![attribute.to_owned()]),
+        None => row(name).filter(|row| row.kind.is_evaluated()).map(|row| row.sets),
+    };
+    options.iter().filter_map(|option| Some((evaluated(option)?, option.1.as_str()))).collect()
 }
 
 fn has(options: &[(String, String)], pattern: &str) -> bool {

@@ -213,6 +213,12 @@ fn what_was_taken_is_judged_again_by_the_rules_of_today() {
     let why = check_again(&old, &site(&[], &[])).unwrap_err();
     assert!(why.starts_with("line 1 (\"MY.NextJobStartDelay = 30\"): "), "{why}");
     assert_eq!(check_again(&[], &site(&[], &[])), Ok(()));
+    let long: Vec<_> = (0..40).map(|n| (format!("MY.Long{n}"), format!("\"{}\"", "x".repeat(500)))).collect();
+    let why = check_again(&long, &site(&[], &[])).unwrap_err();
+    assert!(why.ends_with(" bytes; write at most 16384"), "{why}");
+    // What is just short enough is written out longer, and stays good.
+    let most: String = (0..64).map(|n| format!("+A{n:02}=\"{:0248}\"\n", 0)).collect();
+    assert_eq!((most.len(), check_again(&options(&most), &site(&[], &[]))), (TEXT_MAX, Ok(())));
 }
 
 #[test]
@@ -230,6 +236,22 @@ fn what_is_too_large_is_refused_with_the_limit_and_not_read() {
     let most: String = (0..64).map(|n| format!("# {n}\n\n+A{n} = \"{}\"\n", "x".repeat(200))).collect();
     assert_eq!(options(&most).len(), 64);
     assert_eq!(options(&format!("+A = \"{}\"", "x".repeat(4_094))).len(), 1);
+}
+
+#[test]
+fn attributes_that_multiply_each_other_are_refused_by_whatever_names() {
+    let chain: String = (1..12).map(|n| format!("+A{n} = strcat(A{0}, A{0})\n", n - 1)).collect();
+    let why = refused(&format!("+A0 = \"x\"\n{chain}rank = size(A11)"));
+    assert!(why.contains("takes more than 1000 steps"), "{why}");
+    let commands = "request_x1 = RequestX0 + RequestX0\nrequest_x0 = RequestX1";
+    assert!(refused(commands).contains("refers to itself"), "{}", refused(commands));
+    let old = [("MY.A".to_owned(), "eval(\"B\")".to_owned())];
+    assert!(check_again(&old, &site(&[], &[])).unwrap_err().contains("eval(…) is not taken"));
+    assert_eq!(
+        options("+physics = AccountingGroup\naccounting_group = physics").len(),
+        2,
+        "a name is no reference"
+    );
 }
 
 mod whatever_the_text_is {

@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
+use super::answer::{self, Fields};
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use super::{act, quote};
@@ -15,6 +14,8 @@ use htc_core::workload::spec;
 pub const OUTPUT: &str = "probe.out";
 
 const ATTRIBUTE: &str = "HTCDoctor";
+
+const PROJECTION: &[&str] = &["JobStatus", "ExitCode", "HoldReason", "HoldReasonCode", "LastRemoteHost"];
 
 /// How far a test job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,17 +66,21 @@ pub async fn submit(pool: &Pool, description: &Path) -> Result<(), CallError> {
 
 /// Looks at it.
 pub async fn look(pool: &Pool, id: &str) -> Result<State, CallError> {
-    let attributes = "JobStatus,ExitCode,HoldReason,HoldReasonCode,LastRemoteHost";
-    let arguments = ["-allusers", "-json", "-attributes", attributes, "-constraint", &constraint(id)];
+    let attributes = PROJECTION.join(",");
+    let arguments = ["-allusers", "-json", "-attributes", &attributes, "-constraint", &constraint(id)];
     let arguments = arguments.map(str::to_owned).to_vec();
     let tool = "condor_q";
     let answer = run(Call { tool, arguments, pool, deadline: QUERY_DEADLINE }).await?;
-    if answer.trim_ascii().is_empty() {
-        return Ok(State::Absent);
-    }
-    let ads: Vec<Map<String, Value>> = serde_json::from_slice(&answer)
-        .map_err(|why| CallError::Unreadable { tool, message: why.to_string() })?;
-    Ok(ads.first().map_or(State::Absent, state))
+    read(&answer).map_err(|message| CallError::Unreadable { tool, message })
+}
+
+/// The first ad counts: ids are random.
+fn read(answer: &[u8]) -> Result<State, String> {
+    let mut found = None;
+    answer::each(answer, PROJECTION, |ad| {
+        found.get_or_insert_with(|| state(&ad));
+    })?;
+    Ok(found.unwrap_or(State::Absent))
 }
 
 /// Brings its output to its folder.
@@ -92,9 +97,9 @@ fn constraint(id: &str) -> String {
     format!("{ATTRIBUTE} == {}", quote::string(id))
 }
 
-fn state(ad: &Map<String, Value>) -> State {
-    let int = |name: &str| ad.get(name).and_then(Value::as_i64);
-    let text = |name: &str| ad.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn state(ad: &Fields) -> State {
+    let int = |name| ad.int(name).ok().flatten();
+    let text = |name| ad.text(name).ok().flatten().unwrap_or_default().to_owned();
     match (int("JobStatus"), int("HoldReasonCode")) {
         (Some(5), code) if code != Some(super::ad::SPOOLING_INPUT) => State::Held(text("HoldReason")),
         (Some(4), _) => State::Ended { code: int("ExitCode"), worker: text("LastRemoteHost") },
@@ -105,18 +110,23 @@ fn state(ad: &Map<String, Value>) -> State {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_test_job_is_underway_until_it_ends_or_is_held() {
-        let of = |ad: Value| state(ad.as_object().unwrap());
-        assert_eq!(of(json!({"JobStatus": 5, "HoldReasonCode": 16})), State::Underway);
-        assert_eq!(of(json!({"JobStatus": 2})), State::Underway);
-        let held = json!({"JobStatus": 5, "HoldReasonCode": 6, "HoldReason": "no"});
+        let of = |ad: &str| read(format!("[{ad}]").as_bytes()).unwrap();
+        assert_eq!(of(r#"{"JobStatus": 5, "HoldReasonCode": 16}"#), State::Underway);
+        assert_eq!(of(r#"{"JobStatus": 2}"#), State::Underway);
+        let held = r#"{"JobStatus": 5, "HoldReasonCode": 6, "HoldReason": "no"}"#;
         assert_eq!(of(held), State::Held("no".to_owned()));
-        let ended = json!({"JobStatus": 4, "ExitCode": 1, "LastRemoteHost": "slot1@w"});
+        let ended = r#"{"JobStatus": 4, "ExitCode": 1, "LastRemoteHost": "slot1@w"}"#;
         assert_eq!(of(ended), State::Ended { code: Some(1), worker: "slot1@w".to_owned() });
+        assert_eq!(of(""), State::Absent);
+    }
+
+    #[test]
+    fn why_a_test_job_is_on_hold_may_be_no_text() {
+        let answer = b"[{\"JobStatus\": 5, \"HoldReasonCode\": 6, \"HoldReason\": \"f\xff\"}]";
+        assert_eq!(read(answer), Ok(State::Held("f\u{fffd}".to_owned())));
     }
 }

@@ -7,13 +7,16 @@ use htc_core::workload::progress::JobId;
 
 use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION};
 use super::answer::{self, Fields, Unreadable};
-use super::cli::{Call, CallError, run};
+use super::cli::{Call, CallError, run_up_to};
 use super::pool::Pool;
 use super::riddle::Riddle;
 use super::whose::{self, Whose};
-use crate::limits::{CLUSTER_RANGES, FOREIGN_ASKED, QUERY_DEADLINE};
+use crate::limits::{CLUSTER_RANGES, FOREIGN_MAX, FOREIGN_OUTPUT_MAX, QUERY_DEADLINE, TOOL_OUTPUT_MAX};
 
 const TOOL: &str = "condor_q";
+
+/// What is asked of jobs of others: whose they are and what they claim to be.
+const FOREIGN_PROJECTION: &[&str] = &[OWNER, KEY, "ClusterId", "ProcId"];
 
 /// Jobs without a key of ours, which are known by their ids, and the keys that they have here.
 pub type Strangers = HashMap<JobId, JobKey>;
@@ -28,6 +31,8 @@ pub struct Answer {
     pub riddles: Vec<Riddle>,
     /// Ads of other owners that bear our instance id.
     pub foreign: Vec<Foreign>,
+    /// There are more of those than were read.
+    pub is_cut: bool,
 }
 
 /// A job of another owner that bears our instance id.
@@ -41,40 +46,94 @@ pub struct Foreign {
     pub job: Option<JobId>,
 }
 
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Whose jobs are ours.
+    pub whose: Whose,
+    /// Whether an ad has confirmed that.
+    pub is_confirmed: bool,
+    /// Clusters that our own `condor_submit` has printed, some of them: their ads confirm it.
+    pub printed: BTreeSet<u32>,
+    /// The jobs of the predecessor.
+    pub strangers: Strangers,
+}
+
 /// Asks for all our jobs, and for the strangers. As long as nothing has confirmed who we are, those of other
-/// owners that bear our instance id are asked for too.
-pub async fn all(
-    pool: &Pool,
-    whose: &Whose,
-    is_confirmed: bool,
-    strangers: &Strangers,
-) -> Result<Answer, CallError> {
-    let mut constraint = if is_confirmed { whose.all() } else { whose::of_instance(&whose.instance) };
-    if !strangers.is_empty() {
-        let clusters = of_clusters(&strangers.keys().map(|job| job.cluster).collect());
-        constraint = format!("({constraint}) || ({INSTANCE} =?= undefined && ({clusters}))");
-    }
-    let answer = ask(pool, &constraint, None).await?;
+/// owners that bear our instance id are asked for too, by a question of their own: others decide how long its
+/// answer is.
+pub async fn all(pool: &Pool, question: Question) -> Result<Answer, CallError> {
+    let answer = ask(pool, &question.constraint(), PROJECTION, None, TOOL_OUTPUT_MAX).await?;
     // 10,000 ads take a tenth of a second: callers of ours must not wait for that.
-    let (whose, strangers) = (whose.clone(), strangers.clone());
-    let read = tokio::task::spawn_blocking(move || read(&whose, &strangers, &answer));
-    read.await.unwrap_or_else(|why| Err(why.to_string())).map_err(unreadable)
+    let Question { whose, is_confirmed, strangers, .. } = question;
+    let asker = whose.clone();
+    let read = tokio::task::spawn_blocking(move || read(&asker, &strangers, &answer));
+    let mut answer = read.await.unwrap_or_else(|why| Err(why.to_string())).map_err(unreadable)?;
+    if !is_confirmed {
+        let Others { jobs, is_cut } = foreign(pool, &whose, FOREIGN_MAX).await?;
+        answer.foreign.extend(jobs);
+        answer.is_cut = is_cut;
+    }
+    Ok(answer)
 }
 
-/// Jobs of others that bear our instance id; of many the first.
-pub async fn foreign(pool: &Pool, whose: &Whose) -> Result<Vec<Foreign>, CallError> {
+impl Question {
+    fn constraint(&self) -> String {
+        let Question { whose, is_confirmed, printed, strangers } = self;
+        let mut constraint = whose.all();
+        if !is_confirmed && !printed.is_empty() {
+            let instance = whose::of_instance(&whose.instance);
+            constraint = format!("({constraint}) || ({instance} && ({}))", of_clusters(printed));
+        }
+        if !strangers.is_empty() {
+            let clusters = of_clusters(&strangers.keys().map(|job| job.cluster).collect());
+            constraint = format!("({constraint}) || ({INSTANCE} =?= undefined && ({clusters}))");
+        }
+        constraint
+    }
+}
+
+/// Jobs of others that bear our instance id.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// Of many the first.
+    pub jobs: Vec<Foreign>,
+    /// There are more, or they say more than is read.
+    pub is_cut: bool,
+}
+
+/// Asks for so many jobs of others that bear our instance id.
+pub async fn foreign(pool: &Pool, whose: &Whose, most: usize) -> Result<Others, CallError> {
     let others = format!("{} && !({})", whose::of_instance(&whose.instance), whose.all());
-    let answer = ask(pool, &others, Some(FOREIGN_ASKED)).await?;
-    read(whose, &Strangers::new(), &answer).map(|answer| answer.foreign).map_err(unreadable)
+    match ask(pool, &others, FOREIGN_PROJECTION, Some(most), FOREIGN_OUTPUT_MAX).await {
+        Ok(answer) => {
+            let jobs = read_foreign(&answer).map_err(unreadable)?;
+            Ok(Others { is_cut: jobs.len() >= most, jobs })
+        }
+        Err(CallError::TooLong { .. }) => Ok(Others { jobs: Vec::new(), is_cut: true }),
+        Err(why) => Err(why),
+    }
 }
 
-async fn ask(pool: &Pool, constraint: &str, limit: Option<usize>) -> Result<Vec<u8>, CallError> {
+fn read_foreign(answer: &[u8]) -> Result<Vec<Foreign>, String> {
+    let mut jobs = Vec::new();
+    answer::each(answer, FOREIGN_PROJECTION, |fields| jobs.push(Foreign::of(&fields)))?;
+    Ok(jobs)
+}
+
+async fn ask(
+    pool: &Pool,
+    constraint: &str,
+    projection: &[&str],
+    limit: Option<usize>,
+    most: u64,
+) -> Result<Vec<u8>, CallError> {
     let mut arguments =
-        ["-allusers", "-json", "-attributes", &PROJECTION.join(","), "-constraint", constraint]
+        ["-allusers", "-json", "-attributes", &projection.join(","), "-constraint", constraint]
             .map(str::to_owned)
             .to_vec();
     arguments.extend(limit.into_iter().flat_map(|limit| ["-limit".to_owned(), limit.to_string()]));
-    run(Call { tool: TOOL, arguments, pool, deadline: QUERY_DEADLINE }).await
+    run_up_to(Call { tool: TOOL, arguments, pool, deadline: QUERY_DEADLINE }, most).await
 }
 
 fn unreadable(message: String) -> CallError {
@@ -103,18 +162,26 @@ impl Answer {
     }
 
     fn take_ours(&mut self, whose: &Whose, fields: &Fields) {
-        let owner = ad::text(fields, OWNER);
-        let key = ad::text(fields, KEY).and_then(|key| key.parse::<JobKey>().ok());
-        if owner != Some(&whose.owner) {
-            let (owner, job) = (owner.unwrap_or_default().to_owned(), ad::id(fields).ok());
-            self.foreign.push(Foreign { owner, key, job });
+        if ad::text(fields, OWNER) != Some(&whose.owner) {
+            self.foreign.push(Foreign::of(fields));
             return;
         }
-        match key.ok_or(Unreadable(KEY)).and_then(|key| Ad::parse(key, fields)) {
+        match key(fields).ok_or(Unreadable(KEY)).and_then(|key| Ad::parse(key, fields)) {
             Ok(ad) => self.ads.push(ad),
             Err(Unreadable(attribute)) => self.riddles.push(Riddle::of(fields, attribute)),
         }
     }
+}
+
+impl Foreign {
+    fn of(fields: &Fields) -> Foreign {
+        let owner = ad::text(fields, OWNER).unwrap_or_default().to_owned();
+        Foreign { owner, key: key(fields), job: ad::id(fields).ok() }
+    }
+}
+
+fn key(fields: &Fields) -> Option<JobKey> {
+    ad::text(fields, KEY)?.parse().ok()
 }
 
 /// An ad that is known by its id. Whatever it waits for, it was handed over long ago.
@@ -200,7 +267,7 @@ mod tests {
             ad(3, &of("7", good)),
             ad(4, &format!(r#"{}, "jobstatus": [2]"#, of(alice, good))),
         ];
-        let Answer { ads, riddles, foreign } =
+        let Answer { ads, riddles, foreign, .. } =
             read(&whose(), &Strangers::new(), format!("[{}]", ads.join(",")).as_bytes()).unwrap();
         let read: Vec<_> = ads.iter().map(|ad| (ad.job.proc, ad.unread.as_slice())).collect();
         assert_eq!(read, [(0, &["ChirpHTCReport"][..]), (4, &[])], "the first of two values counts");

@@ -1,39 +1,48 @@
 //! The schedds that the collector knows, and which of them is the one we submit to.
 
-use serde::Deserialize;
-use serde_json::Value;
-
+use super::answer::{self, Fields};
 use super::cli::CallError;
 use super::inspect::{ask, setting};
 use super::pool::Pool;
 
 /// A schedd as the collector knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedd {
     /// Its name, for `-name`.
     pub name: String,
     /// `$CondorVersion: …`.
-    #[serde(default)]
     pub condor_version: String,
     /// The host that it runs on.
-    #[serde(default)]
     pub machine: String,
     /// When its job queue was made, epoch seconds: a queue that was lost has another.
     pub job_queue_birthdate: Option<i64>,
 }
 
+const PROJECTION: &[&str] = &["Name", "CondorVersion", "Machine", "JobQueueBirthdate"];
+
 /// All schedds that the collector knows.
 pub async fn all(pool: &Pool) -> Result<Vec<Schedd>, CallError> {
     let pool = Pool { schedd: None, ..pool.clone() };
-    let attributes = "Name,CondorVersion,Machine,JobQueueBirthdate";
-    let text = ask(&pool, "condor_status", &["-schedd", "-json", "-attributes", attributes]).await?;
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let ads: Vec<Value> = serde_json::from_str(&text).map_err(|why| unreadable(why.to_string()))?;
-    // One that is odd hides no other.
-    Ok(ads.into_iter().filter_map(|ad| serde_json::from_value(ad).ok()).collect())
+    let attributes = PROJECTION.join(",");
+    let text = ask(&pool, "condor_status", &["-schedd", "-json", "-attributes", &attributes]).await?;
+    read(&text).map_err(|message| CallError::Unreadable { tool: "condor_status", message })
+}
+
+/// One that is odd hides no other.
+fn read(answer: &str) -> Result<Vec<Schedd>, String> {
+    let mut found = Vec::new();
+    answer::each(answer.as_bytes(), PROJECTION, |fields| found.extend(schedd(&fields)))?;
+    Ok(found)
+}
+
+fn schedd(fields: &Fields) -> Option<Schedd> {
+    let text = |name| fields.text(name).ok().flatten().map(str::to_owned);
+    Some(Schedd {
+        name: text("Name")?,
+        condor_version: text("CondorVersion").unwrap_or_default(),
+        machine: text("Machine").unwrap_or_default(),
+        job_queue_birthdate: fields.int("JobQueueBirthdate").ok().flatten(),
+    })
 }
 
 /// The schedd that the tools speak to: the one that the settings name, else the one of this host. None where the
@@ -67,6 +76,21 @@ impl Schedd {
     }
 }
 
-fn unreadable(message: impl Into<String>) -> CallError {
-    CallError::Unreadable { tool: "condor_status", message: message.into() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedd_that_says_something_odd_hides_no_other() {
+        let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+        let good = r#"{"Name": "a", "Machine": "m", "CondorVersion": "v", "JobQueueBirthdate": 5}"#;
+        for odd in [deep.as_str(), "7.5", "true", "/"] {
+            let spoilt = format!(r#"{{"Name": {odd}}}, {{"Name": "b", "JobQueueBirthdate": {odd}}}"#);
+            let found = read(&format!("[{spoilt}, {good}]")).unwrap();
+            let told: Vec<_> = found.iter().map(|s| (s.name.as_str(), s.job_queue_birthdate)).collect();
+            assert_eq!(told, [("b", None), ("a", Some(5))], "{odd:.60}");
+        }
+        assert_eq!(read("\n").unwrap(), []);
+        assert!(read("[{").is_err());
+    }
 }

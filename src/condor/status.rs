@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
+use super::answer;
 use super::cli::{Call, CallError, run};
 use super::pool::Pool;
 use crate::limits::STATUS_DEADLINE;
@@ -25,6 +24,9 @@ const DEVICE: &str = "GPUs_DeviceName";
 const MIB: u64 = 1 << 20;
 /// And disk in KiB.
 const KIB: u64 = 1 << 10;
+
+/// A slot that says that it has more of something says nothing: 1 PB of disk.
+const AMOUNT_MAX: u64 = 1_000_000_000_000;
 
 /// What all slots have together, taken or free.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,40 +57,31 @@ pub async fn matching(pool: &Pool, expression: &str) -> Result<usize, CallError>
     let constraint = format!("{CONSTRAINT} && ({expression})");
     let arguments = ["-json", "-attributes", "Name", "-constraint", &constraint].map(str::to_owned).to_vec();
     let pool = &Pool { schedd: None, ..pool.clone() };
-    slots(&run(Call { tool: TOOL, arguments, pool, deadline: STATUS_DEADLINE }).await?)
-        .map(|slots| slots.len())
+    let answer = run(Call { tool: TOOL, arguments, pool, deadline: STATUS_DEADLINE }).await?;
+    let mut slots = 0;
+    let read = answer::each(&answer, &["Name"], |_| slots += 1);
+    read.map(|()| slots).map_err(|message| CallError::Unreadable { tool: TOOL, message })
 }
 
-/// Nothing at all means that there are no slots.
-fn slots(answer: &[u8]) -> Result<Vec<Map<String, Value>>, CallError> {
-    if answer.trim_ascii().is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_slice(answer)
-        .map_err(|why| CallError::Unreadable { tool: TOOL, message: why.to_string() })
-}
-
+/// Nothing at all means that there are no slots. What a slot says that cannot be read counts as none of it, and
+/// spoils no other slot.
 fn parse(answer: &[u8]) -> Result<Totals, CallError> {
     let mut totals = Totals::default();
-    for slot in &slots(answer)? {
-        let amount = |name: &str| whole(slot.get(name));
+    let add = |sum: &mut u64, amount: u64, unit: u64| *sum = sum.saturating_add(amount.saturating_mul(unit));
+    let read = answer::each(answer, PROJECTION, |slot| {
+        let read = |name| slot.amount(name).ok().flatten();
+        let amount = |name| read(name).filter(|amount| *amount <= AMOUNT_MAX).unwrap_or(0);
         totals.slots += 1;
-        totals.cpus += amount("TotalSlotCpus");
-        totals.memory += amount("TotalSlotMemory") * MIB;
-        totals.disk += amount("TotalSlotDisk") * KIB;
+        add(&mut totals.cpus, amount("TotalSlotCpus"), 1);
+        add(&mut totals.memory, amount("TotalSlotMemory"), MIB);
+        add(&mut totals.disk, amount("TotalSlotDisk"), KIB);
         let gpus = amount("TotalSlotGPUs");
         if gpus > 0 {
-            let device = slot.get(DEVICE).and_then(Value::as_str).unwrap_or_default();
-            *totals.gpus.entry(device.to_owned()).or_default() += gpus;
+            let device = slot.text(DEVICE).ok().flatten().unwrap_or_default();
+            add(totals.gpus.entry(device.to_owned()).or_default(), gpus, 1);
         }
-    }
-    Ok(totals)
-}
-
-/// A number that may have been printed with a fraction (`81395076.0`); 0 for anything else.
-fn whole(value: Option<&Value>) -> u64 {
-    // A cast of a negative number gives 0, one of a number that is too large the largest.
-    value.and_then(Value::as_f64).map_or(0, |number| number as u64)
+    });
+    read.map(|()| totals).map_err(|message| CallError::Unreadable { tool: TOOL, message })
 }
 
 #[cfg(test)]
@@ -136,5 +129,27 @@ mod tests {
         let odd = br#"[{"TotalSlotCpus": "/Expr(quantize(2))/", "TotalSlotMemory": -1, "TotalSlotGPUs": 1}]"#;
         let totals = Totals { slots: 1, gpus: [(String::new(), 1)].into(), ..Totals::default() };
         assert_eq!(parse(odd).unwrap(), totals);
+    }
+
+    #[test]
+    fn a_slot_that_says_something_odd_spoils_no_other() {
+        let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+        let good =
+            r#"{"TotalSlotCpus": 4, "TotalSlotMemory": 1, "GPUs_DeviceName": "A", "TotalSlotGPUs": 1}"#;
+        for odd in [deep.as_str(), "{\"a\": /}", "1e999", "true", "99999999999999999999999"] {
+            let odd = format!(r#"{{"TotalSlotCpus": {odd}, "GPUs_DeviceName": {odd}, "TotalSlotGPUs": 2}}"#);
+            let totals = parse(format!("[{odd},{good}]").as_bytes()).unwrap();
+            assert_eq!((totals.slots, totals.memory, totals.gpus.get("A")), (2, MIB, Some(&1)), "{odd:.60}");
+        }
+        let bytes = [b"[{\"GPUs_DeviceName\": \"\xff\"},".as_slice(), good.as_bytes(), b"]"].concat();
+        assert_eq!(parse(&bytes).unwrap().cpus, 4);
+    }
+
+    #[test]
+    fn what_no_machine_can_have_counts_as_none() {
+        let good = r#"{"TotalSlotCpus": 4, "TotalSlotDisk": 1}"#;
+        let huge = r#"{"TotalSlotCpus": 1e300, "TotalSlotDisk": 1e13, "TotalSlotGPUs": 1e300}"#;
+        let totals = parse(format!("[{huge},{good},{huge}]").as_bytes()).unwrap();
+        assert_eq!(totals, Totals { slots: 3, cpus: 4, disk: KIB, ..Totals::default() });
     }
 }

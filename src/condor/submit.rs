@@ -125,7 +125,10 @@ impl Terms {
         // Last, so that it is proof of the others.
         outputs.push(RESULT_FILE.to_owned());
         commands.insert("transfer_output_files".to_owned(), outputs.join(","));
-        commands.insert("job_max_vacate_time".to_owned(), (grace_seconds + GRACE_MARGIN_SECONDS).to_string());
+        commands.insert(
+            "job_max_vacate_time".to_owned(),
+            grace_seconds.saturating_add(GRACE_MARGIN_SECONDS).to_string(),
+        );
         commands
     }
 
@@ -346,6 +349,12 @@ mod tests {
         }
         assert_eq!(word("a-1.b_C"), "a-1.b_C");
         assert_eq!([batch_name("", "a"), batch_name("n", "a"), batch_name("n", "a b")], ["a", "n/a", "n/-"]);
+    }
+
+    #[test]
+    fn a_grace_period_without_end_is_the_longest_that_there_is() {
+        let endless = Terms { grace_seconds: u32::MAX, ..terms(&[]) };
+        assert_eq!(endless.commands()["job_max_vacate_time"], u32::MAX.to_string());
     }
 
     #[test]

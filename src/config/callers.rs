@@ -13,7 +13,7 @@ pub struct CallerSettings {
     pub interlink_listen: Vec<String>,
 
     /// A file with the bearer token of those who may call, or several, a line each. A line `@name token` gives its
-    /// bearer a name, and pods of its own. It is read again when it changes. Who calls over a unix socket needs none.
+    /// bearer a name, and pods of its own; `@name[ns1,ns2] token` lets it bring pods of these namespaces only. It is read again when it changes. Who calls over a unix socket needs none.
     #[arg(long, env = "HTC_INTERLINK_TOKEN_FILE")]
     pub interlink_token_file: Option<PathBuf>,
 

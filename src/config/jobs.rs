@@ -10,6 +10,12 @@ pub struct OutputSettings {
     #[arg(long, env = "HTC_MAX_OUTPUT_MB", default_value_t = 1024)]
     pub max_output_mb: u32,
 
+    /// Files, folders and links that one job may bring home. A job that leaves more has failed, and brings its log
+    /// home only. HTCondor's tools take 8 kB of the operator's memory for each, up to four times at once.
+    #[arg(long, env = "HTC_MAX_OUTPUT_FILES", default_value_t = 20_000,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_output_files: u32,
+
     /// Megabytes that the outputs of one namespace may take in the data folder, 0 for any amount. While they
     /// take more, nothing more of it is submitted; what is in the queue goes on and comes home.
     #[arg(long, env = "HTC_MAX_OUTPUT_MB_PER_NAMESPACE", default_value_t = 0)]

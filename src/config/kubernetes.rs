@@ -4,6 +4,8 @@ use clap::Args;
 
 use super::path;
 
+/// Where the Lease is where nobody says otherwise: the namespace of `deploy/`.
+pub const LEASE_NAMESPACE: &str = "htc-operator";
 /// Paths of the workers for images of HTCJobs where nobody says otherwise.
 pub const IMAGE_PATHS: &str = "/cvmfs";
 /// Folders of the workers that containers see where nobody says otherwise.
@@ -15,6 +17,11 @@ pub struct KubernetesSettings {
     /// Only these namespaces, separated by commas; by default all.
     #[arg(long, env = "HTC_WATCH_NAMESPACE", value_delimiter = ',')]
     pub watch_namespace: Vec<String>,
+
+    /// The namespace of the Lease by which a second operator with the same instance id finds that another one runs.
+    /// Whoever could have the same instance id must have the same here.
+    #[arg(long, env = "HTC_LEASE_NAMESPACE", default_value = LEASE_NAMESPACE)]
+    pub lease_namespace: String,
 
     /// Attributes of jobs that users may not set by `+Name`, besides those that nobody may, separated
     /// by commas; a `*` at an end stands for anything.

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 pub use callers::CallerSettings;
 pub use environment::{beside_us, state_folder, tool_environment, variables};
 pub use jobs::{ImageSettings, OutputSettings};
-pub use kubernetes::{IMAGE_PATHS, KubernetesSettings, SITE_FOLDERS};
+pub use kubernetes::{IMAGE_PATHS, KubernetesSettings, LEASE_NAMESPACE, SITE_FOLDERS};
 pub use pods::PodSettings;
 pub use pool::PoolSettings;
 pub use reports::{EVENTS_LISTEN, EventsSettings};

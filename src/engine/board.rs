@@ -54,10 +54,14 @@ pub struct Board {
     pub weighed: bool,
     /// Whether the store was kept for the queue that answers.
     pub origin: Origin,
+    /// Jobs have begun to be missing since that was last compared.
+    pub to_compare: bool,
     /// When that was last compared.
     pub compared: Option<Instant>,
     /// The highest cluster among jobs that the store has had and no longer has.
     pub highest_cluster: u32,
+    /// Whether it may have had higher ones: an earlier release has not kept which.
+    pub clusters_unknown: bool,
     /// Workloads that nobody knows and that have jobs in the queue: they have been told of.
     pub strangers: BTreeSet<Uid>,
     /// What of the store could not be read at the start.
@@ -166,9 +170,17 @@ impl Board {
     pub fn in_the_way(&self, entry: &Entry) -> Option<Obstacle> {
         let pool = self.trouble.as_ref().map(|trouble| Obstacle::pool(trouble.why.clone()));
         let own = || entry.doubts()?.obstacle.clone();
+        let obscured = || entry.run().filter(|run| run.obscured).map(|_| Obstacle::obscured());
         let full = || self.full.get(&entry.namespace)?.told.clone();
         let unreadable = entry.unreadable.clone().map(Obstacle::unreadable);
-        unreadable.or(pool).or_else(own).or_else(|| self.obstacle.clone()).or_else(full)
+        let all = || self.obstacle.clone();
+        let first = unreadable.or(pool).or_else(|| all().filter(Obstacle::is_mismatch));
+        first.or_else(obscured).or_else(own).or_else(all).or_else(full)
+    }
+
+    /// Why it is not known that the queue that answers is the one that the store was kept for.
+    pub fn mismatch(&self) -> Option<&Obstacle> {
+        self.obstacle.as_ref().filter(|obstacle| obstacle.is_mismatch())
     }
 
     /// Whether the job with this key is over and done with.

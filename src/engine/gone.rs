@@ -22,6 +22,11 @@ pub enum Awaited {
         /// What the tool said first.
         why: String,
     },
+    /// That a person says whether the queue that answers is ours: absence there proves nothing.
+    Mismatch {
+        /// What differs, and what to do.
+        why: String,
+    },
     /// The end of a `condor_submit` that may still commit jobs of it.
     Submission {
         /// Then it is dead at the latest.
@@ -50,7 +55,14 @@ impl Engine {
     /// wait.
     pub async fn gone_later(&self, uid: &Uid, door: &'static str, kept: Duration) -> Result<(), StoreError> {
         let inner = &self.0;
-        let known = inner.board().entries.want(uid);
+        let known = {
+            let board = inner.board();
+            // What another door has under this UID is not the caller's to take away.
+            if board.entries.door(uid).is_some_and(|its| its != door) {
+                return Ok(());
+            }
+            board.entries.want(uid)
+        };
         if matches!(known, Some(Want::Gone | Want::Tombstone)) {
             return Ok(());
         }
@@ -114,6 +126,9 @@ fn awaited(board: &Board, entry: &Entry, gone: &Gone, now: i64) -> Awaited {
     if let Some(trouble) = &board.trouble {
         let why = trouble.why.chars().take(TROUBLE_MAX).collect();
         return Awaited::Pool { since: trouble.since, why };
+    }
+    if let Some(mismatch) = board.mismatch() {
+        return Awaited::Mismatch { why: mismatch.why.clone() };
     }
     let intents = entry.jobs.values().filter_map(|job| board.intents.get(&job.intent?));
     let alive = intents.filter(|intent| intent.dead.is_none()).map(|intent| intent.deadline);

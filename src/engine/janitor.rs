@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::Inner;
 use super::board::{Entry, InQueue};
 use super::files::{remove_folder, size};
+use super::origin::Origin;
 use crate::crash_point;
 use crate::limits::{JANITOR_LOOK, PRUNE_LOOK, TOMBSTONE_KEPT};
 use crate::store::clock::{self, Wall};
@@ -66,6 +67,10 @@ impl Inner {
 
     fn due(&self, keep: Duration, now: Timestamp) -> Vec<Uid> {
         let board = self.board();
+        // A database that is not of this queue may be an old one: what it takes for over may be all that there is.
+        if board.origin != Origin::Same {
+            return Vec::new();
+        }
         let due = board.entries.iter().filter(|(_, entry)| is_due(entry, keep, now));
         due.map(|(uid, _)| uid.clone()).collect()
     }

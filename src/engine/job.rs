@@ -177,7 +177,18 @@ impl Job {
         self.files == Files::Expected
             && self.in_queue != InQueue::Left
             && !self.may_go_elsewhere()
-            && (self.finished.is_some() || self.end().is_some_and(|end| end.outcome.has_files()))
+            && (self.finished.is_some() || self.has_ended_with_files())
+    }
+
+    /// Nothing can be asked for of a job whose id is not known.
+    fn has_ended_with_files(&self) -> bool {
+        self.progress.job().is_some() && self.end().is_some_and(|end| end.outcome.has_files())
+    }
+
+    /// Whether only its outside object says that it has ended, and nothing yet which job of HTCondor it was.
+    pub fn is_hearsay(&self) -> bool {
+        let has_run = self.end().is_some_and(|end| end.outcome != Outcome::SubmitRefused);
+        has_run && self.progress.job().is_none() && self.files == Files::Expected
     }
 
     /// Whether it says that its worker could start nothing of it, and what follows from that is not known.

@@ -62,6 +62,11 @@ impl MasterKeys {
         (id, key)
     }
 
+    /// All of them with their ids.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(id, key)| (id.as_str(), key.as_slice()))
+    }
+
     /// The key of this id.
     pub fn get(&self, id: &str) -> Option<&[u8]> {
         self.0.iter().find(|(known, _)| known == id).map(|(_, key)| key.as_slice())

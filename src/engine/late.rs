@@ -185,14 +185,17 @@ impl Calls {
         }
     }
 
-    /// What comes next of jobs that want their files: first those that have not failed, then who has waited for
-    /// longest. What is slow never takes all the places.
-    pub fn next<'a>(&self, jobs: impl Iterator<Item = &'a Job>, now: Instant) -> Next {
-        let (mut fresh, mut late): (Vec<&Job>, Vec<(&Job, &Late)>) = Default::default();
-        for job in jobs.filter(|job| !self.busy.contains(&job.key)) {
+    /// What comes next of jobs that want their files, each with its namespace: first those that have not failed,
+    /// then who has waited for longest. What is slow never takes all the places, and what fails shares its calls
+    /// with nothing of another namespace.
+    pub fn next<'a>(&self, jobs: impl Iterator<Item = (&'a str, &'a Job)>, now: Instant) -> Next {
+        let (mut fresh, mut late): (Vec<&Job>, Vec<(&str, &Job, &Late)>) = Default::default();
+        for (namespace, job) in jobs.filter(|(_, job)| !self.busy.contains(&job.key)) {
             match &job.late {
                 None => fresh.push(job),
-                Some(known) if known.slow == 0 || self.slow < SLOW_TRANSFERS => late.push((job, known)),
+                Some(known) if known.slow == 0 || self.slow < SLOW_TRANSFERS => {
+                    late.push((namespace, job, known));
+                }
                 Some(_) => {}
             }
             if fresh.len() == TRANSFER_BATCH {
@@ -210,10 +213,10 @@ impl Calls {
             _ => late.next,
         };
         // While nothing comes home, one call shows as well as many whether that has changed.
-        late.retain(|(_, late)| late.slow > 0 || self.failures == 0 || self.late == 0);
-        let Some((first, known)) = late.iter().min_by_key(|(_, late)| may_start(late)) else {
-            return Next::Wait(IDLE_LOOK);
-        };
+        late.retain(|(.., late)| late.slow > 0 || self.failures == 0 || self.late == 0);
+        // Whose turn it is is asked of those that may start together too, or the first of them would always go.
+        late.sort_by_key(|(.., late)| (may_start(late), late.next));
+        let Some((its, first, known)) = late.first() else { return Next::Wait(IDLE_LOOK) };
         let wait = may_start(known).saturating_duration_since(now);
         if !wait.is_zero() {
             return Next::Wait(wait);
@@ -221,10 +224,10 @@ impl Calls {
         if known.slow > 0 {
             return Next::Fetch(Batch { jobs: vec![Wanted::of(first)], kind: Kind::Slow(known.slow) });
         }
-        let alike = late
-            .iter()
-            .filter(|(_, late)| late.slow == 0 && late.next <= now && late.together == known.together);
-        let jobs = alike.take(known.together).map(|(job, _)| Wanted::of(job)).collect();
+        let alike = late.iter().filter(|(namespace, _, late)| {
+            namespace == its && late.slow == 0 && late.next <= now && late.together == known.together
+        });
+        let jobs = alike.take(known.together).map(|(_, job, _)| Wanted::of(job)).collect();
         Next::Fetch(Batch { jobs, kind: Kind::Late })
     }
 }

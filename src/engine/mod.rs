@@ -4,6 +4,7 @@
 pub mod board;
 mod boot;
 mod capacity;
+mod credentials;
 mod entries;
 pub mod files;
 mod gone;
@@ -21,6 +22,8 @@ mod reports;
 mod rest;
 mod result;
 mod retriever;
+mod settled;
+pub mod signing;
 mod spent;
 mod stage;
 mod start;
@@ -55,7 +58,9 @@ pub use crate::store::unreadable::Unreadable;
 pub use crate::store::wishes::Want;
 use board::Board;
 pub use board::Obstacle;
+pub use boot::Boot;
 pub use capacity::Capacity;
+use credentials::Credentials;
 pub use gone::Awaited;
 pub use inherited::{Heir, Inheritance, recorded};
 use keys::MasterKeys;
@@ -66,9 +71,10 @@ use origin::Origin;
 pub use polls::PollRefusal;
 use polls::Polls;
 pub use reports::Taken;
+pub use settled::Settled;
 pub use table::{Counts, IndexRow, JobRow, Troubles, WorkloadRow};
 pub use view::{JobView, Outputs, Tracking, View};
-pub use wish::{Settled, Wish, WishError};
+pub use wish::{Wish, WishError};
 pub use words::shortened;
 pub use workers::WorkerFaults;
 
@@ -107,6 +113,8 @@ pub struct Options {
     pub image_cache_shared: bool,
     /// What a job may bring home, in MB; any amount without.
     pub max_output_mb: Option<u32>,
+    /// How many files, folders and links a job may bring home.
+    pub max_output_files: u32,
     /// How long HTCondor may answer without giving the outputs of a job before they are given up; as long as it
     /// has the job without.
     pub give_up_outputs: Option<Duration>,
@@ -124,6 +132,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     options: Options,
     pool: Pool,
+    credentials: Credentials,
     store: Database,
     keys: Arc<MasterKeys>,
     metrics: Arc<Metrics>,
@@ -176,6 +185,7 @@ impl Engine {
         let polls = Polls::new(options.polls);
         let inner = Arc::new(Inner {
             options,
+            credentials: Credentials::of(&pool.environment),
             pool,
             store,
             keys: keys.into(),
@@ -194,7 +204,9 @@ impl Engine {
             changes: broadcast::channel(4096).0,
         });
         inner.forget_all_spent().await?;
-        Ok(Engine(inner))
+        let engine = Engine(inner);
+        engine.compare_keys().await?;
+        Ok(engine)
     }
 
     /// Starts the workers; they end when `stop` is cancelled. One that ends before, or panics,

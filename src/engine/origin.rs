@@ -142,8 +142,10 @@ impl Inner {
         unknown: u32,
     ) -> Result<bool, StoreError> {
         {
-            let board = self.board();
-            if board.origin == Origin::Same && !missing {
+            let mut board = self.board();
+            // Also where the store fails now: jobs begin to be missing only once.
+            board.to_compare |= missing;
+            if board.origin == Origin::Same && !board.to_compare {
                 return Ok(true);
             }
             // A person will decide: until then it is enough to ask now and then.
@@ -179,10 +181,20 @@ impl Inner {
             return Ok(false);
         }
         let known = seen.clone();
-        self.store.call(move |t| known.keep(t)).await?;
+        let learnt = self.clusters_of_earlier_releases(whose).await;
+        self.store
+            .call(move |t| {
+                known.keep(t)?;
+                learnt.map_or(Ok(()), |highest| facts::know_clusters(t, highest))
+            })
+            .await?;
         crash_point!("origin-durable");
         self.metrics.mismatch.set(0);
         let mut board = self.board();
+        board.to_compare = false;
+        if let Some(highest) = learnt {
+            (board.highest_cluster, board.clusters_unknown) = (highest, false);
+        }
         if board.origin != Origin::Same {
             board.origin = Origin::Same;
             board.obstacle = None;
@@ -215,6 +227,9 @@ impl Inner {
         if in_queue > known {
             return in_queue;
         }
+        if self.board().clusters_unknown {
+            return 0;
+        }
         let remembered = newest::above(&self.pool, whose, known).await.unwrap_or_else(|why| {
             tracing::warn!(%why, "the history cannot be asked for jobs that the database does not know");
             Vec::new()
@@ -225,10 +240,29 @@ impl Inner {
         unknown.map(|(cluster, _)| cluster).max().unwrap_or(0)
     }
 
+    /// The highest cluster of a store that an earlier release has kept and whose jobs are gone; none where it is
+    /// known, or cannot be asked for now.
+    async fn clusters_of_earlier_releases(&self, whose: &Whose) -> Option<u32> {
+        let known = {
+            let board = self.board();
+            board.clusters_unknown.then(|| known_cluster(&board))?
+        };
+        if !self.options.sole_record {
+            return Some(known);
+        }
+        match newest::above(&self.pool, whose, known).await {
+            Ok(remembered) => Some(remembered.iter().map(|(cluster, _)| *cluster).fold(known, u32::max)),
+            Err(why) => {
+                tracing::warn!(%why, "the history cannot be asked for the jobs of an earlier release");
+                None
+            }
+        }
+    }
+
     /// Nothing may be concluded for now, and those who wait are told why.
     fn doubt(&self, origin: Origin, why: &str) {
         self.metrics.mismatch.set(i64::from(matches!(origin, Origin::Other(_))));
-        let obstacle = Obstacle { reason: "StoreMismatch", why: why.to_owned() };
+        let obstacle = Obstacle::mismatch(why.to_owned());
         let news = {
             let mut board = self.board();
             board.origin = origin;
@@ -236,7 +270,8 @@ impl Inner {
         };
         if news {
             tracing::error!(why, "the database and the queue are not known to belong together");
-            self.obstructed(obstacle);
+            self.board().obstacle = Some(obstacle);
+            self.ring_all();
         }
     }
 }

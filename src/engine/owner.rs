@@ -5,14 +5,17 @@
 //! time. How it names us may differ from what it writes into ads; the ad of a job whose id our own
 //! `condor_submit` printed settles that.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
+
+use htc_core::workload::progress::JobId;
 
 use super::Inner;
 use super::board::{Board, Job};
 use crate::condor::inspect;
 use crate::condor::query::{self, Answer, Foreign};
 use crate::condor::whose::Whose;
-use crate::limits::OWNER_ASKED;
+use crate::limits::{FOREIGN_ASKED, OWNER_ASKED, PRINTED_ASKED};
 
 /// Who we are to the schedd.
 #[derive(Clone, Debug)]
@@ -35,13 +38,14 @@ impl Inner {
     pub(super) async fn ask_owner(&self) -> Result<(Whose, bool), String> {
         let known = self.board().owner.clone();
         let is_fresh = |owner: &Owner| owner.asked.is_some_and(|at| at.elapsed() < OWNER_ASKED);
-        if !known.as_ref().is_some_and(is_fresh) {
+        if !known.as_ref().is_some_and(|owner| is_fresh(owner) && !self.has_new_credential(owner)) {
+            let began = Instant::now();
             match (inspect::identity(&self.pool).await, known) {
-                (Ok((mapping, _)), _) => take(&mut self.board(), mapping)?,
+                (Ok((mapping, _)), _) => take(&mut self.board(), mapping, began)?,
                 // The question itself is no better than what is known.
                 (Err(why), Some(_)) => {
                     tracing::warn!(%why, "the schedd does not say who we are; it is asked again");
-                    self.board().owner.iter_mut().for_each(|owner| owner.asked = Some(Instant::now()));
+                    self.board().owner.iter_mut().for_each(|owner| owner.asked = Some(began));
                 }
                 (Err(why), None) => return Err(format!("the schedd does not say who we are: {why}")),
             }
@@ -58,6 +62,12 @@ impl Inner {
         Some(Whose { owner, instance: self.options.instance.clone() })
     }
 
+    /// Whether a credential has changed since we were told who we are: nothing is submitted before we are told again.
+    pub(super) fn has_new_credential(&self, owner: &Owner) -> bool {
+        let changed = self.credentials.changed();
+        changed.is_some_and(|changed| owner.asked.is_none_or(|asked| asked < changed))
+    }
+
     /// Something has failed, perhaps because our credential is another one now.
     pub(super) fn doubt_owner(&self) {
         self.board().owner.iter_mut().for_each(|owner| owner.asked = None);
@@ -70,11 +80,9 @@ impl Inner {
         if board.owner.as_ref().is_none_or(|owner| owner.confirmed) {
             return false;
         }
-        // While it is unsettled, the id is one that our own tool has just printed.
-        let printed = |job: &&Job| job.intent.is_some() && job.progress.job().is_some();
         let is_ours = |foreign: &&Foreign| {
-            let job = foreign.key.as_ref().and_then(|key| board.job(key)).filter(printed);
-            job.is_some_and(|job| job.progress.job() == foreign.job)
+            let job = foreign.key.as_ref().and_then(|key| board.job(key));
+            job.and_then(Job::printed).is_some_and(|id| Some(id) == foreign.job)
         };
         let is_known = answer
             .ads
@@ -99,8 +107,8 @@ impl Inner {
             return;
         }
         self.board().owner.iter_mut().for_each(|owner| owner.foreign_sought = Instant::now());
-        match query::foreign(&self.pool, whose).await {
-            Ok(foreign) => self.note_foreign(&foreign),
+        match query::foreign(&self.pool, whose, FOREIGN_ASKED).await {
+            Ok(others) => self.note_foreign(&others.jobs),
             Err(why) => tracing::debug!(%why, "failed to look for jobs of others with our instance id"),
         }
     }
@@ -119,16 +127,30 @@ impl Inner {
     }
 }
 
+impl Board {
+    /// Clusters that our own tool has printed, some of them.
+    pub(super) fn printed(&self) -> BTreeSet<u32> {
+        self.jobs().filter_map(Job::printed).map(|id| id.cluster).take(PRINTED_ASKED).collect()
+    }
+}
+
+impl Job {
+    /// HTCondor's id, where our own tool has printed it: as long as the submission is unsettled.
+    fn printed(&self) -> Option<JobId> {
+        self.progress.job().filter(|_| self.intent.is_some())
+    }
+}
+
 /// Takes what the schedd says of us. Jobs of one account are not those of another: with jobs under way it
 /// must stay the same.
-fn take(board: &mut Board, mapping: String) -> Result<(), String> {
+fn take(board: &mut Board, mapping: String, asked: Instant) -> Result<(), String> {
     let name = mapping.split('@').next().unwrap_or_default().to_owned();
     if name.is_empty() {
         return Err("the schedd does not say who we are: it names no account".to_owned());
     }
     let is_busy = board.live() > 0 || !board.intents.is_empty();
     match &mut board.owner {
-        Some(owner) if owner.mapping == mapping => owner.asked = Some(Instant::now()),
+        Some(owner) if owner.mapping == mapping => owner.asked = Some(asked),
         Some(owner) if is_busy => {
             return Err(format!(
                 "the schedd takes us for {mapping} now, and the jobs here are of {}; give the operator the \
@@ -137,9 +159,9 @@ fn take(board: &mut Board, mapping: String) -> Result<(), String> {
             ));
         }
         owner => {
-            let now = Instant::now();
             tracing::info!(mapping, "the schedd has said who we are");
-            *owner = Some(Owner { name, mapping, confirmed: false, asked: Some(now), foreign_sought: now });
+            *owner =
+                Some(Owner { name, mapping, confirmed: false, asked: Some(asked), foreign_sought: asked });
         }
     }
     Ok(())
@@ -155,18 +177,18 @@ mod tests {
     #[test]
     fn the_account_may_change_only_while_no_job_is_under_way() {
         let mut board = Board::default();
-        assert!(take(&mut board, "@pool".into()).is_err());
-        take(&mut board, "alice@pool".into()).unwrap();
-        take(&mut board, "bob@pool".into()).unwrap();
+        assert!(take(&mut board, "@pool".into(), Instant::now()).is_err());
+        take(&mut board, "alice@pool".into(), Instant::now()).unwrap();
+        take(&mut board, "bob@pool".into(), Instant::now()).unwrap();
         let mut entry = Entry::bare(&[]);
         let progress = Progress::Submitting { job: None };
         entry
             .jobs
             .insert(0, Box::new(Job::new("u/0/0/0".parse().unwrap(), String::new(), progress, Some(1))));
         board.entries.insert("u".parse().unwrap(), entry);
-        let why = take(&mut board, "alice@pool".into()).unwrap_err();
+        let why = take(&mut board, "alice@pool".into(), Instant::now()).unwrap_err();
         assert!(why.contains("takes us for alice@pool now") && why.contains("are of bob@pool"), "{why}");
-        take(&mut board, "bob@pool".into()).unwrap();
+        take(&mut board, "bob@pool".into(), Instant::now()).unwrap();
         assert_eq!(board.owner.unwrap().name, "bob");
     }
 }

@@ -15,6 +15,7 @@ use super::Inner;
 use super::board::{Files, Finished, Job};
 use super::late::{Batch, Calls, Cause, Late, Next, Wanted};
 use super::look::judge;
+use super::origin::Origin;
 use super::result;
 use super::words::shortened;
 use super::workers;
@@ -109,9 +110,13 @@ async fn call(inner: &Inner, batch: &Batch) -> Result<(), (Cause, String)> {
     let label = called.as_ref().err().map_or("ok", CallError::kind);
     inner.metrics.transfers.get_or_create(&label.into()).inc();
     called.map_err(|why| {
+        inner.doubt_owner();
         let cause = match &why {
             CallError::Deadline { .. } => Cause::Slow,
-            CallError::Start { .. } | CallError::Died { .. } | CallError::Unreadable { .. } => Cause::Away,
+            CallError::Start { .. }
+            | CallError::Died { .. }
+            | CallError::TooLong { .. }
+            | CallError::Unreadable { .. } => Cause::Away,
             CallError::Failed { message, .. } if act::has_no_connection(message) => Cause::Away,
             CallError::Failed { .. } => inner.cause_of_refusal(),
         };
@@ -147,7 +152,11 @@ impl Inner {
             // The first look rings.
             return Next::Wait(IDLE_LOOK);
         }
-        calls.next(board.jobs().filter(|job| job.wants_files()), Instant::now())
+        let jobs = board
+            .entries
+            .live()
+            .flat_map(|(_, entry)| entry.jobs.values().map(|job| (entry.namespace.as_str(), &**job)));
+        calls.next(jobs.filter(|(_, job)| job.wants_files()), Instant::now())
     }
 
     /// The constraint for these jobs: by id, so that no copy is meant, and by key.
@@ -165,9 +174,14 @@ impl Inner {
         self.free_space().is_some_and(|free| free < DISK_FULL)
     }
 
-    /// While the pool is away nothing is known of outputs, and a full disk of ours is not their fault.
+    /// While the pool is away, or another queue answers, nothing is known of outputs, and a full disk of ours is not
+    /// their fault.
     fn cause_of_refusal(&self) -> Cause {
-        match (self.is_disk_full(), self.board().trouble.is_some()) {
+        let is_away = {
+            let board = self.board();
+            board.trouble.is_some() || board.origin != Origin::Same
+        };
+        match (self.is_disk_full(), is_away) {
             (true, _) => Cause::DiskFull,
             (false, true) => Cause::Away,
             (false, false) => Cause::Refused,

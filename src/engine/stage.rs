@@ -22,6 +22,10 @@ pub struct Run {
     /// An earlier life may have submitted it: nothing is submitted until an answer that was asked
     /// for after this moment has shown what is in the queue.
     pub unproven_since: Option<Instant>,
+    /// Its outside object has still to say what it knows: our store may be older.
+    pub awaits_object: bool,
+    /// A job of it is in the queue that does not say of which index it is.
+    pub obscured: bool,
     /// Since when it waits for its turn: since it came, or since something of it was last submitted.
     pub waits_since: Instant,
     /// What failed submissions have made doubtful of it; mostly nothing.
@@ -52,6 +56,8 @@ impl Stage {
             Want::Run => Stage::Run(Run {
                 waiting,
                 unproven_since: None,
+                awaits_object: false,
+                obscured: false,
                 waits_since: now,
                 doubts: None,
                 shape,
@@ -115,6 +121,11 @@ impl Entry {
     /// What waits to be submitted; nothing of what shall be gone.
     pub fn waiting(&self) -> &[Waiting] {
         self.run().map_or(&[], |run| &run.waiting)
+    }
+
+    /// Whether an index has a job, whether that rests or not.
+    pub fn has_job(&self, index: u32) -> bool {
+        self.jobs.contains_key(&index) || self.rested.get(index).is_some()
     }
 
     /// How many indices wait, or are about to have a job.

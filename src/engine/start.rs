@@ -35,7 +35,8 @@ fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), S
     // A clock that was set back must not have us wait until it is there again.
     let born = facts::born(t, &mut unreadable)?.min(now());
     let highest_cluster = facts::cluster(t, &mut unreadable)?;
-    let mut board = Board { highest_cluster, ..Board::default() };
+    let clusters_unknown = facts::clusters_are_unknown(t)?;
+    let mut board = Board { highest_cluster, clusters_unknown, ..Board::default() };
     let latest = now() + INTENT_DEADLINE.as_secs().cast_signed();
     for (mut wish, waiting) in wishes::load(t, &mut unreadable)? {
         if wish.want == Want::Tombstone {

@@ -17,10 +17,13 @@ pub struct Trouble {
     pub why: String,
 }
 
+const MISMATCH: &str = "StoreMismatch";
+
 /// Something in the way of submissions, which are tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
-    /// A word for conditions: `PoolUnavailable`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`, `RecordUnreadable`.
+    /// A word for conditions: `PoolUnavailable`, `StoreMismatch`, `QueueFull`, `NamespaceLimit`, `SubmitFailed`,
+    /// `RecordUnreadable`, `JobUnreadable`.
     pub reason: &'static str,
     /// A sentence.
     pub why: String,
@@ -30,6 +33,23 @@ impl Obstacle {
     /// The pool does not answer.
     pub fn pool(why: String) -> Obstacle {
         Obstacle { reason: "PoolUnavailable", why }
+    }
+
+    /// The queue that answers is not known to be the one that the store was kept for.
+    pub fn mismatch(why: String) -> Obstacle {
+        Obstacle { reason: MISMATCH, why }
+    }
+
+    /// Whether it is that: as long as it lasts nothing else is in the way.
+    pub fn is_mismatch(&self) -> bool {
+        self.reason == MISMATCH
+    }
+
+    /// A job in the queue hides which index it is of.
+    pub fn obscured() -> Obstacle {
+        let why = "a job of it in the queue does not say which copy it is, so none is submitted; the operator's log names \
+                   it: mend its ad with condor_qedit, or remove it";
+        Obstacle { reason: "JobUnreadable", why: why.to_owned() }
     }
 
     /// The queue takes no more for now.

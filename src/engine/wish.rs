@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
-use htc_core::workload::progress::{End, JobId, Progress};
 use jiff::Timestamp;
 use thiserror::Error;
 
 use super::board::{Board, Entry, Files, Job};
 use super::rest::Rested;
+use super::settled::{Homes, Settled};
 use super::stage::Stage;
 use super::{Engine, Inner};
 use crate::condor::riddle::Riddle;
@@ -38,21 +38,10 @@ pub struct Wish {
     /// The caller knows that this wish may have been made before. When our store does not know it,
     /// the store was lost, and a tool of the earlier life may still be at work.
     pub seen_before: bool,
-    /// Indices whose end the caller has already made known; they are not run again.
+    /// Indices whose end the caller has already made known; they are not run again. What is no index is left out.
     pub settled: Vec<Settled>,
     /// To whom it belongs among the callers of its door; to all of them without.
     pub owner: Option<String>,
-}
-
-/// An index whose end is known outside.
-#[derive(Clone, Debug)]
-pub struct Settled {
-    /// The index.
-    pub index: u32,
-    /// The HTCondor job that it was.
-    pub job: Option<JobId>,
-    /// How it ended.
-    pub end: End,
 }
 
 /// Why a wish was not taken.
@@ -61,6 +50,9 @@ pub enum WishError {
     /// The workload of this UID was deleted; UIDs are not used twice.
     #[error("the workload {0} has been deleted")]
     Deleted(Uid),
+    /// The UID belongs to a workload of another door.
+    #[error("the UID {0} belongs to a workload of {1}")]
+    Taken(Uid, String),
     /// It could not be made durable.
     #[error("failed to keep the wish: {0}")]
     Store(#[from] StoreError),
@@ -70,14 +62,13 @@ impl Engine {
     /// Wishes that a workload runs. To wish the same again changes nothing.
     pub async fn run(&self, wish: Wish) -> Result<(), WishError> {
         let inner = &self.0;
-        match inner.board().entries.want(&wish.uid) {
-            Some(Want::Run) => return Ok(()),
-            Some(Want::Gone | Want::Tombstone) => return Err(WishError::Deleted(wish.uid)),
-            None => {}
+        if inner.board().has(&wish)? {
+            return Ok(());
         }
         let uid = wish.uid.clone();
-        let seen_before = wish.seen_before || inner.may_have_run(&inner.board(), &uid);
-        let (mut entry, stored) = accept(inner, Wish { seen_before, ..wish });
+        let seen_before = wish.seen_before || inner.may_have_run(&uid).await;
+        let homes = inner.homes(&uid, &wish.settled).await;
+        let (mut entry, stored) = accept(inner, Wish { seen_before, ..wish }, &homes);
         let waiting = entry.waiting().to_vec();
         let is_settled = waiting.is_empty();
         let ended: Vec<StoredJob> = entry.jobs.values().map(|job| stored_job(&entry.name, job)).collect();
@@ -142,14 +133,31 @@ impl Engine {
     }
 }
 
+impl Board {
+    /// Whether this very wish is known. What another door wishes under its UID is not it.
+    fn has(&self, wish: &Wish) -> Result<bool, WishError> {
+        let Some(want) = self.entries.want(&wish.uid) else { return Ok(false) };
+        match self.entries.door(&wish.uid).filter(|its| *its != wish.door) {
+            Some(other) => Err(WishError::Taken(wish.uid.clone(), other.to_owned())),
+            None if want == Want::Run => Ok(true),
+            None => Err(WishError::Deleted(wish.uid.clone())),
+        }
+    }
+}
+
 impl Inner {
     /// Whether an earlier life, whose store was lost, may have wished this: jobs of it are in the queue, or
-    /// jobs of others, and a tool of that life may still be at work.
-    fn may_have_run(&self, board: &Board, uid: &Uid) -> bool {
-        let young = now() < self.earliest();
-        let others =
-            !board.strangers.is_empty() || board.riddles.iter().any(|riddle| is_nobodys(board, riddle));
-        board.strangers.contains(uid) || (young && others)
+    /// a tool of that life may still be at work, since there are jobs of others, or files of its own.
+    async fn may_have_run(&self, uid: &Uid) -> bool {
+        let is_young = now() < self.earliest();
+        let (is_known, others) = {
+            let board = self.board();
+            let unknown = board.riddles.iter().any(|riddle| is_nobodys(&board, riddle));
+            (board.strangers.contains(uid), !board.strangers.is_empty() || unknown)
+        };
+        // They are written before the tool starts, and go with the wish.
+        let has_files = async || tokio::fs::try_exists(self.workload_folder(uid)).await.unwrap_or(true);
+        is_known || (is_young && (others || has_files().await))
     }
 
     /// When no tool of an earlier life is at work any more, epoch seconds.
@@ -164,7 +172,7 @@ fn is_nobodys(board: &Board, riddle: &Riddle) -> bool {
     riddle.uid.is_none() && !jobs.any(|job| riddle.job.is_some() && job.progress.job() == riddle.job)
 }
 
-fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
+fn accept(inner: &Inner, wish: Wish, homes: &Homes) -> (Entry, StoredWish) {
     // No `..`: a forgotten field would be lost with the wish.
     let Wish { uid, door, namespace, name, workload, seen_before, settled, owner } = wish;
     let indices = workload.indices;
@@ -182,13 +190,9 @@ fn accept(inner: &Inner, wish: Wish) -> (Entry, StoredWish) {
     };
     let all = Waiting { first: 0, last: indices.saturating_sub(1), attempt: 0, submission: 0 };
     let mut entry = Entry::of(&stored, if indices > 0 { vec![all] } else { Vec::new() });
-    for Settled { index, job: id, end } in settled {
-        if entry.take(index).is_some() {
-            let key = JobKey { uid: uid.clone(), index, attempt: 0, submission: 0 };
-            let folder = inner.folder(&key);
-            let mut job = Job::new(key, folder, Progress::Ended { job: id, end }, None);
-            job.published = true;
-            entry.jobs.insert(index, Box::new(job));
+    for one in settled {
+        if let Some(taken) = inner.ended_outside(&uid, &mut entry, one, homes) {
+            entry.jobs.insert(taken.job.key.index, taken.job);
         }
     }
     (entry, stored)

@@ -67,6 +67,7 @@ pub fn status(subject: &Subject<'_>, awaited: &Awaited, old: &HTCJobStatus) -> H
 pub fn reason(awaited: &Awaited) -> &'static str {
     match awaited {
         Awaited::Pool { .. } => "PoolUnavailable",
+        Awaited::Mismatch { .. } => "StoreMismatch",
         Awaited::Submission { .. } => "SubmissionUncertain",
         Awaited::Missing { .. } => "JobsMissing",
         Awaited::Removal { .. } => "RemovingJobs",
@@ -75,7 +76,7 @@ pub fn reason(awaited: &Awaited) -> &'static str {
 
 /// Whether somebody may have to act.
 pub fn is_warning(awaited: &Awaited) -> bool {
-    matches!(awaited, Awaited::Pool { .. } | Awaited::Missing { .. })
+    matches!(awaited, Awaited::Pool { .. } | Awaited::Mismatch { .. } | Awaited::Missing { .. })
 }
 
 fn message(subject: &Subject<'_>, awaited: &Awaited) -> String {
@@ -88,6 +89,11 @@ fn message(subject: &Subject<'_>, awaited: &Awaited) -> String {
              to the pool: {let_go}",
             second(*since),
             second(*silent)
+        ),
+        Awaited::Mismatch { why } => format!(
+            "its deletion was asked for at {}; {why}. It goes by itself after that. To let go before and leave its \
+             jobs to the pool: {let_go}",
+            second(*since)
         ),
         Awaited::Submission { until } => format!(
             "its deletion was asked for at {}; a condor_submit that was under way may still hand in jobs of it, \
@@ -163,6 +169,7 @@ mod tests {
                 "PoolUnavailable",
                 "since 1970-01-01T00:00:30Z",
             ),
+            (Awaited::Mismatch { why: "other: db accept".into() }, "StoreMismatch", "other: db accept"),
             (Awaited::Submission { until: at(150) }, "SubmissionUncertain", "until 1970-01-01T00:02:30Z"),
             (Awaited::Missing { jobs: 2 }, "JobsMissing", "2 of its jobs have left"),
             (Awaited::Removal { jobs: 2 }, "RemovingJobs", "2 jobs are still"),

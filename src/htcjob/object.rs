@@ -1,7 +1,7 @@
 //! One HTCJob as it was read, and what every step asks of it.
 
 use htc_core::workload::names::Uid;
-use htc_core::workload::progress::{End, JobId, Outcome};
+use htc_core::workload::progress::{End, Outcome};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -17,6 +17,7 @@ pub const FINALIZER: &str = "finalizer.htc.cern.ch";
 pub const ABANDON: &str = "htc.cern.ch/abandon-jobs";
 
 /// An object with the names that each step needs.
+#[derive(Clone)]
 pub struct Seen {
     /// As it was read.
     pub object: HTCJob,
@@ -57,9 +58,7 @@ impl Seen {
 
     /// Whether its status says that it was refused: that stays, whatever we would accept today.
     pub fn was_refused(&self) -> bool {
-        let Some(status) = &self.object.status else { return false };
-        let about_this = status.uniqid.as_deref() == Some(self.uid.as_str());
-        about_this && status.phase == Some(Phase::Failed) && status.reason.as_deref() == Some(INVALID_SPEC)
+        was_refused(&self.object)
     }
 
     /// Whether our finalizer keeps it.
@@ -72,25 +71,29 @@ impl Seen {
         self.object.annotations().get(ABANDON).is_some_and(|value| value == "true")
     }
 
-    /// The ends that the status already tells: after the store was lost they must not run again.
+    /// The ends that the status already tells, and when the last of them was: a store that is older, or was lost, does
+    /// not know them, and they must not run again. Ids and paths of a status are not believed.
     pub fn settled(&self) -> Vec<Settled> {
         let status = self.object.status.clone().unwrap_or_default();
         if status.uniqid.as_deref() != Some(self.uid.as_str()) {
             return Vec::new(); // It is the status of an earlier object of this name.
         }
-        // One id for each index in order, or we do not know which is whose.
-        let ids: Vec<Option<JobId>> = status.jobid.iter().map(|id| id.parse().ok()).collect();
-        let all = ids.len() == self.indices() as usize;
-        let id = |index: u32| ids.get(index as usize).copied().flatten().filter(|_| all);
+        let at = status.completion_time.map_or_else(Timestamp::now, |time| time.0);
         let ends = |text: &Option<String>, outcome: Outcome, message: &str| {
-            let end = End { outcome, message: message.to_owned(), at: Timestamp::now() };
+            let end = End { outcome, message: message.to_owned(), at };
             let indices = text.as_deref().map(parse_intervals).unwrap_or_default();
-            let settled = |index| Settled { index, job: id(index), end: end.clone() };
-            indices.into_iter().map(settled).collect::<Vec<_>>()
+            indices.into_iter().map(|index| Settled { index, end: end.clone() }).collect::<Vec<_>>()
         };
-        let failure = "it had failed before the operator's store was lost";
+        let failure = "its HTCJob says that it has failed; the operator's database does not know how";
         let good = ends(&status.completed_indexes, Outcome::Succeeded, "");
         let bad = ends(&status.failed_indexes, Outcome::LostTrack, failure);
         [good, bad].concat()
     }
+}
+
+/// Whether the status of an object says that it was refused.
+pub fn was_refused(object: &HTCJob) -> bool {
+    let Some(status) = &object.status else { return false };
+    let about_this = status.uniqid.is_some() && status.uniqid == object.metadata.uid;
+    about_this && status.phase == Some(Phase::Failed) && status.reason.as_deref() == Some(INVALID_SPEC)
 }

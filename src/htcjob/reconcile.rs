@@ -1,5 +1,6 @@
 //! The driver: watches HTCJobs and takes each through named steps. Only these steps do I/O.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use htc_core::workload::names::Uid;
 use kube::runtime::controller::{Action, Error};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, WatchStreamExt, watcher};
-use kube::{Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -24,9 +25,9 @@ use super::steps::{accept, follow, leave, refuse};
 use super::translate::translate;
 use super::types::{HTCJob, HTCJobSpec, Script};
 use super::vanished;
-use super::watch::{Guarded, Place, wait_for_crd, watch};
+use super::watch::{Guarded, Place, is_slim, slim, wait_for_crd, watch};
 use crate::engine::Engine;
-use crate::limits::RECONCILE_BACKOFF;
+use crate::limits::{OUTAGE_BACKOFF_MAX, RECONCILE_BACKOFF};
 
 /// Watches these namespaces, or all when none is named, until `stop` is cancelled.
 pub async fn run(state: Arc<DoorState>, namespaces: &[String], stop: CancellationToken) {
@@ -59,7 +60,10 @@ async fn control(place: Place, state: Arc<DoorState>, stop: CancellationToken) {
             seen.notify_one();
         }
     };
-    let objects = watch(api, state.clone()).reflect(writer).inspect(ends).applied_objects();
+    let engine = state.engine.clone();
+    let slimmed =
+        watch(api, state.clone()).modify(move |object| slim(object, |uid| engine.want(uid).is_some()));
+    let objects = slimmed.reflect(writer).inspect(ends).applied_objects();
     let sweep = tokio::spawn(stop.clone().run_until_cancelled_owned(sweep));
     Controller::for_stream(objects, cache)
         .reconcile_on(changed)
@@ -111,13 +115,18 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
     }
     let action = if job.object.metadata.deletion_timestamp.is_some() {
         leave(&job, &state).await?
-    } else if state.engine.want(&job.uid).is_some() {
-        follow(&job, &state).await?
+    } else if let Some(door) = state.engine.door(&job.uid) {
+        match &*door {
+            DOOR => follow(&job, &state).await?,
+            _ if job.was_refused() => Action::await_change(),
+            other => refuse(&job, &state, &taken(&job, other)).await?,
+        }
     } else if job.was_refused() {
         Action::await_change()
     } else if let Some(why) = problem {
         refuse(&job, &state, &why).await?
     } else {
+        let Some(job) = whole(&job, &state).await? else { return Ok(Action::await_change()) };
         match translate(&job.object.spec, &job.namespace, &state.site) {
             Ok(workload) => accept(&job, &state, workload).await?,
             Err(why) => refuse(&job, &state, &why.to_string()).await?,
@@ -127,10 +136,32 @@ async fn reconcile(object: Arc<Guarded>, state: Arc<DoorState>) -> Result<Action
     Ok(action)
 }
 
+/// Why an object cannot run under a UID that another door's workload has. UIDs are random, so somebody has copied it.
+fn taken(job: &Seen, door: &str) -> String {
+    let Seen { uid, namespace, name, .. } = job;
+    tracing::error!(%uid, namespace, name, door, "the UID of an HTCJob is in use by another door; who has taken it?");
+    format!(
+        "the UID of this object is in use by a workload that came through {door}, which must have copied it: \
+         delete the object and create it again, and tell the operator's administrator"
+    )
+}
+
+/// The object with its script, which the cache leaves out of what the engine knew; nothing where it is gone.
+async fn whole<'a>(job: &'a Seen, state: &DoorState) -> Result<Option<Cow<'a, Seen>>, ReconcileError> {
+    if !is_slim(&job.object) {
+        return Ok(Some(Cow::Borrowed(job)));
+    }
+    let api: Api<HTCJob> = Api::namespaced(state.client.clone(), &job.namespace);
+    let object = api.get_opt(&job.name).await.map_err(ReconcileError::Read)?;
+    let same = object.filter(|object| object.metadata.uid == job.object.metadata.uid);
+    same.map(Seen::of).transpose().map(|seen| seen.map(Cow::Owned))
+}
+
 fn on_error(object: Arc<Guarded>, why: &ReconcileError, state: Arc<DoorState>) -> Action {
     state.metrics.reconcile_errors.get_or_create(&why.kind().into()).inc();
     let uid = object.meta().uid.as_deref().unwrap_or_default().parse();
     let (first, longest) = RECONCILE_BACKOFF;
+    let longest = if why.is_outage() { OUTAGE_BACKOFF_MAX } else { longest };
     let failures = uid.map_or(8, |uid: Uid| {
         state.memory(&uid, |memory| {
             memory.failures += 1;

@@ -65,10 +65,18 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     };
     let ids: Vec<JobId> = taken().filter_map(|job| job.progress.job()).collect();
     let listed: Vec<String> = ids.iter().take(JOB_IDS_LISTED).map(JobId::to_string).collect();
+    let knows_ids = ids.len() as i64 == committed;
     let holds = holds::list(view);
+    let was_told = told_end(subject, phase, old);
     let (reason, message) =
-        told_failure(subject, phase, old).unwrap_or_else(|| explain(phase, view, &ends, &holds));
-    let message = shortened(outputs::with_losses(message, view), STATUS_TEXT_MAX);
+        was_told.and_then(told_failure).unwrap_or_else(|| explain(phase, view, &ends, &holds));
+    let (message, collected) = match (&view.outputs, was_told.and_then(|old| old.outputs_collected.clone())) {
+        (Outputs::Collected(at), _) => (outputs::with_losses(message, view), Some(Time(*at))),
+        // They are not lost: their time was over, which a store that was lost does not know.
+        (_, Some(at)) => (old.message.clone().unwrap_or_default(), Some(at)),
+        (_, None) => (outputs::with_losses(message, view), None),
+    };
+    let message = shortened(message, STATUS_TEXT_MAX);
     let mut conditions = vec![submitted(i64::from(indices), committed, view)];
     conditions.extend(holds::condition(&holds, indices, old));
     conditions.extend(outputs::condition(view, old));
@@ -85,7 +93,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         _ => None,
     };
     conditions.extend(ended.map(|kind| (kind, true, reason.clone(), message.clone())));
-    HTCJobStatus {
+    let new = HTCJobStatus {
         active: Some(active),
         succeeded: Some(succeeded),
         failed: Some(failed),
@@ -104,17 +112,32 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
         conditions: conditions.into_iter().map(|c| condition(c, generation, now, old)).collect(),
         observed_generation: generation,
         start_time: Some(old.start_time.clone().unwrap_or(Time(now))),
-        completion_time: (active == 0).then(|| Time(ends.iter().map(|(_, e)| e.at).max().unwrap_or(now))),
+        completion_time: (active == 0).then(|| {
+            let last = || Time(ends.iter().map(|(_, e)| e.at).max().unwrap_or(now));
+            was_told.and_then(|old| old.completion_time.clone()).unwrap_or_else(last)
+        }),
         outputs: match &view.outputs {
-            Outputs::Home(folder) => Some(folder.display().to_string()),
-            Outputs::Nowhere | Outputs::Collected(_) => None,
+            Outputs::Home(folder) if collected.is_none() => Some(folder.display().to_string()),
+            Outputs::Nowhere | Outputs::Home(_) | Outputs::Collected(_) => None,
         },
-        outputs_collected: match view.outputs {
-            Outputs::Collected(at) => Some(Time(at)),
-            Outputs::Nowhere | Outputs::Home(_) => None,
-        },
+        outputs_collected: collected,
         reason: Some(reason),
         message: (!message.is_empty()).then_some(message),
+    };
+    match was_told.filter(|_| !knows_ids) {
+        Some(old) => with_ids_of(new, old),
+        None => new,
+    }
+}
+
+/// Ids that a lost store has known stay as they were told.
+fn with_ids_of(new: HTCJobStatus, old: &HTCJobStatus) -> HTCJobStatus {
+    HTCJobStatus {
+        jobid: old.jobid.clone(),
+        jobids: old.jobids.clone(),
+        job_ranges: old.job_ranges.clone(),
+        clusterid: old.clusterid,
+        ..new
     }
 }
 
@@ -170,10 +193,16 @@ fn reachable(active: i64, view: &View, old: &HTCJobStatus) -> Option<Draft> {
     }
 }
 
-/// An end that was told stays as it was told, also where its words are lost with the store.
-fn told_failure(subject: Subject<'_>, phase: Phase, old: &HTCJobStatus) -> Option<(String, String)> {
-    let same = old.uniqid.as_deref() == Some(subject.uid) && old.phase == Some(phase);
-    let reason = old.reason.clone().filter(|_| same && phase == Phase::Failed)?;
+/// The status that has told this end of all indices before, if one has. What it said stays, also where it is lost with
+/// the store.
+fn told_end<'a>(subject: Subject<'_>, phase: Phase, old: &'a HTCJobStatus) -> Option<&'a HTCJobStatus> {
+    let is_its_own = old.uniqid.as_deref() == Some(subject.uid);
+    let is_end = matches!(phase, Phase::Succeeded | Phase::Failed);
+    (is_its_own && is_end && old.phase == Some(phase)).then_some(old)
+}
+
+fn told_failure(old: &HTCJobStatus) -> Option<(String, String)> {
+    let reason = old.reason.clone().filter(|_| old.phase == Some(Phase::Failed))?;
     Some((reason, old.message.clone().unwrap_or_default()))
 }
 
@@ -195,7 +224,11 @@ fn explain(phase: Phase, view: &View, ends: &[(u32, &End)], holds: &[Hold]) -> (
             Some(Obstacle { reason, why }) => Some(((*reason).to_owned(), why.clone())),
             None => plain("Waiting"),
         },
-        Phase::Succeeded => plain("Completed"),
+        Phase::Succeeded => {
+            let told = ends.iter().find(|(_, end)| !end.message.is_empty());
+            let message = told.map(|(index, end)| format!("index {index}: {}", end.message));
+            Some(("Completed".to_owned(), message.unwrap_or_default()))
+        }
         Phase::Submitted => {
             let again = of(|job| job.starts > 0 && matches!(job.progress, Progress::Queued { .. }));
             let message = again.map(|indices| {

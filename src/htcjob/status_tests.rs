@@ -92,6 +92,33 @@ fn outputs_that_are_lost_are_told_once() {
 }
 
 #[test]
+fn an_end_that_was_told_keeps_its_time_and_its_ids_where_the_store_has_lost_them() {
+    let (subject, good) = (
+        Subject { uid: "u", generation: Some(1), indices: 2, deleting: false, now: at(100) },
+        [ended(0, Outcome::Succeeded), ended(1, Outcome::Succeeded)],
+    );
+    let told = of(&view(good.to_vec(), 0), 2);
+    assert_eq!((told.jobid.len(), told.clusterid.is_some()), (2, true));
+    let without_id = |progress: &Progress| match progress {
+        Progress::Ended { end, .. } => Progress::Ended { job: None, end: End { at: at(99), ..end.clone() } },
+        other => other.clone(),
+    };
+    let lost = view(good.iter().map(without_id).collect(), 0);
+    assert_eq!(status(subject, &lost, &told), told);
+    // Nor are outputs lost whose time was over.
+    let mut lost = lost;
+    lost.jobs.iter_mut().for_each(|job| job.outputs_lost = true);
+    let collected = HTCJobStatus { outputs_collected: Some(Time(at(60))), ..told.clone() };
+    assert_eq!(status(subject, &lost, &collected), collected);
+    // It is not of another object, nor of another end.
+    let other = HTCJobStatus { uniqid: Some("v".into()), ..told.clone() };
+    let new = status(subject, &lost, &other);
+    assert_eq!((new.jobid.len(), new.completion_time), (0, Some(Time(at(99)))));
+    let failed = HTCJobStatus { phase: Some(Phase::Failed), ..told };
+    assert_eq!(status(subject, &lost, &failed).completion_time, Some(Time(at(99))));
+}
+
+#[test]
 fn outputs_that_wait_in_the_pool_are_a_condition_until_they_are_home() {
     let mut view = view(vec![ended(0, Outcome::Succeeded), ended(1, Outcome::Succeeded)], 0);
     let late = |status: &HTCJobStatus| status.conditions.iter().find(|c| c.type_ == outputs::LATE).cloned();

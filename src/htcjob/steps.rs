@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::DOOR;
-use super::error::ReconcileError;
+use super::error::{ReconcileError, is_absent};
 use super::object::{FINALIZER, Seen};
 use super::state::DoorState;
 use super::types::HTCJob;
@@ -47,6 +47,11 @@ pub async fn accept(job: &Seen, state: &DoorState, workload: Workload) -> Result
 /// An object whose wish is known: its status says what the board says. What was accepted counts,
 /// not what we would accept today.
 pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileError> {
+    // Until this life has written it, its status may know more than our store, which may be of a backup.
+    let is_ours = state.memory(&job.uid, |memory| memory.written.is_some());
+    if !is_ours {
+        state.engine.settle(&job.uid, job.settled()).await?;
+    }
     // The bell rings for every copy: one status is made for many of them, but the last at once.
     let pause = state.status_pause(&job.uid);
     if !pause.is_zero() && !state.engine.is_over(&job.uid) {
@@ -56,7 +61,6 @@ pub async fn follow(job: &Seen, state: &DoorState) -> Result<Action, ReconcileEr
     let Some(view) = state.engine.view(&job.uid) else { return Ok(Action::await_change()) };
     // Before the first complete answer of this life we may know less than what an earlier one has said; the
     // bell rings when it is there.
-    let is_ours = state.memory(&job.uid, |memory| memory.written.is_some());
     let told = !is_ours && job.object.status.as_ref().is_some_and(|status| status.phase.is_some());
     if view.want != Want::Run || (told && !state.engine.is_ready()) {
         return Ok(Action::await_change());
@@ -177,7 +181,7 @@ pub(super) async fn set_finalizer(
     }});
     let api: Api<PartialObjectMeta<HTCJob>> = Api::namespaced(state.client.clone(), &job.namespace);
     match api.patch_metadata(&job.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Err(kube::Error::Api(e)) if e.code == 404 && !present => Ok(true),
+        Err(kube::Error::Api(e)) if is_absent(&e) && !present => Ok(true),
         Err(kube::Error::Api(e)) if e.code == 409 => Ok(false),
         other => other.map(|_| true).map_err(ReconcileError::Finalizer),
     }

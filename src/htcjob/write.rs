@@ -9,7 +9,7 @@ use kube::{Api, Resource};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::error::ReconcileError;
+use super::error::{ReconcileError, is_absent};
 use super::holds::{self, HELD, RELEASED};
 use super::object::Seen;
 use super::outputs::LATE;
@@ -55,7 +55,7 @@ pub async fn write_status(
     let label = if written.is_ok() { "ok" } else { "error" };
     state.metrics.status_writes.get_or_create(&label.into()).inc();
     match written {
-        Err(kube::Error::Api(e)) if matches!(e.code, 404 | 409) => return Ok(Written::Vanished),
+        Err(kube::Error::Api(e)) if e.code == 409 || is_absent(&e) => return Ok(Written::Vanished),
         other => other.map_err(ReconcileError::Status)?,
     };
     crash_point!("status-written");

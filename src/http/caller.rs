@@ -1,7 +1,42 @@
 //! Who calls, by a name that outlives tokens and certificates, and what is theirs.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// Whom a token or certificate names: `token:a`, `user:…`, `certificate:…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    name: Arc<str>,
+    /// Those whose pods are taken; all without.
+    namespaces: Option<Arc<[String]>>,
+}
+
+impl Bearer {
+    /// The same for pods of these namespaces only.
+    pub fn within(self, namespaces: &[String]) -> Bearer {
+        Bearer { namespaces: Some(namespaces.into()), ..self }
+    }
+
+    fn is_within(&self, namespace: &str) -> bool {
+        self.namespaces.as_ref().is_none_or(|all| all.iter().any(|one| one == namespace))
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Bearer {
+    fn from(name: T) -> Bearer {
+        Bearer { name: name.into(), namespaces: None }
+    }
+}
+
+/// The name.
+impl Deref for Bearer {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.name
+    }
+}
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +45,8 @@ pub enum Caller {
     Ourselves,
     /// Somebody who was not asked.
     Anybody,
-    /// Who has shown a token or a certificate, by the name that it gives: `token:a`, `user:…`, `certificate:…`.
-    Named(Arc<str>),
+    /// Who has shown a token or a certificate.
+    Named(Bearer),
 }
 
 impl Caller {
@@ -19,7 +54,7 @@ impl Caller {
     pub fn owner(&self) -> Option<String> {
         match self {
             Caller::Ourselves | Caller::Anybody => None,
-            Caller::Named(name) => Some(name.to_string()),
+            Caller::Named(bearer) => Some(bearer.to_string()),
         }
     }
 
@@ -28,7 +63,23 @@ impl Caller {
         match self {
             Caller::Ourselves => true,
             Caller::Anybody => owner.is_none(),
-            Caller::Named(name) => owner.is_none_or(|owner| *owner == **name),
+            Caller::Named(bearer) => owner.is_none_or(|owner| *owner == **bearer),
+        }
+    }
+
+    /// Whether this caller may have pods of all namespaces.
+    pub fn is_unbound(&self) -> bool {
+        match self {
+            Caller::Ourselves | Caller::Anybody => true,
+            Caller::Named(bearer) => bearer.namespaces.is_none(),
+        }
+    }
+
+    /// Whether this caller may have pods of this namespace.
+    pub fn is_within(&self, namespace: &str) -> bool {
+        match self {
+            Caller::Ourselves | Caller::Anybody => true,
+            Caller::Named(bearer) => bearer.is_within(namespace),
         }
     }
 }
@@ -38,7 +89,7 @@ impl fmt::Display for Caller {
         f.write_str(match self {
             Caller::Ourselves => "our own user",
             Caller::Anybody => "anybody",
-            Caller::Named(name) => name,
+            Caller::Named(bearer) => bearer,
         })
     }
 }

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::bearer::bearer;
-pub use super::caller::Caller;
+pub use super::caller::{Bearer, Caller};
 use super::certificate::Subject;
 use super::error::HttpError;
 use super::pages::{self, Hosts};
@@ -24,7 +24,7 @@ use crate::limits::{REFUSAL_TOLD, REFUSED_DRAINED_MAX, REFUSED_PATIENCE};
 /// Knows good tokens from bad ones.
 pub trait Check: Send + Sync {
     /// Who shows this token, by a name that stays when the token is renewed; why it lets nobody in otherwise.
-    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>>;
+    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Bearer, String>>;
 }
 
 /// Who may call.
@@ -70,15 +70,17 @@ impl Callers {
     }
 
     async fn identify(&self, peer: &Peer, token: Option<&str>) -> Result<Caller, String> {
-        let named = |name: String| Ok(Caller::Named(name.into()));
         let mut reasons = Vec::new();
         if let (Some(bearers), Some(subject)) = (&self.certificate, &peer.certificate) {
-            let name = subject.name();
-            match bearers {
-                Bearers::Named(patterns) if !subject.fits(patterns) => {
-                    reasons.push(format!("the certificate of {name:?} is not among those that let in"));
-                }
-                _ => return named(format!("certificate:{name}")),
+            let name = match bearers {
+                Bearers::All => Some(subject.name()),
+                // Names that nobody has compared say nothing: the authority may have looked at one kind only.
+                Bearers::Named(patterns) => subject.fitting(patterns),
+            };
+            match name {
+                Some(name) => return Ok(Caller::Named(format!("certificate:{name}").into())),
+                None => reasons
+                    .push(format!("the certificate of {:?} is not among those that let in", subject.name())),
             }
         }
         let Some(token) = token else {
@@ -87,7 +89,7 @@ impl Callers {
         };
         for check in &self.checks {
             match check.check(token).await {
-                Ok(name) => return named(name),
+                Ok(bearer) => return Ok(Caller::Named(bearer)),
                 Err(why) => reasons.push(why),
             }
         }
@@ -325,10 +327,9 @@ mod tests {
     struct Known(Arc<Seat>, Arc<Mutex<Vec<bool>>>);
 
     impl Check for Known {
-        fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
+        fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Bearer, String>> {
             self.1.lock().unwrap().push(self.0.is_asking());
-            std::future::ready(if token == "good" { Ok("x".to_owned()) } else { Err("bad".to_owned()) })
-                .boxed()
+            std::future::ready(if token == "good" { Ok("x".into()) } else { Err("bad".to_owned()) }).boxed()
         }
     }
 

@@ -32,9 +32,10 @@ impl Subject {
         self.names.first().map_or("without a name", String::as_str)
     }
 
-    /// Whether one of its names fits one of these patterns; `*` in a pattern stands for any text.
-    pub fn fits(&self, patterns: &[String]) -> bool {
-        patterns.iter().any(|pattern| self.names.iter().any(|name| fits(pattern, name)))
+    /// The first of its names that fits one of these patterns; `*` in a pattern stands for any text.
+    pub fn fitting(&self, patterns: &[String]) -> Option<&str> {
+        let is_fitting = |name: &&String| patterns.iter().any(|pattern| fits(pattern, name));
+        self.names.iter().find(is_fitting).map(String::as_str)
     }
 }
 
@@ -103,14 +104,17 @@ mod tests {
         assert_eq!(both.name(), "kubelet-a");
         assert_eq!(subject(None, &names).name(), "vk.example.org");
         assert_eq!(subject(None, &[]).name(), "without a name");
-        let fits = |pattern: &str| both.fits(&[pattern.to_owned()]);
+        let name = |pattern: &str| both.fitting(&[pattern.to_owned()]);
+        assert_eq!(name("*.example.org"), Some("vk.example.org"), "it goes by the name that lets it in");
+        assert_eq!(name("*"), Some("kubelet-a"));
+        let fits = |pattern: &str| name(pattern).is_some();
         for good in ["kubelet-a", "kubelet-*", "vk.example.org", "*.example.org", "spiffe://site/*", "*"] {
             assert!(fits(good), "{good}");
         }
         for bad in ["", "kubelet", "kubelet-b", "*.example.com", "kubelet-a*a", "vk.*.org.uk"] {
             assert!(!fits(bad), "{bad}");
         }
-        assert!(!subject(None, &[]).fits(&["without a name".to_owned(), "*".to_owned()]));
+        assert_eq!(subject(None, &[]).fitting(&["without a name".to_owned(), "*".to_owned()]), None);
     }
 
     #[test]

@@ -4,11 +4,14 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
 use crate::limits::FILES_LOOK;
+
+/// So many files of a folder are looked at.
+const FOLDER_FILES: usize = 100;
 
 /// What a set of files says, read anew soon after one of them has changed.
 pub struct Fresh<T>(Arc<Mutex<T>>);
@@ -34,7 +37,26 @@ impl<T: Clone + Send + 'static> Fresh<T> {
     pub fn new(files: Vec<PathBuf>, read: fn(&[PathBuf]) -> Result<T, String>) -> Result<Fresh<T>, String> {
         // Before the reading: what is written meanwhile is seen the next time.
         let marks = marks(&files);
-        let known = Arc::new(Mutex::new(read(&files)?));
+        let first = read(&files)?;
+        Fresh::watched(files, marks, first, read)
+    }
+
+    /// The same without looking at them here, which may hang: what they say first is given.
+    pub fn beginning_with(
+        files: Vec<PathBuf>,
+        first: T,
+        read: fn(&[PathBuf]) -> Result<T, String>,
+    ) -> Result<Fresh<T>, String> {
+        Fresh::watched(files, Vec::new(), first, read)
+    }
+
+    fn watched(
+        files: Vec<PathBuf>,
+        marks: Vec<Mark>,
+        first: T,
+        read: fn(&[PathBuf]) -> Result<T, String>,
+    ) -> Result<Fresh<T>, String> {
+        let known = Arc::new(Mutex::new(first));
         let watch = Watch { files, read, marks, known: Arc::downgrade(&known) };
         let thread = thread::Builder::new().name("files".to_owned());
         thread.spawn(move || watch.run()).map_err(|why| format!("no thread can be started: {why}"))?;
@@ -90,7 +112,22 @@ fn marks(files: &[PathBuf]) -> Vec<Mark> {
         },
         Err(_) => Mark::Missing,
     };
-    files.iter().map(|file| mark(fs::metadata(file))).collect()
+    let marks = |file: &PathBuf| {
+        let meta = fs::metadata(file);
+        let is_folder = meta.as_ref().is_ok_and(Metadata::is_dir);
+        let within = if is_folder { within(file) } else { Vec::new() };
+        let within: Vec<Mark> = within.iter().map(|file| mark(fs::metadata(file))).collect();
+        [vec![mark(meta)], within].concat()
+    };
+    files.iter().flat_map(marks).collect()
+}
+
+/// The files of a folder, of many the first: a change of one does not change the folder.
+fn within(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.flatten().take(FOLDER_FILES).map(|entry| entry.path()).collect();
+    files.sort();
+    files
 }
 
 #[cfg(test)]
@@ -105,6 +142,18 @@ mod tests {
     fn text(files: &[PathBuf]) -> Result<String, String> {
         let text = fs::read_to_string(&files[0]).map_err(|why| why.to_string())?;
         if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text) }
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_a_folder_changes_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "x").unwrap();
+        let of = || marks(&[folder.path().to_owned()]);
+        let before = of();
+        assert_eq!(before, of());
+        fs::write(folder.path().join("a"), "xy").unwrap();
+        assert_ne!(before, of());
+        assert_eq!(marks(&[folder.path().join("none")]), [Mark::Missing]);
     }
 
     fn until(fresh: &Fresh<String>, text: &str) {

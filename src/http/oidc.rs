@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::Client;
 use serde::Deserialize;
 
-use super::callers::Check;
+use super::callers::{Bearer, Check};
 use crate::limits::{ISSUER_ANSWER_MAX, ISSUER_GAP, ISSUER_KEYS_KEPT, ISSUER_PATIENCE};
 
 /// Only with a key of the issuer's own: never one that both sides have.
@@ -185,7 +185,7 @@ fn is_safe(url: &str) -> bool {
 }
 
 impl Check for Oidc {
-    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
-        async move { self.subject(token).await.map(|subject| format!("oidc:{subject}")) }.boxed()
+    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Bearer, String>> {
+        async move { self.subject(token).await.map(|subject| format!("oidc:{subject}").into()) }.boxed()
     }
 }

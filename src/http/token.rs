@@ -1,5 +1,6 @@
 //! A file with bearer tokens: those of the callers who may call, a line each. A line `@name token` says whose the
 //! token is, so that it can be changed and its bearer stays the same; bearers of lines without a name are one.
+//! With `@name[a,b] token` its bearer brings pods of these namespaces only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use futures::future::{BoxFuture, FutureExt, ready};
 use subtle::ConstantTimeEq;
 
-use super::callers::Check;
+use super::callers::{Bearer, Check};
 use super::fresh::Fresh;
 
 /// Who shows a token that has no name.
@@ -19,7 +20,7 @@ pub struct TokenFile(Fresh<Vec<Line>>);
 /// A token, and whose it is.
 #[derive(Clone)]
 struct Line {
-    bearer: String,
+    bearer: Bearer,
     token: String,
 }
 
@@ -30,7 +31,7 @@ impl TokenFile {
     }
 
     /// Who shows this token.
-    fn bearer(&self, token: &str) -> Option<String> {
+    fn bearer(&self, token: &str) -> Option<Bearer> {
         let mut found = None;
         for line in self.0.get() {
             // In the same time for every token, all of them.
@@ -43,7 +44,7 @@ impl TokenFile {
 }
 
 impl Check for TokenFile {
-    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<String, String>> {
+    fn check<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Bearer, String>> {
         let bearer = self.bearer(token);
         ready(bearer.ok_or_else(|| "the token is not in the token file".to_owned())).boxed()
     }
@@ -56,7 +57,11 @@ fn read(files: &[PathBuf]) -> Result<Vec<Line>, String> {
     let line = |(number, text): (usize, &str)| {
         line(text).ok_or_else(|| {
             // Without the line itself, which may be a token.
-            format!("line {} of {} is not `@name token`", number + 1, file.display())
+            format!(
+                "line {} of {} is not `@name token` or `@name[namespace,…] token`",
+                number + 1,
+                file.display()
+            )
         })
     };
     let lines: Vec<Line> = lines.map(line).collect::<Result<_, _>>()?;
@@ -68,13 +73,29 @@ fn read(files: &[PathBuf]) -> Result<Vec<Line>, String> {
 
 fn line(text: &str) -> Option<Line> {
     let Some(named) = text.strip_prefix('@') else {
-        return Some(Line { bearer: UNNAMED.to_owned(), token: text.to_owned() });
+        return Some(Line { bearer: UNNAMED.into(), token: text.to_owned() });
     };
-    let (name, token) = named.split_once(char::is_whitespace)?;
-    let is_name = !name.is_empty()
-        && name.len() <= 63
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
-    is_name.then(|| Line { bearer: format!("{UNNAMED}:{name}"), token: token.trim().to_owned() })
+    let end = named.find(|c: char| c == '[' || c.is_whitespace())?;
+    let (name, rest) = named.split_at(end);
+    let (namespaces, rest) = match rest.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(namespaces, rest)| (Some(namespaces), rest))?,
+        None => (None, rest),
+    };
+    let token = rest.strip_prefix(char::is_whitespace)?.trim();
+    let bearer = Bearer::from(format!("{UNNAMED}:{name}"));
+    let bearer = match namespaces.map(|all| all.split(',').map(str::trim).collect::<Vec<_>>()).as_deref() {
+        None | Some(["*"]) => bearer,
+        Some(all) if all.iter().all(|namespace| is_name(namespace)) => {
+            bearer.within(&all.iter().map(|&namespace| namespace.to_owned()).collect::<Vec<_>>())
+        }
+        Some(_) => return None,
+    };
+    (is_name(name) && !token.is_empty()).then(|| Line { bearer, token: token.to_owned() })
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    !text.is_empty() && text.len() <= 63 && text.chars().all(plain)
 }
 
 #[cfg(test)]
@@ -107,6 +128,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_may_be_for_pods_of_some_namespaces_only() {
+        let is_within = |text: &str, namespace: &str| {
+            let line = line(text).unwrap();
+            assert_eq!((&*line.bearer, line.token.as_str()), ("token:a", "secret [x] y"));
+            crate::http::callers::Caller::Named(line.bearer).is_within(namespace)
+        };
+        for (text, [one, two, three]) in [
+            ("@a secret [x] y", [true, true, true]),
+            ("@a[*] secret [x] y", [true, true, true]),
+            ("@a[ns1] secret [x] y", [true, false, false]),
+            ("@a[ns1, ns2]\tsecret [x] y", [true, true, false]),
+        ] {
+            let found = ["ns1", "ns2", "ns"].map(|namespace| is_within(text, namespace));
+            assert_eq!(found, [one, two, three], "{text}");
+        }
+    }
+
+    #[test]
     fn a_name_in_the_file_says_whose_a_token_is() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
@@ -123,7 +162,9 @@ mod tests {
         ] {
             assert_eq!(tokens.bearer(token).as_deref(), bearer, "{token}");
         }
-        for bad in ["@a", "@ token", "@a/b token", "good\n@"] {
+        for bad in
+            ["@a", "@ token", "@a/b token", "good\n@", "@a[ token", "@a[] t", "@a[x]t", "@a[*,x] t", "@[x] t"]
+        {
             fs::write(&file, bad).unwrap();
             let why = TokenFile::new(&file).err().unwrap();
             assert!(why.contains("@name token") && !why.contains(bad), "{why}");

@@ -14,7 +14,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::allowance::Kind;
 use super::bodies::Call;
+use super::owner::check_namespace;
 use super::words::{Brought, CreateStruct};
 use super::{DOOR, Door, annotations, dummy, jid, job_script, panicked, refused};
 use crate::engine::{Settled, View, Want, Wish, WishError};
@@ -70,6 +72,7 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     let Brought { pod, container, configmaps, secrets, projectedvolumesmaps, job_script, job_config } =
         brought;
     let named = named(pod)?;
+    check_namespace(&caller, &named.namespace)?;
     let mut delivered = Delivered::default();
     for list in container {
         configs(&mut delivered, list.config_maps, list.secrets, list.projected);
@@ -79,7 +82,7 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     door.heard.brought(&uid, Instant::now());
     let _turn = door.turns.take(&uid).await;
     if let Some(view) = door.engine.view(&uid) {
-        door.check_owner(&caller, view.owner.as_deref())?;
+        door.check_owner(&caller, &uid, view.owner.as_deref())?;
         return repeated(&view).map(|()| uid);
     }
     if door.heard.is_lost(&uid) {
@@ -94,8 +97,14 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     } else {
         decide(&door, carried)
     };
+    if let Some(sentence) = refusal.as_ref().filter(|_| !door.allowance.take(Kind::Refused, &caller)) {
+        // It is not kept, so questions after it are answered as those after a pod that nobody brought.
+        tracing::warn!(%uid, namespace, name, %caller, sentence, "of this caller too many pods were refused today");
+        return Err(HttpError::BadRequest(sentence.clone()));
+    }
     door.engine.run(wish).await.map_err(|why| match why {
         WishError::Deleted(_) => deleted(),
+        WishError::Taken(..) => taken(),
         WishError::Store(why) => {
             tracing::error!(%why, %uid, namespace, name, "failed to keep a pod");
             HttpError::Internal
@@ -155,7 +164,7 @@ fn decide(door: &Door, carried: Carried) -> Decided {
 /// Whether a pod that is known is taken in.
 fn repeated(view: &View) -> Result<(), HttpError> {
     if view.door != DOOR {
-        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+        return Err(taken());
     }
     if view.want != Want::Run {
         return Err(deleted());
@@ -167,6 +176,11 @@ fn repeated(view: &View) -> Result<(), HttpError> {
         }
         _ => Ok(()),
     }
+}
+
+/// An HTCJob has this UID.
+pub(super) fn taken() -> HttpError {
+    HttpError::Conflict("this UID belongs to something that is no pod".to_owned())
 }
 
 /// The pod was taken away before it came, or for ever: to accept it would start what nobody will end.
@@ -232,7 +246,7 @@ fn translated(
 /// A wish that nothing is left to do for: it says for ever why.
 fn refused_wish(named: &Named, sentence: &str) -> Wish {
     let end = End { outcome: Outcome::SubmitRefused, message: sentence.to_owned(), at: Timestamp::now() };
-    let settled = Settled { index: 0, job: None, end };
+    let settled = Settled { index: 0, end };
     wish(named, refused::workload(&named.pod), vec![settled])
 }
 

@@ -10,12 +10,14 @@ use htc_core::workload::names::Uid;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::allowance::Kind;
 use super::bodies::Call;
+use super::create::taken;
 use super::words::Asked;
 use super::{DOOR, Door, panicked};
 use crate::http::callers::Caller;
 use crate::http::error::HttpError;
-use crate::limits::DELETED_KEPT;
+use crate::limits::{DELETED_AT_ONCE, DELETED_KEPT};
 
 pub(super) async fn delete(
     State(door): State<Arc<Door>>,
@@ -26,6 +28,12 @@ pub(super) async fn delete(
     let Some(first) = pods.first() else {
         return Err(HttpError::BadRequest("the request has no pod".to_owned()));
     };
+    if pods.len() > DELETED_AT_ONCE {
+        let (count, most) = (pods.len(), DELETED_AT_ONCE);
+        return Err(HttpError::BadRequest(format!(
+            "the request has {count} pods; delete at most {most} at once"
+        )));
+    }
     let answer = answer(first);
     let uid = |pod: &Asked| pod.metadata.uid.parse::<Uid>();
     let uids: Result<Vec<Uid>, _> = pods.iter().map(uid).collect();
@@ -48,9 +56,16 @@ pub(super) async fn delete(
 async fn take_away(door: Arc<Door>, caller: Caller, uid: Uid) -> Result<(), HttpError> {
     let _turn = door.turns.take(&uid).await;
     if door.engine.door(&uid).is_some_and(|its| its != DOOR) {
-        return Err(HttpError::Conflict("this UID belongs to something that is no pod".to_owned()));
+        return Err(taken());
     }
-    door.check_owner(&caller, door.engine.owner(&uid).as_deref())?;
+    door.check_owner(&caller, &uid, door.engine.owner(&uid).as_deref())?;
+    if door.engine.want(&uid).is_none() && !door.allowance.take(Kind::Unbrought, &caller) {
+        // To say that it is gone would promise that it is refused when it comes.
+        return Err(HttpError::Conflict(
+            "this pod was never brought here, and this caller has deleted too many such pods today"
+                .to_owned(),
+        ));
+    }
     // Who reads a log now shall read it to its end.
     door.engine.gone_later(&uid, DOOR, DELETED_KEPT).await.map_err(|why| {
         tracing::error!(%why, %uid, "failed to keep that a pod shall be gone");

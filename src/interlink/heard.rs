@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use htc_core::workload::names::Uid;
 
+use crate::http::callers::Caller;
 use crate::limits::{HEARD_KEPT, HEARD_MAX};
 
 /// What callers have brought and asked after.
@@ -14,6 +15,8 @@ pub struct Heard(Mutex<Inner>);
 
 struct Inner {
     pods: HashMap<Uid, Pod>,
+    /// How many of them were not here when a caller asked for them, by that caller.
+    unknown: HashMap<Option<String>, usize>,
     /// When nobody has asked for anything for so long, callers are away.
     away_after: Duration,
     /// Since when somebody has asked for something again and again.
@@ -34,6 +37,8 @@ struct Pod {
     bare: u32,
     /// All its containers were told as ended: callers have no more questions.
     closed: bool,
+    /// It was not here when this caller asked for it first.
+    unknown_of: Option<Option<String>>,
 }
 
 /// What is known of the questions after one pod.
@@ -57,14 +62,23 @@ pub struct Silence {
 
 impl Pod {
     fn new(now: Instant) -> Pod {
-        Pod { first: now, last: now, lost: false, unanswered: false, bare: 0, closed: false }
+        Pod {
+            first: now,
+            last: now,
+            lost: false,
+            unanswered: false,
+            bare: 0,
+            closed: false,
+            unknown_of: None,
+        }
     }
 }
 
 impl Heard {
     /// Nobody has asked yet; nobody is there when nobody asks for anything for so long.
     pub fn new(away_after: Duration, now: Instant) -> Heard {
-        Heard(Mutex::new(Inner { pods: HashMap::new(), away_after, since: now, last: now }))
+        let (pods, unknown) = (HashMap::new(), HashMap::new());
+        Heard(Mutex::new(Inner { pods, unknown, away_after, since: now, last: now }))
     }
 
     /// Somebody has asked for something.
@@ -112,14 +126,21 @@ impl Heard {
         self.inner().pods.get(uid).is_some_and(|pod| pod.lost)
     }
 
-    /// Somebody asks for a pod that is not here. Where too many are remembered already it is as if nobody had
-    /// asked for it before.
-    pub fn question_unknown(&self, uid: &Uid, bare: bool, now: Instant) -> Question {
-        let is_kept = {
-            let inner = self.inner();
-            inner.pods.len() < HEARD_MAX || inner.pods.contains_key(uid)
-        };
-        if is_kept { self.question(uid, bare, now) } else { Question { known_for: Duration::ZERO, bare: 0 } }
+    /// A caller asks for a pod that is not here. Where too many of his are remembered already it is as if nobody
+    /// had asked for it before.
+    pub fn question_unknown(&self, caller: &Caller, uid: &Uid, bare: bool, now: Instant) -> Question {
+        let mut inner = self.inner();
+        if !inner.pods.contains_key(uid) {
+            let owner = caller.owner();
+            let count = inner.unknown.entry(owner.clone()).or_default();
+            if *count >= HEARD_MAX {
+                return Question { known_for: Duration::ZERO, bare: 0 };
+            }
+            *count += 1;
+            inner.pod(uid, now).unknown_of = Some(owner);
+        }
+        drop(inner);
+        self.question(uid, bare, now)
     }
 
     /// All containers of a pod were told as ended.
@@ -149,7 +170,13 @@ impl Heard {
     /// Forgets the pods that nobody has asked for in a long time.
     pub fn forget(&self, now: Instant, longest: Duration) {
         let kept = longest.max(HEARD_KEPT);
-        self.inner().pods.retain(|_, pod| now.duration_since(pod.last) <= kept);
+        let mut inner = self.inner();
+        inner.pods.retain(|_, pod| now.duration_since(pod.last) <= kept);
+        let mut unknown: HashMap<Option<String>, usize> = HashMap::new();
+        for owner in inner.pods.values().filter_map(|pod| pod.unknown_of.as_ref()) {
+            *unknown.entry(owner.clone()).or_default() += 1;
+        }
+        inner.unknown = unknown;
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -188,21 +215,29 @@ mod tests {
     }
 
     #[test]
-    fn of_pods_that_are_not_here_so_many_are_remembered() {
+    fn of_pods_that_are_not_here_so_many_are_remembered_of_each_caller() {
         let start = Instant::now();
+        let a = Caller::Named("a".into());
         let heard = Heard::new(SILENT_CALLERS, start);
         for n in 0..HEARD_MAX + 5 {
-            heard.question_unknown(&uid(&format!("n{n}")), false, start);
+            heard.question_unknown(&a, &uid(&format!("n{n}")), false, start);
         }
         assert_eq!(heard.inner().pods.len(), HEARD_MAX);
         let later = start + Duration::from_secs(5);
-        let known_for = |name: String| heard.question_unknown(&uid(&name), false, later).known_for;
+        let known_for = |name: String| heard.question_unknown(&a, &uid(&name), false, later).known_for;
         assert_eq!(known_for("n0".to_owned()), Duration::from_secs(5));
         assert_eq!(known_for(format!("n{HEARD_MAX}")), Duration::ZERO, "it is told as waiting");
         // Those that are here are remembered: they would be taken away for want of questions.
         heard.question(&uid("here"), false, start);
         heard.brought(&uid("brought"), start);
         assert_eq!(heard.inner().pods.len(), HEARD_MAX + 2);
+        // Another caller's pods are told as lost in time.
+        let b = Caller::Named("b".into());
+        heard.question_unknown(&b, &uid("of-b"), false, start);
+        assert_eq!(heard.question_unknown(&b, &uid("of-b"), false, later).known_for, Duration::from_secs(5));
+        heard.forget(start + HEARD_KEPT * 2, Duration::ZERO);
+        assert_eq!(known_for("anew".to_owned()), Duration::ZERO);
+        assert_eq!(heard.inner().pods.len(), 1, "what is forgotten makes room");
     }
 
     #[test]

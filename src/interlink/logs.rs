@@ -54,7 +54,7 @@ fn find(door: &Door, caller: &Caller, asked: LogStruct, now: Timestamp) -> Resul
     let uid: Uid = pod_uid.parse().map_err(|why| HttpError::BadRequest(format!("PodUID: {why}")))?;
     let unknown = || HttpError::NotFound("no such pod is known here".to_owned());
     let view = door.engine.view(&uid).filter(|view| view.door == DOOR).ok_or_else(unknown)?;
-    door.check_owner(caller, view.owner.as_deref())?;
+    door.check_owner(caller, &uid, view.owner.as_deref())?;
     let container = container(&view, container_name)?;
     Ok(Wanted { uid, index: 0, container, options: options(&opts, now)? })
 }

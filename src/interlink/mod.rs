@@ -2,6 +2,7 @@
 //! ask for them, and take them away. One route is one file. Whoever calls is answered 200, or one
 //! plain sentence, whatever the method: the released clients differ in it.
 
+mod allowance;
 mod annotations;
 mod bodies;
 mod cache;
@@ -48,6 +49,7 @@ use crate::limits::{
 };
 use crate::metrics::Metrics;
 use crate::pod;
+use allowance::Allowance;
 use bodies::Bodies;
 use followers::Followers;
 use heard::Heard;
@@ -127,6 +129,7 @@ pub struct Door {
     asked: Bodies,
     turns: Turns,
     heard: Heard,
+    allowance: Allowance,
     followers: Followers,
     told: UnboundedSender<Uid>,
     /// The other end of `told`, until [`Door::run`] takes it.
@@ -145,6 +148,7 @@ impl Door {
             brought: Bodies::to_be_kept(),
             asked: Bodies::of_questions(),
             turns: Turns::default(),
+            allowance: Allowance::default(),
             followers: Followers::new(room_at_most(CALLERS) / FOLLOWERS_SHARE, metrics.clone()),
             metrics,
             told,

@@ -66,7 +66,9 @@ fn of_pods(door: &Door, caller: &Caller, pods: &[Asked]) -> Response {
 fn of_pod(door: &Door, caller: &Caller, pod: &Asked, now: Instant, told: &mut Vec<Uid>) -> PodStatus {
     let uid: Option<Uid> = pod.metadata.uid.parse().ok();
     let view = uid.as_ref().and_then(|uid| door.engine.view(uid)).filter(|view| view.door == DOOR);
-    if view.as_ref().is_some_and(|view| !door.has(caller, view.owner.as_deref())) {
+    if let (Some(view), Some(uid)) = (&view, &uid)
+        && !door.has(caller, uid, view.owner.as_deref())
+    {
         // Not lost: a caller whose name has changed by mistake must not lose what runs.
         let statuses = Subjects::of(pod, None).waiting("NotYours", NOT_YOURS);
         return answered(pod, jid(&pod.metadata.uid), statuses);
@@ -74,7 +76,7 @@ fn of_pod(door: &Door, caller: &Caller, pod: &Asked, now: Instant, told: &mut Ve
     let subjects = Subjects::of(pod, view.as_ref().and_then(|view| view.workload.as_deref()));
     let question = uid.as_ref().map(|uid| match view {
         Some(_) => door.heard.question(uid, subjects.bare, now),
-        None => door.heard.question_unknown(uid, subjects.bare, now),
+        None => door.heard.question_unknown(caller, uid, subjects.bare, now),
     });
     let job = view.as_ref().and_then(|view| view.jobs.first());
     let progress = job.map(|job| &job.progress);

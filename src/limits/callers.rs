@@ -144,7 +144,17 @@ pub const SILENT_CALLERS: Duration = Duration::from_secs(600);
 /// What was asked about a pod is remembered for so long at least.
 pub const HEARD_KEPT: Duration = Duration::from_secs(3_600);
 
-/// A pod that is not here is remembered only as long as there are fewer than these, some tens of MB: one question
+/// Pods in one call of `/delete`: callers name one, and each takes a write.
+pub const DELETED_AT_ONCE: usize = 100;
+
+/// Pods of which nothing ever runs, of one caller in [`IDLE_PODS_WINDOW`]: deleted ones that nobody brought, which
+/// are kept for a month in some hundred bytes, and refused ones.
+pub const IDLE_PODS_MAX: usize = 10_000;
+
+/// See [`IDLE_PODS_MAX`].
+pub const IDLE_PODS_WINDOW: Duration = Duration::from_secs(86_400);
+
+/// A pod that is not here is remembered only as long as a caller has fewer than these, some tens of MB: one question
 /// can name half a million.
 pub const HEARD_MAX: usize = 100_000;
 

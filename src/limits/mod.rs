@@ -25,6 +25,28 @@ pub const NAME_MAX: usize = 4 << 10;
 /// objects that the API server takes.
 pub const LIST_PAGE: u32 = 50;
 
+/// So long nothing may come of an answer of the API server, which itself gives up after 60 s.
+pub const API_SILENCE: Duration = Duration::from_secs(65);
+
+/// A watch is made anew after so many seconds, which costs a request: one that is silent for 5 s more has died
+/// without a word, and nobody would know.
+pub const WATCH_SECONDS: u32 = 45;
+
+/// Two watches of a path begin so far apart.
+pub const WATCH_GAP: Duration = Duration::from_secs(1);
+
+/// Without being renewed a lease is its holder's for so long.
+pub const LEASE_DURATION: Duration = Duration::from_secs(30);
+
+/// How often it is renewed: two renewals may fail.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+
+/// How often an operator that starts looks whether another one renews it.
+pub const LEASE_LOOK: Duration = Duration::from_secs(1);
+
+/// An API server that takes longer for the lease is not waited for: jobs are.
+pub const LEASE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A tool's answer is read up to here: 100,000 projected ads are about 70 MB.
 pub const TOOL_OUTPUT_MAX: u64 = 256 << 20;
 
@@ -51,6 +73,15 @@ pub const OWNER_ASKED: Duration = Duration::from_secs(600);
 
 /// So many jobs of others that bear our instance id are looked at: the first tell enough.
 pub const FOREIGN_ASKED: usize = 100;
+
+/// The same as long as it is not confirmed who we are: they may be ours. 2 MB, where they say nothing odd.
+pub const FOREIGN_MAX: usize = 10_000;
+
+/// What is read of them: they are others', who can make them as long as they like.
+pub const FOREIGN_OUTPUT_MAX: u64 = 16 << 20;
+
+/// So many clusters that our own tool has printed are asked for, whoever owns them: one tells who we are.
+pub const PRINTED_ASKED: usize = 100;
 
 /// Fewer missing jobs are no alarm, however few are known.
 pub const VANISHED_LEAST: usize = 3;
@@ -279,6 +310,10 @@ pub const STATUS_REST_MAX: Duration = Duration::from_secs(5);
 
 /// An object that failed is looked at again after this time, doubled up to five minutes.
 pub const RECONCILE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// One that failed because the API server is out of order is looked at again after this time at most: 10,000 are
+/// 170 requests a second.
+pub const OUTAGE_BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// Jobs whose ids a status lists one by one; beyond that ranges.
 pub const JOB_IDS_LISTED: usize = 1_000;

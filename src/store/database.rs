@@ -10,25 +10,12 @@ use std::time::Duration;
 
 pub use rusqlite::Transaction;
 use rusqlite::{Connection, TransactionBehavior};
-use rusqlite_migration::{M, Migrations};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use super::clock::now;
-use super::predecessor;
+use super::format;
 use crate::crash_point;
-
-const STEPS: &[M<'static>] = &[
-    M::up(include_str!("../../migrations/01-first.sql")),
-    M::up(include_str!("../../migrations/02-inherited.sql")),
-    M::up(include_str!("../../migrations/03-collected.sql")),
-    M::up(include_str!("../../migrations/04-signed-results.sql")),
-    M::up(include_str!("../../migrations/05-owner.sql")),
-    M::up(include_str!("../../migrations/06-submitting.sql")),
-    M::up(include_str!("../../migrations/07-tombstones.sql")),
-    M::up(include_str!("../../migrations/09-worker-faults.sql")),
-];
-const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// At most this many requests share a transaction: the first of them waits for the last.
 const GROUP_MAX: usize = 1_000;
@@ -95,8 +82,8 @@ impl Database {
         };
         make_private(path).map_err(|e| failed(e.into()))?;
         let mut connection = Connection::open(path).map_err(|e| failed(e.into()))?;
-        refuse_newer(&connection, path)?;
-        prepare(&mut connection).map_err(failed)?;
+        let found = format::refuse_newer(&connection, path)?;
+        prepare(&mut connection, found).map_err(failed)?;
         let (queue, work) = mpsc::channel();
         thread::Builder::new()
             .name("store".to_owned())
@@ -136,29 +123,13 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.set_permissions(private)
 }
 
-fn prepare(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn prepare(connection: &mut Connection, found: i64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted or replaced may have been secret: it is overwritten, not only forgotten.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    predecessor::complete(connection)?;
-    MIGRATIONS.to_latest(connection)?;
-    Ok(())
-}
-
-/// The format of a file is how many of our migrations it has seen.
-pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    let path = path.display().to_string();
-    let found: i64 = match connection.pragma_query_value(None, "user_version", |row| row.get(0)) {
-        Ok(found) => found,
-        Err(why) => return Err(StoreError::Open { path, source: why.into() }),
-    };
-    match found > known {
-        true => Err(StoreError::Newer { path, found, known }),
-        false => Ok(()),
-    }
+    format::bring_up(connection, found)
 }
 
 /// One request's failure must not undo the others of its group.
@@ -233,63 +204,7 @@ fn write_together(connection: &mut Connection, group: &mut impl Iterator<Item = 
 
 #[cfg(test)]
 mod tests {
-    use super::super::jobs::{self, StoredJob};
     use super::*;
-
-    #[test]
-    fn the_migrations_are_sound() {
-        MIGRATIONS.validate().unwrap();
-    }
-
-    #[test]
-    fn a_file_of_the_predecessor_opens_and_keeps_its_rows() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("htcjobs.db");
-        let old = Connection::open(&path).unwrap();
-        old.execute_batch(
-            "CREATE TABLE htcjobs (htcjobName text, jobId text, status integer, tempDir text, uniqid text);
-             INSERT INTO htcjobs VALUES ('zero', '884426.0', 1, '/tmp/x', 'u')",
-        )
-        .unwrap();
-        drop(old);
-        Database::open(&path).unwrap();
-        let kept: String = Connection::open(&path)
-            .unwrap()
-            .query_row("SELECT jobId FROM htcjobs", [], |r| r.get(0))
-            .unwrap();
-        assert_eq!(kept, "884426.0");
-    }
-
-    #[tokio::test]
-    async fn jobs_of_the_release_before_results_were_signed_are_told_from_later_ones() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.db");
-        let mut old = Connection::open(&path).unwrap();
-        Migrations::from_slice(&STEPS[..3]).to_latest(&mut old).unwrap();
-        old.execute_batch(
-            "INSERT INTO htcjobs (htcjobName, jobId, status, tempDir, uid, idx, attempt, submission)
-             VALUES ('x', '1.0', 1, '/data', 'u', 0, 0, 0)",
-        )
-        .unwrap();
-        drop(old);
-        let database = Database::open(&path).unwrap();
-        let jobs = database.call(|t| {
-            let all = || {
-                let mut all = Vec::new();
-                jobs::each(t, &mut Vec::new(), |job| {
-                    all.push(job);
-                    Ok(())
-                })?;
-                Ok::<Vec<StoredJob>, StoreError>(all)
-            };
-            let [old] = &all()?[..] else { panic!("one job") };
-            let new = StoredJob { key: "u/1/0/0".parse().unwrap(), signs_result: true, ..old.clone() };
-            jobs::insert(t, &new)?;
-            all()
-        });
-        let signs: Vec<bool> = jobs.await.unwrap().iter().map(|job| job.signs_result).collect();
-        assert_eq!(signs, [false, true]);
-    }
 
     #[tokio::test]
     async fn its_files_are_for_us_alone() {
@@ -359,18 +274,5 @@ mod tests {
         for (name, _) in told.into_iter().filter(|(_, told)| told.is_err()) {
             put(name, 1).await.unwrap();
         }
-    }
-
-    #[test]
-    fn a_file_of_a_newer_release_is_refused_and_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.db");
-        drop(Database::open(&path).unwrap());
-        let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", 1_000).unwrap();
-        let told = Database::open(&path).map(drop).unwrap_err().to_string();
-        assert!(told.contains("newer release") && told.contains("restore the copy"), "{told}");
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 1_000);
     }
 }

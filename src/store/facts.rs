@@ -11,6 +11,9 @@ use super::unreadable::Unreadable;
 /// The highest cluster of a workload whose rows are gone.
 const CLUSTER: &str = "highest_cluster";
 
+/// An earlier release has kept this file and no highest cluster.
+const CLUSTERS_UNKNOWN: &str = "clusters_unknown";
+
 /// When this file was made, epoch seconds; set at the first call. Where that cannot be read, it is now.
 pub fn born(t: &Transaction<'_>, unreadable: &mut Vec<Unreadable>) -> Result<i64, StoreError> {
     t.execute("INSERT OR IGNORE INTO facts (name, value) VALUES ('born', ?1)", [now().to_string()])?;
@@ -32,6 +35,18 @@ pub fn put(t: &Transaction<'_>, name: &str, value: &str) -> Result<(), StoreErro
 /// The highest cluster that this file has had, apart from the jobs that it has now; 0 where that cannot be read.
 pub fn cluster(t: &Transaction<'_>, unreadable: &mut Vec<Unreadable>) -> Result<u32, StoreError> {
     Ok(number(t, CLUSTER, unreadable)?.unwrap_or(0))
+}
+
+/// Whether the file may have had higher clusters than it knows of: those of an earlier release.
+pub fn clusters_are_unknown(t: &Transaction<'_>) -> Result<bool, StoreError> {
+    Ok(get(t, CLUSTERS_UNKNOWN)?.is_some())
+}
+
+/// From now on the file knows which clusters it has had: none above this one.
+pub fn know_clusters(t: &Transaction<'_>, highest: u32) -> Result<(), StoreError> {
+    raise_cluster(t, highest)?;
+    t.execute("DELETE FROM facts WHERE name = ?1", [CLUSTERS_UNKNOWN])?;
+    Ok(())
 }
 
 /// Remembers that the file has had this cluster.

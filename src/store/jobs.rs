@@ -200,6 +200,8 @@ fn json(end: &End) -> Result<String, StoreError> {
 /// The highest cluster among the jobs of a workload; 0 where none is known.
 pub fn highest_cluster(t: &Transaction<'_>, uid: &Uid) -> Result<u32, StoreError> {
     let cluster = "CAST(substr(jobId, 1, instr(jobId, '.') - 1) AS INTEGER)";
-    let highest = format!("SELECT ifnull(max({cluster}), 0) FROM htcjobs WHERE uid = ?1");
+    // An id that is none says nothing, and holds up nobody.
+    let is_one = format!("{cluster} BETWEEN 0 AND {}", u32::MAX);
+    let highest = format!("SELECT ifnull(max({cluster}), 0) FROM htcjobs WHERE uid = ?1 AND {is_one}");
     Ok(t.query_row(&highest, [uid.as_str()], |row| row.get(0))?)
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod database;
 pub mod facts;
+mod format;
 pub mod inbox;
 pub mod inspect;
 pub mod intents;

@@ -193,6 +193,8 @@ pub fn load(
         let mut columns = Columns::of(row);
         let text: String = columns.get(0, "uid");
         let wish = text.parse().ok().map(|uid| read(uid, &mut columns));
+        let workload = wish.as_ref().and_then(|wish: &StoredWish| wish.workload.as_ref());
+        let indices = workload.map(|workload| workload.indices);
         let mut waiting = Vec::new();
         let mut of_uid = ranges.query([&text])?;
         while let Some(row) = of_uid.next()? {
@@ -200,6 +202,9 @@ pub fn load(
             let (first, last) = (range.get(0, "first"), range.get(1, "last"));
             let (attempt, submission) = (range.get(2, "attempt"), range.get(3, "submission"));
             match range.trouble() {
+                None if first > last || indices.is_some_and(|indices| last >= indices) => {
+                    columns.wrong.push(format!("what waits: it has no copies {first} to {last}"));
+                }
                 None => waiting.push(Waiting { first, last, attempt, submission }),
                 Some(why) => columns.wrong.push(format!("what waits: {why}")),
             }

@@ -41,6 +41,8 @@ mod requests;
 mod restart;
 mod rights;
 mod schema;
+mod soak;
+mod strangers;
 mod tenancy;
 mod thousand;
 mod tool;

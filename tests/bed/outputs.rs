@@ -3,7 +3,7 @@
 use htc_operator::htcjob::types::Phase;
 use serde_json::Value;
 
-use crate::harness::{Bed, host, on_bed, with_operator};
+use crate::harness::{Bed, Job, host, image, on_bed, with_operator};
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
@@ -53,6 +53,72 @@ async fn a_job_that_brings_too_much_is_held_with_code_33() {
         );
     })
     .await;
+}
+
+/// Whatever hurts HTCondor's starter, or makes it bring what is not the job's. The word is a file of the worker.
+const MESS: &str = "
+echo result > result
+mkfifo fifo
+ln -s SECRET secret
+ln -s /proc/self/environ environ
+ln -s no-such dangling
+ln -s result good
+mkdir closed
+echo hidden > closed/$'new\\nline\\e[31m'
+chmod 0 closed/* closed
+";
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
+async fn a_script_that_leaves_a_mess_ends_once_and_brings_home_only_what_is_its_own() {
+    on_bed(async |bed: &mut Bed| {
+        bed.set("HTC_MAX_OUTPUT_FILES", Some("200"));
+        bed.start().await;
+        let secret = bed.folder.join("secret");
+        std::fs::write(&secret, "of the worker").unwrap();
+        let mess = MESS.replace("SECRET", secret.to_str().unwrap());
+        let deep =
+            "echo result > result; for n in $(seq 150); do mkdir $(printf 'd%.0s' {1..250}); cd d*; done";
+        let outside = bed.apply(host("outside", &mess)).await;
+        let inside = bed.apply(image("centos", "inside", &mess)).await;
+        let deep = bed.apply(host("deep", deep)).await;
+        let many = bed.apply(host("many", "touch $(seq 300)")).await;
+        for job in [&outside, &inside] {
+            let status = bed.until_phase(job, Phase::Succeeded).await;
+            let message = status.message.unwrap();
+            for part in
+                ["fifo (a FIFO)", "secret (a link that leads out", "dangling (a link that leads nowhere)"]
+            {
+                assert!(message.contains(part), "{message}");
+            }
+            assert!(bed.log_of(job).await.contains("left out of the outputs"));
+            let folder = home(bed, job).await;
+            let mut names: Vec<_> =
+                std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            assert_eq!(names, ["closed", "good", "result"]);
+            let hidden = std::fs::read_to_string(folder.join("closed/new\nline\u{1b}[31m")).unwrap();
+            assert_eq!(hidden, "hidden\n");
+        }
+        for (job, words) in [(&deep, "paths of more than 64 levels"), (&many, "more than 200 files")] {
+            let status = bed.until_phase(job, Phase::Failed).await;
+            assert!(status.message.as_ref().unwrap().contains(words), "{status:#?}");
+        }
+        assert_eq!(std::fs::read_to_string(home(bed, &deep).await.join("result")).unwrap(), "result\n");
+        assert_eq!(std::fs::read_dir(home(bed, &many).await).unwrap().count(), 0);
+        bed.until_queue_empty().await;
+        for job in [&outside, &inside, &deep, &many] {
+            bed.assert_committed_once(job, 1).await;
+            let rows = jobs(bed, &[&format!("{}/{}", bed.namespace, job.name)]).await;
+            assert_eq!(rows[0]["starts"], 1, "{rows:?}");
+        }
+    })
+    .await;
+}
+
+/// Where the outputs are, once they have come.
+async fn home(bed: &Bed, job: &Job) -> std::path::PathBuf {
+    bed.until_status(job, "outputs", |status| status.outputs.is_some()).await.outputs.unwrap().into()
 }
 
 #[tokio::test]

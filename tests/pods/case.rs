@@ -85,6 +85,7 @@ impl Case {
                     "/data/jobs/0.0.0",
                     None,
                     &ImageSettings::default(),
+                    htc_core::workload::spec::MAX_OUTPUT_FILES,
                 );
                 json!({ "asks": asks, "job": job, "notes": notes, "restartAfterEviction": restart })
             }

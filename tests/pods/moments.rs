@@ -77,6 +77,7 @@ pub fn report(
         phase,
         cut: None,
         worker_fault: None,
+        left_out: None,
         init_containers: all(&workload.init_containers, &inits),
         containers: all(&workload.containers, &containers),
     }

@@ -71,6 +71,14 @@ impl Endpoint {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
+    /// What `htc-operator` with these arguments would be started with, for a person beside the endpoint.
+    pub fn beside(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["-s", "KILL", "60", PROGRAM]).args(arguments).env_clear();
+        command.current_dir(self.path("work")).stdin(Stdio::null());
+        command
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         // It dies with the thread of its test, however that ends.

@@ -166,6 +166,7 @@ pub fn running(key: htc_core::workload::names::JobKey, start: u32) -> Report {
         phase: Phase::Running,
         cut: None,
         worker_fault: None,
+        left_out: None,
         init_containers: vec![],
         containers: vec![],
     }

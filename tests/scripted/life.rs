@@ -48,6 +48,7 @@ pub fn options(data: &Path) -> Options {
         worker_requirements: None,
         image_cache_shared: false,
         max_output_mb: Some(1024),
+        max_output_files: 20_000,
         give_up_outputs: None,
         keep_outputs: None,
     }

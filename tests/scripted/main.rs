@@ -8,6 +8,8 @@ mod harness;
 mod life;
 #[allow(dead_code, reason = "some verbs are for tests of the engine")]
 mod pool;
+#[allow(clippy::unwrap_used, reason = "it is for tests")]
+mod releases;
 mod tools;
 mod waiting;
 

@@ -114,7 +114,7 @@ impl Progress {
 pub struct End {
     /// What it came to.
     pub outcome: Outcome,
-    /// One sentence for people; empty for a success.
+    /// One sentence for people; for a success only on what it left out of its outputs.
     pub message: String,
     /// When, by HTCondor's clock.
     pub at: Timestamp,

@@ -22,6 +22,9 @@ pub const NAME_MAX: usize = 253;
 /// The longest word for a reason, in bytes. Ours are shorter.
 pub const REASON_MAX: usize = 128;
 
+/// The longest sentence on outputs that were left out, in bytes.
+pub const LEFT_OUT_MAX: usize = 1024;
+
 /// The exit code of a job whose container could not be started at all, as shells have it.
 pub const CANNOT_RUN: i32 = 127;
 
@@ -56,6 +59,9 @@ pub struct Report {
     /// a last report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_fault: Option<String>,
+    /// What of its outputs was left out, only in its last report, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
     /// The init containers, in the order of the job.
     pub init_containers: Vec<ContainerStatus>,
     /// The containers, in the order of the job.
@@ -98,11 +104,13 @@ impl Report {
             phase: _,
             cut,
             worker_fault,
+            left_out,
             init_containers,
             containers,
         } = &mut self;
         worker_fault.iter_mut().for_each(|why| shorten(why, MESSAGE_MAX));
         [name, namespace].into_iter().chain(jobid).for_each(|text| shorten(text, NAME_MAX));
+        left_out.iter_mut().for_each(|text| shorten(text, LEFT_OUT_MAX));
         if let Some(Cut::Volume { name, bytes: _, limit: _ }) = cut {
             shorten(name, NAME_MAX);
         }
@@ -141,6 +149,43 @@ pub enum Cut {
         /// What it may hold.
         limit: u64,
     },
+    /// What it left in its working folder is too much to come home.
+    Outputs {
+        /// In what way.
+        excess: Excess,
+    },
+}
+
+/// In what way outputs are too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Excess {
+    /// There are more files, folders and links than may come home; none of them does.
+    Entries {
+        /// How many may.
+        limit: u32,
+    },
+    /// Some lie too deep, or have too long a path; those stay behind.
+    Path,
+    /// Some, or all, belong to somebody else; those stay behind.
+    Unreadable,
+}
+
+impl std::fmt::Display for Excess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Excess::Entries { limit } => write!(
+                f,
+                "the working folder has more than {limit} files, folders and links, so nothing of it comes home"
+            ),
+            Excess::Path => f.write_str(
+                "the working folder has paths of more than 64 levels or 1000 bytes, which do not come home",
+            ),
+            Excess::Unreadable => {
+                f.write_str("the working folder, or a folder in it, cannot be read and does not come home")
+            }
+        }
+    }
 }
 
 impl Cut {
@@ -149,6 +194,7 @@ impl Cut {
         match self {
             Cut::Deadline { .. } => "DeadlineExceeded",
             Cut::Volume { .. } => "Evicted",
+            Cut::Outputs { .. } => "OutputsExceeded",
         }
     }
 }
@@ -160,6 +206,7 @@ impl std::fmt::Display for Cut {
             Cut::Volume { name, bytes, limit } => {
                 write!(f, "volume {name} holds {bytes} bytes, more than its limit of {limit}")
             }
+            Cut::Outputs { excess } => excess.fmt(f),
         }
     }
 }
@@ -266,6 +313,7 @@ pub(crate) mod tests {
             phase: Phase::Running,
             cut: None,
             worker_fault: None,
+            left_out: None,
             init_containers: vec![status(0)],
             containers: (1..containers).map(status).collect(),
         }
@@ -300,6 +348,7 @@ pub(crate) mod tests {
             jobid: Some(long()),
             cut: Some(Cut::Volume { name: long(), bytes: 2, limit: 1 }),
             worker_fault: Some(long()),
+            left_out: Some(long()),
             init_containers: vec![container(waiting)],
             containers: vec![
                 container(ended(long(), long())),
@@ -309,7 +358,7 @@ pub(crate) mod tests {
         }
         .bounded();
         // Names: three of containers, and four; two reasons; two messages; the fault of the worker.
-        let most = 7 * NAME_MAX + 2 * REASON_MAX + 3 * MESSAGE_MAX + 1_000;
+        let most = 7 * NAME_MAX + 2 * REASON_MAX + 3 * MESSAGE_MAX + LEFT_OUT_MAX + 1_000;
         let bytes = serde_json::to_vec(&kept).unwrap().len();
         assert!(bytes > 2 * MESSAGE_MAX && bytes < most, "{bytes}");
         let usual = report(15, &"x".repeat(MESSAGE_MAX));

@@ -15,6 +15,10 @@ pub const VERSION: u32 = 1;
 /// The name of the file in the job's folder.
 pub const FILE: &str = "job.json";
 
+/// What may come home of a job whose description does not say it. `condor_transfer_data` takes 8 kB of memory for
+/// each, and the operator calls four of them at once.
+pub const MAX_OUTPUT_FILES: u32 = 20_000;
+
 /// The job as the sender sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -47,6 +51,9 @@ pub struct JobSpec {
     /// How to report; without it only the files tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Events>,
+    /// How many files, folders and links may come home.
+    #[serde(default = "max_output_files", skip_serializing_if = "is_max_output_files")]
+    pub max_output_files: u32,
     /// How its images get to the worker.
     #[serde(default, skip_serializing_if = "ImageSettings::is_default")]
     pub images: ImageSettings,
@@ -61,6 +68,7 @@ impl JobSpec {
         folder: &str,
         events: Option<Events>,
         images: &ImageSettings,
+        max_output_files: u32,
     ) -> JobSpec {
         // No `..`: a field that is forgotten here would be lost on the way to the job.
         let Workload {
@@ -100,9 +108,18 @@ impl JobSpec {
             hostname: hostname.clone(),
             registries: registries.clone(),
             events,
+            max_output_files,
             images: ImageSettings { paths: image_paths.clone(), ..images.clone() },
         }
     }
+}
+
+fn max_output_files() -> u32 {
+    MAX_OUTPUT_FILES
+}
+
+fn is_max_output_files(most: &u32) -> bool {
+    *most == MAX_OUTPUT_FILES
 }
 
 /// How images get to a worker.

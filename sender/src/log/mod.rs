@@ -74,6 +74,15 @@ impl Log {
     }
 }
 
+/// Adds a line of ours to a log that is closed.
+pub fn add(path: &Path, folder: &Path, text: &str) -> io::Result<()> {
+    let record = format!("{:.9} stderr F htc-sender: {text}\n", Timestamp::now());
+    match LogFile::open(path, folder, file::LIMIT)?.append(record.as_bytes()) {
+        true => Ok(()),
+        false => Err(io::ErrorKind::StorageFull.into()),
+    }
+}
+
 fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
     sink.lock().unwrap_or_else(PoisonError::into_inner)
 }

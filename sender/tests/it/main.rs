@@ -8,6 +8,7 @@ mod files;
 mod full;
 mod host;
 mod image;
+mod leaving;
 mod limits;
 mod names;
 mod polls;

@@ -35,6 +35,7 @@ pub fn job(image: Image, argv: &[&str], script: &str) -> JobSpec {
         hostname: None,
         registries: Vec::new(),
         events: None,
+        max_output_files: 1_000,
         images: ImageSettings::default(),
     }
 }

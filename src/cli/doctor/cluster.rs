@@ -9,8 +9,10 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::Value;
 
+use super::super::{kubernetes, serve};
 use super::finding::Finding;
-use super::objects;
+use super::{lease, objects};
+use crate::config::KubernetesSettings;
 use crate::htcjob::Site;
 use crate::htcjob::types::crd_fields;
 use crate::limits::CLOCK_DIFFERENCE;
@@ -26,10 +28,11 @@ pub const RIGHTS: &[(&str, &str, Option<&str>, &[&str])] = &[
 
 const API: &str = "Kubernetes";
 
-/// Everything about it, for these namespaces, or for all when none is named.
-pub async fn check(namespaces: &[String], site: &Site) -> Vec<Finding> {
-    let remedy = "set KUBECONFIG, or run in a pod with a service account";
-    let client = match Client::try_default().await {
+/// Everything about it, for an operator with these settings and this instance id.
+pub async fn check(settings: &KubernetesSettings, instance: Option<&str>, site: &Site) -> Vec<Finding> {
+    let (namespaces, remedy) =
+        (&settings.watch_namespace, "set KUBECONFIG, or run in a pod with a service account");
+    let client = match kubernetes::client().await {
         Ok(client) => client,
         Err(why) => return vec![Finding::failed(API, why.to_string(), remedy)],
     };
@@ -41,6 +44,14 @@ pub async fn check(namespaces: &[String], site: &Site) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok(API, format!("the API server answers, {version}"))];
     findings.extend(rights(&client, namespaces).await);
+    let instance = match instance {
+        Some(instance) => Ok(instance.to_owned()),
+        None => serve::cluster_id(&client).await,
+    };
+    // Without it the operator does not start, and the rights tell why.
+    if let Ok(instance) = instance {
+        findings.push(lease::check(&client, &settings.lease_namespace, &instance).await);
+    }
     findings.push(crd(&client).await);
     findings.extend(objects::check(&client, namespaces, site).await);
     findings.extend(clock(&client).await);
@@ -78,7 +89,8 @@ async fn rights(client: &Client, namespaces: &[String]) -> Vec<Finding> {
     }
 }
 
-async fn may(
+/// Whether we may do so.
+pub async fn may(
     client: &Client,
     (group, resource, name): (&str, &str, Option<&str>),
     verb: &str,
@@ -179,6 +191,10 @@ mod tests {
             format!("{group} {resource} {:?} {verbs:?}", name.iter().collect::<Vec<_>>())
         });
         assert_eq!(given, checked.collect::<Vec<_>>());
+
+        let role = documents.iter().find(|document| document["kind"] == "Role").unwrap();
+        assert_eq!(texts(&role["rules"][0]["verbs"]), lease::VERBS);
+        assert_eq!(role["metadata"]["namespace"], crate::config::LEASE_NAMESPACE);
     }
 
     #[test]

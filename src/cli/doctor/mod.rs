@@ -6,6 +6,7 @@ mod callers;
 mod cluster;
 mod data;
 mod finding;
+mod lease;
 mod listeners;
 mod objects;
 mod outputs;
@@ -58,9 +59,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (pool, uid) = (operator::pool(&settings.operator.pool), rustix::process::geteuid().as_raw());
     let mut report = Report { output, findings: Vec::new() };
     report.add(data::check(&settings.data.data_dir, uid))?;
-    report.add(vec![secrets::master_key(&settings.master_key_file, uid)])?;
+    report.add(vec![secrets::master_key(&settings.master_key_file, &settings.data.data_dir, uid)])?;
     report.add(vec![sender::check(settings.operator.sender.as_ref(), &pool).await])?;
-    report.add(cluster::check(&settings.kubernetes.watch_namespace, &serve::site(&settings)).await)?;
+    report.add(
+        cluster::check(&settings.kubernetes, settings.operator.instance.as_deref(), &serve::site(&settings))
+            .await,
+    )?;
     report.add(pool::check(&pool, uid).await)?;
     report.add(pool::workers(&pool, &settings.operator.pool).await)?;
     report.add(queue::check(&settings.data.data_dir).await)?;
@@ -129,7 +133,9 @@ pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
     let made = master_key_file.is_none().then(|| identity::own_key(&data)).transpose()?;
     report.add(match (master_key_file, made) {
         (None, Some(made)) if !made.exists() => Vec::new(),
-        (given, made) => given.or(made).map(|file| secrets::master_key(&file, uid)).into_iter().collect(),
+        (given, made) => {
+            given.or(made).map(|file| secrets::master_key(&file, &data, uid)).into_iter().collect()
+        }
     })?;
     report.add(vec![sender::check(sender.as_ref(), &pool).await])?;
     report.add(pool::check(&pool, uid).await)?;

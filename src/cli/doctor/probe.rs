@@ -96,6 +96,7 @@ impl TestJob<'_> {
             deadline_seconds: None,
             hostname: None,
             registries: Vec::new(),
+            max_output_files: spec::MAX_OUTPUT_FILES,
             images: Default::default(),
         };
         let description = probe::description(&self.id, &operator::sender(&settings.operator)?, &self.folder);

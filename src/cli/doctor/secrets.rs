@@ -11,14 +11,15 @@ use serde::Deserialize;
 
 use super::finding::Finding;
 use crate::engine::keys::MasterKeys;
+use crate::engine::signing;
 use crate::interlink::credential::certificate_end;
 use crate::limits::EXPIRY_WARNED;
 
 const KEY: &str = "master key";
 const TOKEN: &str = "token";
 
-/// The file of the master keys.
-pub fn master_key(file: &Path, uid: u32) -> Finding {
+/// The file of the master keys, and whether jobs of this data folder have others.
+pub fn master_key(file: &Path, data: &Path, uid: u32) -> Finding {
     let keys = match MasterKeys::read(file) {
         Ok(keys) => keys,
         Err(why) => {
@@ -27,12 +28,15 @@ pub fn master_key(file: &Path, uid: u32) -> Finding {
             return Finding::failed(KEY, why.to_string(), remedy);
         }
     };
+    // What cannot be read of the database is told of the data folder.
+    let missing = signing::missing_keys(data, &keys).unwrap_or_default();
     match open_mode(file, uid) {
         Some(mode) => Finding::failed(
             KEY,
             format!("{} has mode {mode:03o}: others could sign reports", file.display()),
             format!("chmod 600 {}", file.display()),
         ),
+        None if !missing.is_empty() => Finding::warning(KEY, signing::sentence(&missing), signing::REMEDY),
         None => Finding::ok(KEY, format!("{} signs with {:?}", file.display(), keys.signing().0)),
     }
 }
@@ -193,14 +197,14 @@ mod tests {
     fn a_master_key_that_others_can_read_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
-        assert!(master_key(&file, 7).has_failed());
+        assert!(master_key(&file, folder.path(), 7).has_failed());
         fs::write(&file, format!("k1:{}\n", "A".repeat(44))).unwrap();
         let mode = |mode| fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
         mode(0o600);
-        assert!(!master_key(&file, 7).has_failed(), "{}", master_key(&file, 7));
+        assert!(!master_key(&file, folder.path(), 7).has_failed(), "{}", master_key(&file, folder.path(), 7));
         mode(0o644);
-        assert!(master_key(&file, 7).found.contains("644"));
+        assert!(master_key(&file, folder.path(), 7).found.contains("644"));
         fs::write(&file, "k1:short").unwrap();
-        assert!(master_key(&file, 7).has_failed());
+        assert!(master_key(&file, folder.path(), 7).has_failed());
     }
 }

@@ -253,6 +253,7 @@ impl Inner {
         self.metrics.chores.get_or_create(&label.into()).inc();
         if let Err(why) = result {
             tracing::warn!(%why, "failed to {what}; it is tried again");
+            self.doubt_owner();
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Change {
         name: String,
         /// The job.
         job: Box<Job>,
+        /// The one whose place it takes, of which nothing was known but its end.
+        instead_of: Option<JobKey>,
     },
     /// An earlier life committed a job with this key that never ran: its index waits for the next.
     Used(JobKey),
@@ -95,8 +97,11 @@ impl Inner {
     /// Gives what is not needed here any more: the job's description, which holds secrets, once the schedd
     /// has it or will never get it.
     fn believe(&self, board: &mut Board, change: Change) -> Option<Spent> {
-        if let Change::Adopt { name: _, job } = change {
+        if let Change::Adopt { name: _, job, instead_of: _ } = change {
             self.metrics.adopted.inc();
+            if job.wants_files() {
+                self.fetch_bell.notify_one();
+            }
             if let Some(entry) = board.entries.get_mut(&job.key.uid) {
                 entry.jobs.insert(job.key.index, job);
             }
@@ -213,7 +218,7 @@ impl Change {
     /// The job that changes.
     pub fn key(&self) -> &JobKey {
         match self {
-            Change::Adopt { name: _, job } => &job.key,
+            Change::Adopt { job, .. } => &job.key,
             Change::Used(key) | Change::Settle(key, _) | Change::Move(key, _) => key,
             Change::Elsewhere(key, ..) | Change::Finish(key, ..) => key,
             Change::End(key, _) | Change::Void { key, .. } => key,
@@ -233,7 +238,10 @@ impl Change {
     /// Writes the change into the job's row.
     fn keep(&self, t: &Transaction<'_>) -> Result<(), StoreError> {
         match self {
-            Change::Adopt { name, job } => jobs::insert(t, &stored_job(name, job)),
+            Change::Adopt { name, job, instead_of } => {
+                instead_of.iter().try_for_each(|key| jobs::delete(t, key))?;
+                jobs::insert(t, &stored_job(name, job))
+            }
             Change::Used(_) | Change::Move(..) => Ok(()),
             Change::Settle(key, progress) => {
                 refused::forget(t, key)?;

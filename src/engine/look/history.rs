@@ -76,6 +76,7 @@ impl Inner {
         let ads = match found {
             Ok(answer) => answer.ads,
             Err(why) => {
+                self.doubt_owner();
                 tracing::warn!(%why, jobs = ids.len(), "HTCondor's history does not say what became of missing jobs");
                 return Ok(());
             }

@@ -183,7 +183,7 @@ pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
     let report = report.filter(|report| report.is_final() && report.start >= starts);
     let culprit = report.and_then(|report| failed_container(report));
     let cut = report.and_then(|report| report.cut.as_ref());
-    let (outcome, message) = match finished.exit {
+    let (outcome, mut message) = match finished.exit {
         Exit::Code(0) => (Outcome::Succeeded, String::new()),
         Exit::Code(code) => match (culprit, report) {
             _ if let Some(cut) = cut => (Outcome::ExitCode(code), cut.to_string()),
@@ -203,6 +203,10 @@ pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
             (Outcome::Signal(number), format!("{what} ended the job's first process on the worker"))
         }
     };
+    if let Some(left_out) = report.and_then(|report| report.left_out.as_ref()) {
+        let between = if message.is_empty() { "" } else { "; " };
+        message = format!("{message}{between}{left_out}");
+    }
     End { outcome, message: words::shortened(message, MESSAGE_MAX), at: finished.at }
 }
 
@@ -265,6 +269,9 @@ pub(super) fn at(look: Look) -> Timestamp {
     Timestamp::from_second(look.epoch).unwrap_or_else(|_| Timestamp::now())
 }
 
+#[cfg(test)]
+#[path = "left_out_tests.rs"]
+mod left_out_tests;
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;

@@ -13,11 +13,11 @@ fn key() -> JobKey {
     "u/0/0/0".parse().unwrap()
 }
 
-fn id() -> JobId {
+pub(super) fn id() -> JobId {
     JobId { cluster: 7, proc: 0 }
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
@@ -90,7 +90,7 @@ fn look() -> (Instant, Look) {
     )
 }
 
-fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
+pub(super) fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
     Report {
         name: "x".into(),
         namespace: "n".into(),
@@ -103,6 +103,7 @@ fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
         phase,
         cut: None,
         worker_fault: None,
+        left_out: None,
         init_containers: vec![],
         containers: vec![],
     }

@@ -73,6 +73,14 @@ fn decide(
         let doubts = entry.stage.run().and_then(|run| run.doubts.as_deref());
         let (mut news, mut unstaged) = (false, false);
         for job in entry.jobs.values_mut() {
+            if let Some(known) = recognise(job, shown.of_index(job.key.index), folders, actions) {
+                changes.push(Change::Adopt {
+                    name: entry.name.clone(),
+                    job: known,
+                    instead_of: Some(job.key.clone()),
+                });
+                continue;
+            }
             let own = shown.own(job);
             shown.copies(job).for_each(|ad| actions.stray(ad));
             let intent = job.intent.and_then(|id| intents.get(&id));
@@ -93,8 +101,12 @@ fn decide(
         leave(uid, entry, &shown, look, actions);
         // An index that waits may be in the queue already, as a job that does not say which it is.
         let is_unproven = !entry.waiting().is_empty() && shown.has_unknown(entry);
-        if let Some(run) = entry.run_mut().filter(|_| is_unproven) {
-            run.unproven_since = Some(Instant::now());
+        if let Some(run) = entry.run_mut() {
+            if is_unproven {
+                run.unproven_since = Some(Instant::now());
+            }
+            let news = std::mem::replace(&mut run.obscured, is_unproven) != is_unproven;
+            actions.news.extend(news.then(|| uid.clone()));
         }
         changes.extend(shown.without_job(entry).filter_map(|ads| adopt(entry, ads, folders, actions)));
     }
@@ -165,7 +177,8 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
     {
         let machine = ad.machine.clone();
         job.finished = Some(Finished { job: ad.job, exit, at: ad.since, seen: Instant::now(), machine });
-        if job.files == Files::GivenUp {
+        // Nothing is fetched into no folder.
+        if job.files == Files::GivenUp && !job.folder.is_empty() {
             job.files = Files::Expected;
         }
         actions.fetch = true;
@@ -291,21 +304,44 @@ fn leave(uid: &Uid, entry: &mut Entry, shown: &OfWorkload<'_, '_>, look: Look, a
 /// copies the one that has started stays, else the older. Keys of those that never ran are used up.
 fn adopt(entry: &Entry, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> Option<Change> {
     entry.run()?;
-    let mut ads = ads.to_vec();
-    ads.sort_by_key(|ad| (!ad.staged, ad.starts == 0, ad.job));
-    let ad = ads.first().copied().filter(|ad| ad.staged).cloned();
-    ads.iter().skip(usize::from(ad.is_some())).for_each(|ad| actions.stray(ad));
-    let Some(ad) = ad else { return used(entry, &ads) };
+    let Some(ad) = choose(ads) else {
+        ads.iter().for_each(|ad| actions.stray(ad));
+        return used(entry, ads);
+    };
+    ads.iter().filter(|other| other.job != ad.job).for_each(|ad| actions.stray(ad));
     tracing::info!(key = %ad.key, job = %ad.job, "adopted a job of an earlier life");
-    let progress = Progress::Queued { job: ad.job };
-    // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there.
+    let job = Box::new(job_of(ad, Progress::Queued { job: ad.job }, folders));
+    Some(Change::Adopt { name: entry.name.clone(), job, instead_of: None })
+}
+
+/// The job of an index of which only the outside object has said that it ended, as its ads show it: its files
+/// come home before it leaves.
+fn recognise(job: &Job, ads: &[&Ad], folders: &Path, actions: &mut Actions) -> Option<Box<Job>> {
+    let end = job.end().filter(|_| job.is_hearsay())?.clone();
+    let ad = choose(ads)?;
+    ads.iter().filter(|other| other.job != ad.job).for_each(|ad| actions.stray(ad));
+    tracing::info!(key = %ad.key, job = %ad.job, "found the job of an end that its object has told");
+    let known = job_of(ad, Progress::Ended { job: Some(ad.job), end }, folders);
+    Some(Box::new(Job { published: job.published, ..known }))
+}
+
+/// Of several copies the one that has started, else the oldest; none without all its files.
+fn choose<'a>(ads: &[&'a Ad]) -> Option<&'a Ad> {
+    let staged = ads.iter().copied().filter(|ad| ad.staged);
+    staged.min_by_key(|ad| (ad.starts == 0, ad.job))
+}
+
+/// A job of an earlier life, of which only its ad is known.
+fn job_of(ad: &Ad, progress: Progress, folders: &Path) -> Job {
+    // An ad may name any folder: nothing is fetched to one that is not ours, nor removed there, also in later
+    // lives.
     let is_ours = is_below(Path::new(&ad.folder), folders);
-    let files = if is_ours { Files::Expected } else { Files::GivenUp };
+    let (files, folder) =
+        if is_ours { (Files::Expected, ad.folder.clone()) } else { (Files::GivenUp, String::new()) };
     if !is_ours {
-        tracing::warn!(key = %ad.key, folder = ad.folder, "its outputs stay where they are: that is no folder of ours");
+        tracing::warn!(key = %ad.key, "its outputs stay where they are: that is no folder of ours");
     }
-    let job = Box::new(Job { files, ..Job::new(ad.key, ad.folder, progress, None) });
-    Some(Change::Adopt { name: entry.name.clone(), job })
+    Job { files, ..Job::new(ad.key.clone(), folder, progress, None) }
 }
 
 fn is_below(path: &Path, folder: &Path) -> bool {

@@ -20,12 +20,14 @@ pub struct Shown<'a> {
     /// Nobody knows of which workload.
     nameless: Vec<&'a Riddle>,
     foreign: HashMap<&'a Uid, Vec<&'a Foreign>>,
+    /// There are more of those.
+    is_cut: bool,
 }
 
 impl<'a> Shown<'a> {
     /// An answer, by workload.
     pub fn of(answer: &'a Answer) -> Shown<'a> {
-        let Answer { ads, riddles, foreign } = answer;
+        let Answer { ads, riddles, foreign, is_cut } = answer;
         let mut ads = group(ads, |ad| Some(&ad.key.uid));
         ads.values_mut().for_each(|ads| ads.sort_by_key(|ad| (ad.key.index, ad.job)));
         Shown {
@@ -33,6 +35,7 @@ impl<'a> Shown<'a> {
             nameless: riddles.iter().filter(|riddle| riddle.uid.is_none()).collect(),
             riddles: group(riddles, |riddle| riddle.uid.clone()),
             foreign: group(foreign, |ad| ad.key.as_ref().map(|key| &key.uid)),
+            is_cut: *is_cut,
         }
     }
 
@@ -89,6 +92,7 @@ impl<'a> Shown<'a> {
             loose: riddles.iter().copied().filter(|riddle| !is_known(riddle)).collect(),
             nameless: &self.nameless,
             foreign: self.foreign.get(uid).map(Vec::as_slice).unwrap_or_default(),
+            is_cut: self.is_cut,
         }
     }
 }
@@ -112,6 +116,7 @@ pub struct OfWorkload<'s, 'a> {
     nameless: &'s [&'a Riddle],
     /// Of another owner, as long as it is not confirmed who we are.
     foreign: &'s [&'a Foreign],
+    is_cut: bool,
 }
 
 impl<'s, 'a> OfWorkload<'s, 'a> {
@@ -150,10 +155,11 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
             let other_id = known.is_some() && riddle.job.is_some() && known != riddle.job;
             !other_key && !other_id
         };
-        let foreign = |ad: &Foreign| job.intent.is_some() && ad.key.as_ref() == Some(&job.key);
+        let is_key = |ad: &&Foreign| ad.key.as_ref() == Some(&job.key);
+        let is_foreign = job.intent.is_some() && (self.is_cut || self.foreign.iter().any(|ad| is_key(ad)));
         self.riddle(job).is_some()
             || self.loose.iter().chain(self.nameless).any(|riddle| may_be(riddle))
-            || self.foreign.iter().any(|ad| foreign(ad))
+            || is_foreign
     }
 
     /// Whether an index without a job may have one that cannot be judged.
@@ -199,7 +205,8 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
         self.riddles.iter().copied().find(is_it)
     }
 
-    fn of_index(&self, index: u32) -> &'s [&'a Ad] {
+    /// The ads of an index.
+    pub fn of_index(&self, index: u32) -> &'s [&'a Ad] {
         let first = self.ads.partition_point(|ad| ad.key.index < index);
         let count = self.ads[first..].partition_point(|ad| ad.key.index == index);
         &self.ads[first..first + count]

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::change::Change;
 use super::judge::Look;
-use crate::condor::query::Answer;
+use crate::condor::query::{Answer, Question};
 use crate::condor::whose::Whose;
 use crate::condor::{holds, query};
 use crate::crash_point;
@@ -62,8 +62,12 @@ struct Heard {
 /// Asks; an error is a sentence.
 async fn ask(inner: &Inner, began: Instant) -> Result<Heard, String> {
     let (whose, is_confirmed) = inner.ask_owner().await?;
-    let inherited = inner.board().inherited();
-    let answer = query::all(&inner.pool, &whose, is_confirmed, &inherited).await;
+    let (strangers, printed) = {
+        let board = inner.board();
+        (board.inherited(), board.printed())
+    };
+    let question = Question { whose: whose.clone(), is_confirmed, printed, strangers };
+    let answer = query::all(&inner.pool, question).await;
     inner.metrics.look(began.elapsed(), answer.as_ref().err().map(|e| e.kind()));
     answer.map(|answer| Heard { whose, is_confirmed, answer }).map_err(|why| why.to_string())
 }
@@ -216,7 +220,12 @@ impl Inner {
         let was_away = {
             let mut board = self.board();
             board.trouble_told = false;
-            board.trouble.take().is_some()
+            let was_away = board.trouble.take().is_some();
+            // A schedd that was away may come back with another queue: nothing goes there before it is compared.
+            if was_away && board.origin == Origin::Same {
+                board.origin = Origin::Unknown;
+            }
+            was_away
         };
         if was_away {
             tracing::info!("the pool answers again");

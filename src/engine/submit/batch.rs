@@ -104,8 +104,8 @@ impl<'a> Candidate<'a> {
     fn indices(&self) -> impl Iterator<Item = (u32, &'a Waiting)> + use<'a> {
         let Candidate { entry, run, lone, .. } = *self;
         let all = |w: &'a Waiting| (w.first..=w.last).map(move |index| (index, w));
-        // An index that has a job is about to leave the ranges.
-        let free = run.waiting.iter().flat_map(all).filter(|(index, _)| !entry.jobs.contains_key(index));
+        // An index that has a job is about to leave the ranges, or was put back by what was not durable.
+        let free = run.waiting.iter().flat_map(all).filter(|(index, _)| !entry.has_job(*index));
         let failed_alone =
             |index| run.doubts.as_ref().is_some_and(|doubts| doubts.alone.contains_key(&index));
         let may_go = move |index| lone.map_or_else(|| !failed_alone(index), |lone| lone == index);
@@ -209,7 +209,8 @@ fn in_turn<'a>(board: &'a Board, now: i64, room: &Room<'_>, doubtful: bool) -> V
 
 /// Whether its time has come, and nothing of it may be in the queue unseen.
 pub fn may_be_submitted(entry: &Entry, now: i64) -> bool {
-    let waits = |run: &Run| !run.waiting.is_empty() && run.unproven_since.is_none();
+    let is_known = |run: &Run| run.unproven_since.is_none() && !run.awaits_object;
+    let waits = |run: &Run| !run.waiting.is_empty() && is_known(run);
     entry.run().is_some_and(waits) && entry.not_before <= now && entry.unreadable.is_none()
 }
 

@@ -219,3 +219,19 @@ fn shares_are_equal_and_few() {
     let parts: BTreeSet<String> = choose(&board, 1, 200).iter().map(|p| p.key.uid.to_string()).collect();
     assert_eq!(parts.len(), 5);
 }
+
+#[test]
+fn an_index_that_waits_though_its_job_rests_is_not_submitted_again() {
+    use crate::engine::board::{Files, InQueue, Job};
+    use htc_core::workload::progress::{End, Outcome, Progress};
+
+    let mut board = board(&[("a", 3, &[])]);
+    let entry = board.entries.get_mut(&"a".parse().unwrap()).unwrap();
+    let end = End { outcome: Outcome::Succeeded, message: String::new(), at: jiff::Timestamp::UNIX_EPOCH };
+    let progress = Progress::Ended { job: None, end };
+    let job = Job::new("a/1/0/0".parse().unwrap(), String::new(), progress, None);
+    let job = Job { files: Files::Home, published: true, in_queue: InQueue::Left, ..job };
+    assert!(entry.rested.take_in_all(vec![job], false).is_empty());
+    let indices: Vec<u32> = choose(&board, 1, 9).iter().map(|p| p.key.index).collect();
+    assert_eq!(indices, [0, 2]);
+}

@@ -25,7 +25,7 @@ use crate::engine::{Inner, Options, words};
 use crate::limits::{INTENT_DEADLINE, MESSAGE_MAX, SUBMIT_DEADLINE, TURN_KEPT};
 use crate::store::database::{StoreError, now};
 use crate::store::intents::NewIntent;
-use crate::store::wishes::Want;
+use crate::store::wishes::{Waiting, Want};
 use crate::store::{intents, jobs, wishes};
 
 /// Why a submission could not even be tried.
@@ -270,7 +270,9 @@ impl Inner {
             route: self.options.route.clone(),
         };
         let (key, images) = (picked.key.clone(), self.images(&picked.namespace));
-        let job = JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), &images);
+        let most = self.options.max_output_files;
+        let job =
+            JobSpec::new(&picked.workload, &picked.namespace, key, &folder, Some(events), &images, most);
         make_folder(Path::new(&folder))?;
         write_private(&Path::new(&folder).join(spec::FILE), &serde_json::to_vec(&job)?)
     }
@@ -314,11 +316,16 @@ fn workloads(picked: &[Picked]) -> Vec<Uid> {
     uids
 }
 
-/// Takes the picked indices out of what waits; those that are not wanted any more are left out.
+/// Takes the picked indices out of what waits; those that are not wanted any more are left out, and so are those
+/// that wait with another key by now.
 fn take(board: &mut Board, picked: Vec<Picked>) -> Vec<Picked> {
     let mut wanted = |p: &Picked| {
         let entry = board.entries.get_mut(&p.key.uid)?;
-        entry.take(p.key.index)?;
+        let Waiting { attempt, submission, .. } = entry.take(p.key.index)?;
+        if (attempt, submission) != (p.key.attempt, p.key.submission) {
+            entry.put_back(p.key.index, attempt, submission);
+            return None;
+        }
         entry.intended += 1;
         Some(())
     };

@@ -78,6 +78,10 @@ impl Inner {
         if !board.merged || board.trouble.is_some() || board.origin != Origin::Same {
             return (Vec::new(), false);
         }
+        if board.owner.as_ref().is_none_or(|owner| self.has_new_credential(owner)) {
+            self.look_bell.notify_one();
+            return (Vec::new(), false);
+        }
         let usage = Usage::of(&board);
         if self.options.max_output_mb_per_namespace.is_some() && !board.weighed {
             return (Vec::new(), false);
@@ -102,7 +106,9 @@ impl Inner {
     /// Says how a submission ended to those who wait, where it is for all of them.
     fn tell(&self, end: &ToolEnd, jobs: usize, broken: bool) {
         match end {
-            ToolEnd::Well => self.board().obstacle = None,
+            ToolEnd::Well => {
+                self.board().obstacle.take_if(|obstacle| !obstacle.is_mismatch());
+            }
             ToolEnd::Failed(Failure::Queue, why) => {
                 self.obstructed(Obstacle::full(format!("the schedd takes no more jobs for now: {why}")));
             }
@@ -118,9 +124,16 @@ impl Inner {
         }
     }
 
-    /// Says what is in the way; those who wait are told once.
+    /// Says what is in the way; those who wait are told once. Before another queue that is in the way, and nothing
+    /// else.
     pub(in crate::engine) fn obstructed(&self, obstacle: Obstacle) {
-        let before = self.board().obstacle.replace(obstacle.clone());
+        let before = {
+            let mut board = self.board();
+            if board.mismatch().is_some() {
+                return;
+            }
+            board.obstacle.replace(obstacle.clone())
+        };
         if before.is_none_or(|before| before.reason != obstacle.reason) {
             self.ring_all();
         }

@@ -76,7 +76,7 @@ impl Inner {
         let ranges = std::mem::take(&mut run.waiting);
         let indices = ranges.iter().flat_map(|w| (w.first..=w.last).map(move |index| (index, w)));
         // An index that has a job was about to leave the ranges.
-        let free = indices.filter(|(index, _)| !entry.jobs.contains_key(index));
+        let free = indices.filter(|(index, _)| !entry.has_job(*index));
         let job = |(index, w): (u32, &wishes::Waiting)| {
             let key = JobKey { uid: uid.clone(), index, attempt: w.attempt, submission: w.submission };
             let folder = self.folder(&key);

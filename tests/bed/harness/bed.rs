@@ -32,6 +32,8 @@ pub struct Bed {
     pub namespace: String,
     /// A second namespace that it watches too.
     pub other_namespace: String,
+    /// What is started as the operator.
+    pub program: PathBuf,
     /// The operator's environment.
     pub settings: BTreeMap<String, String>,
     /// Kubernetes with an admin's rights.
@@ -117,6 +119,7 @@ impl Bed {
             other_namespace,
             id,
             folder,
+            program: Bed::PROGRAM.into(),
             settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
             client,
             http: reqwest::Client::new(),

@@ -1,6 +1,7 @@
 //! Kubernetes with an admin's rights: objects are applied, watched and deleted as a user would.
 
 use htc_operator::htcjob::types::{HTCJob, HTCJobStatus, Phase};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -41,6 +42,15 @@ pub async fn test_namespaces(client: &Client) -> Vec<String> {
     let ours = ListParams::default().labels("htc.cern.ch/test=bed");
     let list = Api::<Namespace>::all(client.clone()).list_metadata(&ours).await.unwrap();
     list.items.iter().map(ResourceExt::name_any).collect()
+}
+
+/// Removes the lease that operators of this instance id have left.
+pub async fn remove_lease(client: &Client, instance: &str) -> Result<(), kube::Error> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "htc-operator");
+    match leases.delete(&format!("htc-operator-{instance}"), &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Removes a namespace with all its HTCJobs, whose finalizers nobody serves any more.

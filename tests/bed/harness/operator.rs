@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use htc_core::workload::report::Report;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
@@ -15,8 +15,6 @@ use super::bed::Bed;
 use super::cluster::Job;
 use super::kubeconfig;
 use super::patience::LONG;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
 
 /// What `kubectl` with an admin's rights says, with `input` on its stdin.
 pub async fn kubectl(arguments: &[&str], input: &str) -> Result<String, String> {
@@ -47,6 +45,9 @@ pub struct Told {
 }
 
 impl Bed {
+    /// The program of this repository.
+    pub const PROGRAM: &str = env!("CARGO_BIN_EXE_htc-operator");
+
     /// The events of an HTCJob.
     pub async fn events(&self, job: &Job) -> Result<Vec<Told>, String> {
         let arguments = ["get", "events.events.k8s.io", "-n", &job.namespace, "-o", "json"];
@@ -69,7 +70,7 @@ impl Bed {
     pub fn command(&self, arguments: &[&str]) -> Command {
         // It dies with the thread of its test, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", PROGRAM]).args(arguments).env_clear();
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).args(arguments).env_clear();
         for name in ["PATH", "HOME", "USER", "LANG"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
@@ -104,12 +105,41 @@ impl Bed {
 
     /// Starts the program with these arguments in the operator's place. `interlink` knows of no Kubernetes.
     pub fn spawn_as(&mut self, arguments: &[&str]) {
-        assert!(self.process.is_none(), "it runs already");
-        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command(arguments);
         if arguments[0] == "interlink" {
             command.env_remove("KUBECONFIG");
         }
+        self.spawn_command(command);
+    }
+
+    /// Starts the operator with its data folder on a disk of this size, which only it sees. Gives where we see it.
+    pub fn spawn_on_a_disk_of(&mut self, size: &str) -> PathBuf {
+        // As who we are, in a namespace in which we may mount.
+        const MOUNT: &str = r#"mount -t tmpfs -o "size=$1,mode=700" tmpfs "$2" && shift 2 && \
+                               exec unshare --user --map-user="$1" --map-group="$2" -- "${@:3}""#;
+        let data = self.data();
+        fs::create_dir(&data).unwrap();
+        let (user, group) = (geteuid().as_raw().to_string(), getegid().as_raw().to_string());
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--", "unshare", "--user", "--map-root-user", "--mount", "--"])
+            .args(["bash", "-c", MOUNT, "bash", size])
+            .arg(&data)
+            .args([&user, &group])
+            .arg("setpriv")
+            .args(serve.as_std().get_args())
+            .env_clear()
+            .envs(serve.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null());
+        self.spawn_command(command);
+        let id = self.process.as_ref().and_then(Child::id).expect("it runs");
+        PathBuf::from(format!("/proc/{id}/root{}", data.display()))
+    }
+
+    fn spawn_command(&mut self, mut command: Command) {
+        assert!(self.process.is_none(), "it runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         self.process = Some(command.spawn().unwrap());
     }

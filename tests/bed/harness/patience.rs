@@ -19,3 +19,12 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String
         }
     }
 }
+
+/// Looks again and again for so long; each look must be good.
+pub async fn throughout(time: Duration, mut look: impl AsyncFnMut()) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        look().await;
+        tokio::time::sleep(BETWEEN).await;
+    }
+}

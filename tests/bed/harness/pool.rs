@@ -1,6 +1,6 @@
 //! HTCondor as its own tools show it: the oracle that does not believe the operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use tokio::process::Command;
@@ -8,6 +8,7 @@ use tokio::process::Command;
 use super::bed::Bed;
 use super::cluster::Job;
 use super::patience::until;
+use super::stranger::BOB;
 
 /// A job ad.
 pub type Ad = Map<String, Value>;
@@ -22,7 +23,14 @@ const ATTRIBUTES: &str = "HTCOperatorKey,HTCOperatorUid,ClusterId,ProcId,JobStat
 
 /// Runs a tool of HTCondor's; gives what it wrote, or what it complained of.
 pub async fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(name).args(arguments).output().await.map_err(|e| format!("{name}: {e}"))?;
+    let mut command = Command::new(name);
+    command.args(arguments);
+    said(name, arguments, command).await
+}
+
+/// Runs such a command.
+pub async fn said(name: &str, arguments: &[&str], mut command: Command) -> Result<String, String> {
+    let output = command.output().await.map_err(|e| format!("{name}: {e}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.success() {
         true => Ok(text(&output.stdout)),
@@ -59,7 +67,7 @@ impl Bed {
     }
 
     fn ours(&self) -> String {
-        format!("HTCOperatorInstance == \"{}\"", self.id)
+        ours(&self.id)
     }
 
     /// All ads of this bed's instance in the queue.
@@ -151,14 +159,15 @@ impl Bed {
     /// The same of many HTCJobs, with one question.
     pub async fn assert_all_committed_once(&self, jobs: &[(&Job, u32)]) {
         let history = ads("condor_history", &[], &self.ours()).await;
-        let mut staged: BTreeMap<&str, BTreeMap<u32, Vec<String>>> = BTreeMap::new();
+        let mut staged: BTreeMap<&str, BTreeMap<u32, BTreeSet<String>>> = BTreeMap::new();
         let queue = self.queue().await;
         for ad in history.iter().chain(&queue).filter(|ad| ad.contains_key("StageInFinish")) {
             let key = ad["HTCOperatorKey"].as_str().unwrap();
             let mut parts = key.split('/');
             let of_job = staged.entry(parts.next().unwrap()).or_default();
             let index = parts.next().unwrap().parse().unwrap();
-            of_job.entry(index).or_default().push(format!("{key} as {}.{}", ad["ClusterId"], ad["ProcId"]));
+            // What leaves the queue meanwhile is in both, and a schedd that is killed may write it down twice.
+            of_job.entry(index).or_default().insert(format!("{key} as {}.{}", ad["ClusterId"], ad["ProcId"]));
         }
         for (job, indices) in jobs {
             let staged = staged.remove(job.uid.as_str()).unwrap_or_default();
@@ -170,9 +179,16 @@ impl Bed {
     }
 }
 
+/// The jobs of an instance; others may put its id on theirs.
+fn ours(instance: &str) -> String {
+    let owner = std::env::var("USER").unwrap();
+    format!("HTCOperatorInstance == \"{instance}\" && Owner == \"{owner}\"")
+}
+
 /// Takes everything of an instance out of the queue; an error says what is still there.
 pub async fn remove_all(instance: &str) -> Result<(), String> {
-    let constraint = format!("HTCOperatorInstance == \"{instance}\"");
+    BOB.leave(instance).await?;
+    let constraint = ours(instance);
     let left = tool("condor_q", &["-allusers", "-af", "ClusterId", "-constraint", &constraint]).await?;
     if left.trim().is_empty() {
         return Ok(());

@@ -35,6 +35,7 @@ pub fn assert_alone() {
 pub async fn clear(client: &Client, id: &str) -> Result<(), String> {
     // Jobs that leave by themselves in this moment make the tools fail.
     until("the queue to be cleared", async || pool::remove_all(id).await).await;
+    cluster::remove_lease(client, id).await.map_err(|e| e.to_string())?;
     for namespace in [id.to_owned(), format!("{id}{OTHER}")] {
         match cluster::remove_namespace(client, &namespace).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}

@@ -8,6 +8,7 @@ pub mod living;
 mod reviewing;
 mod scripting;
 mod sweeping;
+mod taking;
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use htc_operator::engine::{Tracking, View};
 use serde_json::json;
 
 use super::crashes::once;
-use crate::life::{Life, outcomes, wish};
+use crate::life::{Life, options, outcomes, wish};
 use crate::pool::{Ad, Event, Fault, Planned, Scripted};
 use crate::tools::job::{id, set};
 
@@ -22,6 +22,9 @@ super::claims![
     files_of_an_adopted_job_are_neither_fetched_nor_removed_outside_our_folder,
     before_the_schedd_says_who_we_are_nothing_is_submitted_and_nothing_concluded,
     where_ads_name_another_owner_than_the_schedd_did_our_own_ids_settle_it,
+    ads_of_others_cannot_drown_our_own,
+    a_job_that_may_be_among_too_many_of_others_is_not_submitted_again,
+    another_credential_is_noticed_though_nothing_fails,
     another_credential_changes_nothing_for_jobs_that_are_under_way,
 ];
 
@@ -116,7 +119,7 @@ async fn an_ad_without_a_readable_key_is_that_of_the_job_with_its_id() {
     assert_eq!(life.ends("c").await, [Outcome::Succeeded]);
     life.gone("a").await;
     life.is_gone("a").await;
-    assert_eq!(scripted.jobs(), Vec::<Ad>::new());
+    scripted.empties().await;
     life.end().await;
 }
 
@@ -226,6 +229,15 @@ async fn files_of_an_adopted_job_are_neither_fetched_nor_removed_outside_our_fol
     assert!(scripted.calls("condor_transfer_data").is_empty());
     assert_eq!(std::fs::read(scripted.path().join("strange/result.json")).unwrap(), b"mine");
     life.end().await;
+    // The next life does not know of the ad.
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.is_ready().await;
+    life.wish("b", 1).await;
+    scripted.calls_more("condor_q", 10).await;
+    assert!(scripted.calls("condor_transfer_data").is_empty());
+    assert_eq!(std::fs::read(scripted.path().join("strange/result.json")).unwrap(), b"mine");
+    life.end().await;
 }
 
 async fn before_the_schedd_says_who_we_are_nothing_is_submitted_and_nothing_concluded() {
@@ -256,6 +268,71 @@ async fn where_ads_name_another_owner_than_the_schedd_did_our_own_ids_settle_it(
     once(&scripted);
     let last = scripted.calls("condor_q").pop().unwrap().arguments.join(" ");
     assert!(last.contains("Owner =?= \"alice\""), "{last}");
+    life.end().await;
+}
+
+async fn ads_of_others_cannot_drown_our_own() {
+    let scripted = Scripted::new();
+    strangers_job(&scripted, "v/0/0/0", 2);
+    scripted.plan(Planned::next("condor_q", Fault::Flood).always());
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    life.gone("a").await;
+    life.is_gone("a").await;
+    assert_eq!(scripted.commits(), 1);
+    life.end().await;
+}
+
+async fn a_job_that_may_be_among_too_many_of_others_is_not_submitted_again() {
+    let scripted = Scripted::new();
+    scripted.change(|state| state.mapping = Some("robot-17@pool".to_owned()));
+    strangers_job(&scripted, "v/0/0/0", 2);
+    scripted.plan(Planned::next("condor_q", Fault::Flood).always());
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.is_ready().await;
+    let text = "ERROR: Failed to commit job submission into the queue.";
+    scripted.fault("condor_submit", Fault::CommitThenFail(text.to_owned()));
+    life.wish("a", 1).await;
+    scripted.eventually("it is committed", |state| state.commits == 1).await;
+    scripted.calls_more("condor_q", 20).await;
+    assert_eq!(scripted.commits(), 1, "it was submitted again");
+    // The id of another tells who we are, whatever else there is.
+    scripted.auto_run(0);
+    life.wish("b", 1).await;
+    for name in ["a", "b"] {
+        assert_eq!(life.ends(name).await, [Outcome::Succeeded]);
+    }
+    once(&scripted);
+    life.end().await;
+}
+
+async fn another_credential_is_noticed_though_nothing_fails() {
+    let scripted = Scripted::new();
+    let proxy = scripted.path().join("proxy");
+    std::fs::write(&proxy, "of alice").unwrap();
+    let mut pool = scripted.pool();
+    pool.environment.push(("X509_USER_PROXY".to_owned(), proxy.display().to_string()));
+    let life = Life::begin(options(&scripted.path().join("data")), pool).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.change(|state| state.mapping = Some("bob@pool".to_owned()));
+    std::fs::write(&proxy, "of bob now").unwrap();
+    let told =
+        |view: &View| view.trouble.as_ref().is_some_and(|told| told.why.contains("takes us for bob@pool"));
+    life.until("a", "the trouble is told", told).await;
+    life.wish("b", 1).await;
+    scripted.calls_more("condor_ping", 3).await;
+    assert_eq!(scripted.commits(), 1, "nothing is submitted as bob");
+    scripted.change(|state| state.mapping = None);
+    scripted.auto_run(0);
+    for name in ["a", "b"] {
+        assert_eq!(life.ends(name).await, [Outcome::Succeeded]);
+    }
     life.end().await;
 }
 

@@ -1,20 +1,26 @@
 //! The store knows which queue it was kept for: the answer of another one proves nothing.
 
 use std::path::Path;
+use std::time::Duration;
 
 use htc_core::workload::progress::{Outcome, Progress};
-use htc_operator::engine::{Options, View};
+use htc_operator::engine::{Awaited, Options, Outputs, View};
 
 use super::crashes::once;
 use super::submit;
+use crate::endpoint::Endpoint;
 use crate::life::{Life, options, outcomes};
-use crate::pool::{Fault, Planned, Scripted};
+use crate::pool::{Fault, Outage, Planned, Scripted};
 
 super::claims![
     before_another_queue_nothing_is_submitted_removed_or_ended,
     an_accepted_queue_is_ours_from_then_on,
     a_queue_that_is_replaced_while_we_run_ends_no_job,
+    a_queue_that_is_another_one_after_an_outage_gets_nothing,
+    before_another_queue_nothing_is_given_up_or_collected,
+    what_was_under_way_does_not_hide_that_the_queue_is_another,
     a_queue_that_comes_back_is_gone_on_with,
+    a_person_accepts_a_queue_by_the_command_that_the_log_names,
     a_queue_that_cannot_be_identified_is_not_believed,
     another_instance_id_is_told_from_the_one_before,
     a_lost_store_that_is_the_only_record_submits_nothing_until_it_is_accepted,
@@ -52,6 +58,11 @@ async fn before_another_queue_nothing_is_submitted_removed_or_ended() {
     assert!(why.contains("birthdate") && why.contains("htc-operator db accept"), "{why}");
     life.gone("b").await;
     scripted.calls_more("condor_q", 20).await;
+    let awaited = life.engine.awaited(&"b".parse().unwrap());
+    assert!(
+        matches!(&awaited, Some(Awaited::Mismatch { why }) if why.contains("htc-operator db accept")),
+        "{awaited:?}"
+    );
     assert_eq!(outcomes(&life.view("a")), [None], "absence in another queue proves nothing");
     for tool in ["condor_rm", "condor_qedit"] {
         assert!(scripted.calls(tool).is_empty(), "{tool}");
@@ -80,6 +91,72 @@ async fn an_accepted_queue_is_ours_from_then_on() {
     life.end().await;
 }
 
+async fn before_another_queue_nothing_is_given_up_or_collected() {
+    let scripted = Scripted::new();
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("home", 1).await;
+    let is_home = |view: &View| matches!(view.outputs, Outputs::Home(_));
+    let Outputs::Home(folder) = life.until("home", "it is home", is_home).await.outputs else { panic!() };
+    scripted.plan(Planned::next("condor_transfer_data", Fault::Fail("no room".into())).always());
+    life.wish("away", 1).await;
+    life.ends("away").await;
+    life.end().await;
+    let queue = scripted.change(|state| {
+        state.birthdate += 1;
+        std::mem::take(&mut state.queue)
+    });
+    let short = Some(Duration::from_millis(1));
+    let options =
+        Options { give_up_outputs: short, keep_outputs: short, ..options(&scripted.path().join("data")) };
+    let life = Life::begin(options, scripted.pool()).await;
+    life.open_door();
+    life.wish("b", 1).await;
+    life.until("b", "it says what is in the way", is_mismatch).await;
+    scripted.calls_more("condor_transfer_data", 3).await;
+    assert!(!life.view("away").jobs[0].outputs_lost);
+    assert_eq!(life.metric("htc_outputs_given_up_total"), 0);
+    assert!(folder.exists(), "outputs whose time is over stay");
+    life.end().await;
+    // With its own queue the time of outputs goes on.
+    scripted.heal();
+    scripted.change(|state| {
+        state.birthdate -= 1;
+        state.queue = queue;
+    });
+    let options = Options { keep_outputs: short, ..crate::life::options(&scripted.path().join("data")) };
+    let life = Life::begin(options, scripted.pool()).await;
+    life.open_door();
+    life.until("home", "it is collected", |view| matches!(view.outputs, Outputs::Collected(_))).await;
+    life.end().await;
+}
+
+async fn what_was_under_way_does_not_hide_that_the_queue_is_another() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.fault("condor_submit", Fault::WaitBeforeCommit);
+    life.wish("b", 1).await;
+    scripted
+        .eventually("the tool has begun", |state| {
+            state.calls.iter().filter(|c| c.tool == "condor_submit").count() == 2
+        })
+        .await;
+    scripted.change(|state| {
+        state.birthdate += 1;
+        state.queue.clear();
+    });
+    life.until("a", "it says what is in the way", is_mismatch).await;
+    scripted.let_go_on();
+    scripted.eventually("the submission ends well", |state| state.commits == 2).await;
+    scripted.calls_more("condor_q", 20).await;
+    assert!(is_mismatch(&life.view("a")), "{:?}", life.view("a").trouble);
+    life.end().await;
+}
+
 async fn a_queue_that_is_replaced_while_we_run_ends_no_job() {
     let scripted = Scripted::new();
     let life = Life::on(&scripted).await;
@@ -94,6 +171,64 @@ async fn a_queue_that_is_replaced_while_we_run_ends_no_job() {
     scripted.calls_more("condor_q", 20).await;
     assert_eq!(outcomes(&life.view("a")), [None, None]);
     life.end().await;
+}
+
+async fn a_queue_that_is_another_one_after_an_outage_gets_nothing() {
+    let scripted = Scripted::new();
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    life.wish("a", 1).await;
+    life.is_queued("a", 0).await;
+    scripted.plan(Planned::everywhere(Fault::Outage(Outage::Pool)));
+    life.until("a", "the outage is told", |view| view.trouble.is_some()).await;
+    life.wish("b", 1).await;
+    scripted.change(|state| {
+        state.birthdate += 1;
+        state.queue.clear();
+    });
+    scripted.heal();
+    life.until("b", "it says what is in the way", is_mismatch).await;
+    scripted.calls_more("condor_q", 5).await;
+    assert_eq!(scripted.calls("condor_submit").len(), 1, "of the time before");
+    life.end().await;
+}
+
+async fn a_person_accepts_a_queue_by_the_command_that_the_log_names() {
+    let mut endpoint = Endpoint::new();
+    let data = endpoint.path("data");
+    let flags = ["--interlink-listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()];
+    let accept = |endpoint: &Endpoint| {
+        let output =
+            endpoint.beside(&["db", "accept", "--data-dir", data.to_str().unwrap()]).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.success(), said.concat())
+    };
+    let (good, said) = accept(&endpoint);
+    assert!(!good, "nobody is there: {said}");
+    let born = |file: &Path| {
+        let store = rusqlite::Connection::open(file.join("htcjobs.db")).ok()?;
+        let fact = "SELECT value FROM facts WHERE name = 'queue_birthdate'";
+        store.query_row(fact, [], |row| row.get::<_, String>(0)).ok()
+    };
+    endpoint.start(&flags, 1).await;
+    endpoint.eventually("the queue is known", |_| born(&data).is_some()).await;
+    let (good, said) = accept(&endpoint);
+    assert!(good && said.contains("nothing has changed"), "{said}");
+    endpoint.end().await;
+    let before = born(&data).unwrap();
+    endpoint.scripted.change(|state| state.birthdate += 1);
+    endpoint.scripted.plan(Planned::next("condor_ping", Fault::Fail("away".into())).always());
+    endpoint.start(&flags, 1).await;
+    let (good, said) = accept(&endpoint);
+    assert!(!good && said.contains("has not been compared with the database yet"), "{said}");
+    endpoint.scripted.heal();
+    endpoint.eventually("it is told", |it| it.log().contains("htc-operator db accept")).await;
+    assert_eq!(born(&data), Some(before.clone()));
+    let (good, said) = accept(&endpoint);
+    let words = format!("Accepted: the birthdate of its queue was {before} and is ");
+    assert!(good && said.starts_with(&words), "{said}");
+    assert_ne!(born(&data), Some(before));
+    endpoint.end().await;
 }
 
 async fn a_queue_that_comes_back_is_gone_on_with() {

@@ -17,6 +17,8 @@ super::claims![
     a_certificate_lets_in_only_whose_name_is_set,
     a_pod_belongs_to_who_brought_it_and_a_token_may_change,
     callers_share_their_pods_where_that_is_set,
+    a_token_for_some_namespaces_is_for_no_pod_of_others,
+    a_call_deletes_only_so_many_pods,
     a_web_page_of_this_machine_is_refused,
     nobody_is_let_in_unasked_where_others_reach_the_port,
     a_refused_call_is_answered_though_its_body_is_large,
@@ -430,6 +432,52 @@ async fn a_pod_belongs_to_who_brought_it_and_a_token_may_change() {
     for secret in ["first-of-a", "second-of-a", "only-of-b", "of-nobody"] {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+async fn a_token_for_some_namespaces_is_for_no_pod_of_others() {
+    let mut endpoint = Endpoint::new();
+    let file = endpoint.write("etc/token", "@a[n,m] token-of-a\n@b[m] token-of-b\n@c[*] token-of-c");
+    let places = ["--interlink-listen", "127.0.0.1:0", "--interlink-token-file", &file];
+    endpoint.start(&[places.as_slice(), &["--interlink-shared-pods"]].concat(), 1).await;
+    let base = format!("http://{}", endpoint.places()[0]);
+    let [a, b, c] = ["token-of-a", "token-of-b", "token-of-c"].map(Caller::with_token);
+    let (code, why) = b.call("POST", &format!("{base}/create"), &pod("of-b")).await.unwrap();
+    assert_eq!(code, 403, "{why}");
+    assert!(why.contains("token:b") && why.contains("namespace \"n\""), "{why}");
+    let create = |caller: Caller| {
+        let url = format!("{base}/create");
+        async move { caller.call("POST", &url, &pod("shared")).await.unwrap().0 }
+    };
+    assert_eq!(create(a.clone()).await, 200, "{}", endpoint.log());
+    assert_eq!(
+        answers(&b, &base, "shared").await,
+        [403, 403, 200, 403],
+        "also where callers share their pods"
+    );
+    assert!(told(&b, &base, "shared").await.contains("NotYours"));
+    assert_eq!(answers(&c, &base, "shared").await, [200; 4]);
+    endpoint.end().await;
+}
+
+async fn a_call_deletes_only_so_many_pods() {
+    let mut endpoint = Endpoint::new();
+    endpoint.start(&["--interlink-listen", "127.0.0.1:0"], 1).await;
+    let base = format!("http://{}", endpoint.places()[0]);
+    let caller = Caller::default();
+    let pods = |count: usize| {
+        let pods: Vec<_> = (0..count).map(|n| json!({ "metadata": { "uid": format!("u{n}") } })).collect();
+        json!(pods).to_string()
+    };
+    let delete = |count| {
+        let (caller, url, body) = (caller.clone(), format!("{base}/delete"), pods(count));
+        async move { caller.call("POST", &url, &body).await.unwrap() }
+    };
+    let (code, why) = delete(101).await;
+    assert_eq!((code, why.trim()), (400, "the request has 101 pods; delete at most 100 at once"));
+    assert_eq!(delete(100).await.0, 200, "{}", endpoint.log());
+    let created = caller.call("POST", &format!("{base}/create"), &pod("u99")).await.unwrap();
+    assert_eq!(created.0, 409, "a pod that was deleted before it came is refused: {}", created.1);
+    endpoint.end().await;
 }
 
 async fn callers_share_their_pods_where_that_is_set() {

@@ -19,6 +19,7 @@ super::claims![
     jobs_that_ended_meanwhile_are_adopted_with_their_ends_and_files,
     a_wish_that_comes_late_to_a_new_store_adopts_before_it_submits,
     a_caller_who_does_not_say_that_he_wished_before_gets_no_second_job,
+    a_wish_whose_files_lie_there_waits_until_a_tool_of_a_lost_store_must_be_dead,
     what_never_got_its_files_is_not_adopted,
     the_second_copy_in_a_lost_store_is_removed,
     an_index_whose_end_is_known_outside_is_not_run_again,
@@ -28,12 +29,12 @@ super::claims![
 ];
 
 /// A wish by someone who made it before.
-fn again(name: &str, indices: u32) -> Wish {
+pub fn again(name: &str, indices: u32) -> Wish {
     Wish { seen_before: true, ..wish(name, indices) }
 }
 
 /// Ends a life and takes its store away.
-async fn lose_store(scripted: &Scripted, life: Life) {
+pub async fn lose_store(scripted: &Scripted, life: Life) {
     life.end().await;
     for name in ["htcjobs.db", "htcjobs.db-wal", "htcjobs.db-shm"] {
         // The last connection has removed the others where it closed them.
@@ -127,6 +128,25 @@ async fn a_caller_who_does_not_say_that_he_wished_before_gets_no_second_job() {
     comes_late(wish("a", 2)).await;
 }
 
+async fn a_wish_whose_files_lie_there_waits_until_a_tool_of_a_lost_store_must_be_dead() {
+    let scripted = Scripted::new();
+    // The first submission ever was under way when the store was lost: neither queue nor history shows it.
+    let folder = scripted.path().join("data/jobs/a/0.0.0");
+    std::fs::create_dir_all(folder).unwrap();
+    let life = Life::on(&scripted).await;
+    life.wish("a", 1).await;
+    life.is_ready().await;
+    scripted.calls_more("condor_q", 3).await;
+    assert!(scripted.calls("condor_submit").is_empty());
+    life.end().await;
+    age_wish(&scripted);
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
+    life.end().await;
+}
+
 async fn what_never_got_its_files_is_not_adopted() {
     let scripted = Scripted::new();
     scripted.fault("condor_submit", Fault::SpoolFails);
@@ -165,7 +185,7 @@ async fn an_index_whose_end_is_known_outside_is_not_run_again() {
     let life = Life::on(&scripted).await;
     life.open_door();
     let end = End { outcome: Outcome::ExitCode(3), message: "exit code 3".into(), at: Timestamp::UNIX_EPOCH };
-    let settled = vec![Settled { index: 1, job: None, end }];
+    let settled = vec![Settled { index: 1, end }];
     life.try_wish(Wish { settled, ..again("a", 3) }).await.unwrap();
     let expected = [Outcome::Succeeded, Outcome::ExitCode(3), Outcome::Succeeded];
     assert_eq!(life.ends("a").await, expected);

@@ -8,9 +8,11 @@ mod callers;
 mod calling;
 mod capacity;
 mod committing;
+mod compatible;
 mod constraints;
 mod crashes;
 mod descriptions;
+mod doors;
 mod ending;
 mod failing;
 mod faults;
@@ -24,10 +26,12 @@ mod outliving;
 mod outputs;
 mod polling;
 mod receiving;
+mod released;
 mod reporting;
 mod resting;
 mod results;
 mod secrets;
+mod settling;
 mod standalone;
 mod submitting;
 mod transferring;
@@ -36,6 +40,7 @@ mod upgrading;
 mod window;
 mod workers;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use htc_operator::condor::ad::Ad;
@@ -80,8 +85,10 @@ pub fn all() -> Vec<Trial> {
         callers::all(),
         calling::all(),
         capacity::all(),
+        compatible::all(),
         constraints::all(),
         descriptions::all(),
+        doors::all(),
         failing::all(),
         faults::all(),
         forgetting::all(),
@@ -93,10 +100,12 @@ pub fn all() -> Vec<Trial> {
         polling::all(),
         looking::all(),
         receiving::all(),
+        released::all(),
         reporting::all(),
         resting::all(),
         results::all(),
         secrets::all(),
+        settling::all(),
         standalone::all(),
         submitting::all(),
         transferring::all(),
@@ -161,7 +170,9 @@ pub fn whose() -> Whose {
 
 /// Asks for all jobs with our real code.
 async fn ask(pool: &Pool) -> Result<Vec<Ad>, CallError> {
-    query::all(pool, &whose(), true, &query::Strangers::new()).await.map(|answer| answer.ads)
+    let (printed, strangers) = (BTreeSet::new(), query::Strangers::new());
+    let question = query::Question { whose: whose(), is_confirmed: true, printed, strangers };
+    query::all(pool, question).await.map(|answer| answer.ads)
 }
 
 /// What our real code sees of all jobs.

@@ -90,7 +90,7 @@ impl Line {
         let route = Route { url: self.url.clone(), source: "cern.ch".to_owned(), ca: None };
         let events = Events { key_id: "k1".to_owned(), key: secret(&key), route: Some(route) };
         let images = ImageSettings::default();
-        let spec = JobSpec::new(&wish("a", 1).workload, "default", key.clone(), "", None, &images);
+        let spec = JobSpec::new(&wish("a", 1).workload, "default", key.clone(), "", None, &images, 1);
         let logs = Logs::new(&folder(scripted, index), &spec, closed);
         Poller::start(&events, &key, 1, logs).unwrap()
     }

@@ -16,7 +16,7 @@ super::claims![
 ];
 
 /// Some looks: with nothing to do the operator has none for a minute.
-async fn looks(scripted: &Scripted, life: &Life) {
+pub async fn looks(scripted: &Scripted, life: &Life) {
     for _ in 0..3 {
         tokio::join!(scripted.calls_more("condor_q", 1), async { life.engine.look() });
     }

@@ -5,13 +5,15 @@ use htc_operator::engine::Options;
 use rusqlite::Connection;
 
 use crate::life::{Life, options};
-use crate::pool::Scripted;
+use crate::pool::{Fault, Planned, Scripted};
 
 super::claims![
     a_wish_that_cannot_be_read_stops_no_start_and_no_other_workload,
     a_workload_of_which_a_job_cannot_be_read_is_submitted_no_further,
     a_job_whose_end_cannot_be_read_has_ended_as_its_row_says,
     rows_that_belong_to_nobody_are_left_alone,
+    ranges_that_are_none_stop_what_they_are_of_and_no_other,
+    an_id_that_is_none_holds_up_no_deletion,
 ];
 
 fn spoil(scripted: &Scripted, statements: &str) {
@@ -35,6 +37,45 @@ async fn ended(scripted: &Scripted, names: &[&str]) {
 fn trouble(life: &Life, name: &str) -> (&'static str, String) {
     let obstacle = life.view(name).trouble.unwrap();
     (obstacle.reason, obstacle.why)
+}
+
+async fn ranges_that_are_none_stop_what_they_are_of_and_no_other() {
+    let scripted = Scripted::new();
+    scripted.plan(Planned::next("condor_ping", Fault::Fail("WRITE failed!".to_owned())).always());
+    let life = Life::on(&scripted).await;
+    for name in ["a", "b", "c"] {
+        life.wish(name, 3).await;
+    }
+    life.end().await;
+    spoil(
+        &scripted,
+        "UPDATE waiting SET first = 2, last = 1 WHERE uid = 'a'; UPDATE waiting SET last = 4294967295 WHERE uid = 'b'",
+    );
+    scripted.heal();
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    for (name, words) in [("a", "no copies 2 to 1"), ("b", "no copies 0 to 4294967295")] {
+        let (reason, why) = trouble(&life, name);
+        assert!(reason == "RecordUnreadable" && why.contains(words), "{why}");
+    }
+    assert_eq!(life.ends("c").await, [Outcome::Succeeded; 3]);
+    assert_eq!(scripted.committed().len(), 3, "of the others none");
+    life.end().await;
+}
+
+async fn an_id_that_is_none_holds_up_no_deletion() {
+    let scripted = Scripted::new();
+    scripted.auto_run(0);
+    ended(&scripted, &["a"]).await;
+    spoil(
+        &scripted,
+        "UPDATE htcjobs SET jobId = '99999999999.0' WHERE rowid = (SELECT min(rowid) FROM htcjobs)",
+    );
+    let life = Life::on(&scripted).await;
+    life.gone("a").await;
+    life.is_gone("a").await;
+    life.end().await;
 }
 
 async fn a_wish_that_cannot_be_read_stops_no_start_and_no_other_workload() {

@@ -39,6 +39,8 @@ pub enum Fault {
         /// What stands there instead.
         to: String,
     },
+    /// `condor_q`: where it is asked for jobs of another owner than alice, they say more than anybody reads.
+    Flood,
     /// `condor_submit`: every description with this text in the value of a command is refused with
     /// that text. Stays, and is no call's fault.
     Refuse {

@@ -276,6 +276,7 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, fault: Option<&str>, now: i64)
         phase: Phase::Done,
         cut: None,
         worker_fault: fault.map(str::to_owned),
+        left_out: None,
         // They have done their work, or the others had not begun.
         init_containers: inits.iter().map(|name| ended(name, 0)).collect(),
         containers: names.map(|name| ended(name, ending.code)).collect(),

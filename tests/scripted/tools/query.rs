@@ -31,6 +31,10 @@ pub(super) fn queue(call: Call, options: &Options) -> Outcome {
         Some(constraint) => state.matching(constraint)?,
         None => (0..state.queue.len()).collect(),
     };
+    let is_others = |place: &usize| state.queue[*place].get("Owner").is_none_or(|owner| owner != "alice");
+    while fault == Some(Fault::Flood) && places.iter().any(is_others) {
+        say(&"x".repeat(64 << 10));
+    }
     let ads = places.iter().take(options.limit.unwrap_or(usize::MAX)).map(|place| &state.queue[*place]);
     let text = list(ads.map(|ad| project(ad, options, Some(&state))))?;
     let text = match &fault {
