@@ -2,10 +2,12 @@
 //! setting instead (see `config`).
 
 mod callers;
+mod workers;
 
 use std::time::Duration;
 
 pub use callers::*;
+pub use workers::*;
 
 /// Bytes of an HTCJob's script. The API server takes objects of 1.5 MB, and each stays in memory and is
 /// written for each copy; scripts that people write are a hundredth of this.
@@ -403,14 +405,3 @@ pub const EXPIRY_WARNED: Duration = Duration::from_secs(86_400);
 
 /// Clocks that differ by more make credentials seem expired, or not valid yet.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(30);
-
-/// So often a job goes to another worker, because one could start nothing of the user's: what fails on five is not
-/// likely to run on a sixth.
-pub const WORKERS_TRIED: u32 = 5;
-
-/// So long a machine that could run nothing of a job is passed over at first; each time twice as long, so that the
-/// last time it is 16 hours. A pool may have no other machines, and those of a small one are mended within the hour.
-pub const WORKER_PASSED_OVER: Duration = Duration::from_secs(3_600);
-
-/// The end of that time is a multiple of this: jobs that fail at about the same time then go together again.
-pub const WORKER_PASSED_OVER_STEP: Duration = Duration::from_secs(600);
