@@ -2,11 +2,13 @@
 //! setting instead (see `config`).
 
 mod callers;
+mod owner;
 mod workers;
 
 use std::time::Duration;
 
 pub use callers::*;
+pub use owner::*;
 pub use workers::*;
 
 /// Bytes of an HTCJob's script. The API server takes objects of 1.5 MB, and each stays in memory and is
@@ -69,21 +71,6 @@ pub const HISTORY_GAP: Duration = Duration::from_secs(2);
 
 /// When `condor_history` does not know a missing job, it is asked again after this time.
 pub const HISTORY_AGAIN: Duration = Duration::from_secs(600);
-
-/// Who we are is asked of the schedd at least this often: a credential may be changed at any time.
-pub const OWNER_ASKED: Duration = Duration::from_secs(600);
-
-/// So many jobs of others that bear our instance id are looked at: the first tell enough.
-pub const FOREIGN_ASKED: usize = 100;
-
-/// The same as long as it is not confirmed who we are: they may be ours. 2 MB, where they say nothing odd.
-pub const FOREIGN_MAX: usize = 10_000;
-
-/// What is read of them: they are others', who can make them as long as they like.
-pub const FOREIGN_OUTPUT_MAX: u64 = 16 << 20;
-
-/// So many clusters that our own tool has printed are asked for, whoever owns them: one tells who we are.
-pub const PRINTED_ASKED: usize = 100;
 
 /// Fewer missing jobs are no alarm, however few are known.
 pub const VANISHED_LEAST: usize = 3;

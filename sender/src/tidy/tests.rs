@@ -1,3 +1,5 @@
+//! What is tidied of a folder, and what is left alone.
+
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 

@@ -155,8 +155,8 @@ impl<'s, 'a> OfWorkload<'s, 'a> {
             let other_id = known.is_some() && riddle.job.is_some() && known != riddle.job;
             !other_key && !other_id
         };
-        let is_key = |ad: &&Foreign| ad.key.as_ref() == Some(&job.key);
-        let is_foreign = job.intent.is_some() && (self.is_cut || self.foreign.iter().any(|ad| is_key(ad)));
+        let has_key = self.foreign.iter().any(|ad| ad.key.as_ref() == Some(&job.key));
+        let is_foreign = job.intent.is_some() && (self.is_cut || has_key);
         self.riddle(job).is_some()
             || self.loose.iter().chain(self.nameless).any(|riddle| may_be(riddle))
             || is_foreign
