@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_grace_period_without_end_is_the_longest_that_there_is() {
         let endless = Terms { grace_seconds: u32::MAX, ..terms(&[]) };
-        assert_eq!(endless.commands()["job_max_vacate_time"], u32::MAX.to_string());
+        assert_eq!(endless.commands(None)["job_max_vacate_time"], u32::MAX.to_string());
     }
 
     #[test]
