@@ -3,6 +3,7 @@
 //! kernel for want of memory, may kill either.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::Sender;
 
@@ -12,7 +13,7 @@ use signal_hook::iterator::Signals;
 use crate::event::Event;
 use crate::process::{self, CLEARING, Exit};
 use crate::words::say;
-use crate::{runtime, signals, volumes};
+use crate::{runtime, signals, tidy, volumes};
 
 /// `htc-sender run`: the executable of a job; its working folder is the job's scratch folder.
 pub fn run() -> ExitCode {
@@ -64,6 +65,7 @@ fn end(exit: Exit) -> ExitCode {
     if let Some(signal) = exit.signal {
         say(format_args!("signal {signal} ended the sender: nothing of its job goes on"));
         volumes::sweep();
+        tidy::after_kill(Path::new("."));
         process::die_by(signal);
     }
     ExitCode::from(u8::try_from(exit.code).unwrap_or(1))

@@ -88,7 +88,7 @@ mod tests {
         let work = tempfile::tempdir().unwrap();
         fs::create_dir(work.path().join("d")).unwrap();
         fs::write(work.path().join("file"), "").unwrap();
-        symlink("d/../".repeat(1_000) + "file", work.path().join("long")).unwrap();
+        symlink("d/../".repeat(700) + "file", work.path().join("long")).unwrap();
         assert_eq!(leads_to_file(work.path(), Path::new("long")), Err(Why::LinkNowhere));
     }
 }

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use htc_core::workload::report::Excess;
-use htc_core::workload::spec::JobSpec;
+use htc_core::workload::spec::{JobSpec, MAX_OUTPUT_FILES};
 use rustix::fs::{Access, access};
 
 use crate::outputs::{PRIVATE, WORK};
@@ -48,6 +48,13 @@ pub fn outputs_of(job: &JobSpec, scratch: &Path) -> Found {
         }
     }
     found
+}
+
+/// The same for a job whose own sender was killed: HTCondor carries its outputs home nevertheless. What the job may
+/// have is not known any more.
+pub fn after_kill(scratch: &Path) {
+    let found = tidy(scratch, MAX_OUTPUT_FILES);
+    found.excess.map(|excess| excess.to_string()).into_iter().chain(found.left_out()).for_each(say);
 }
 
 /// Makes what lies in `work` fit to travel; it may have `limit` files, folders and links. Says what became of it.

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use htc_core::workload::container::{Arg, Container, EnvVar, Image, Mount, Program, Pull};
 use htc_core::workload::report::{ContainerState, Report};
-use htc_core::workload::spec::{FILE, File, ImageSettings, JobSpec, VERSION, Volume, VolumeSource};
+use htc_core::workload::spec::{
+    FILE, File, ImageSettings, JobSpec, MAX_OUTPUT_FILES, VERSION, Volume, VolumeSource,
+};
 use rustix::process::{Pid, Signal};
 
 /// The sender to test, where it is not the one that cargo built with the tests: images have no
@@ -35,7 +37,7 @@ pub fn job(image: Image, argv: &[&str], script: &str) -> JobSpec {
         hostname: None,
         registries: Vec::new(),
         events: None,
-        max_output_files: 1_000,
+        max_output_files: MAX_OUTPUT_FILES,
         images: ImageSettings::default(),
     }
 }
