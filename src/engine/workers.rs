@@ -5,7 +5,7 @@ use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::End;
 use htc_core::workload::report::Report;
 
-use super::board::{Entry, Finished, Job};
+use super::board::{Entry, Finished};
 use super::words::shortened;
 use crate::condor::ad::Exit;
 use crate::condor::submit::PassedOver;
@@ -13,7 +13,7 @@ use crate::limits::{MESSAGE_MAX, TROUBLE_MAX, WORKER_PASSED_OVER, WORKER_PASSED_
 pub use crate::store::worker_faults::WorkerFaults;
 
 /// Why a job's worker could start nothing of the user's, where the job says so and its ad agrees.
-pub fn fault<'a>(exit: Exit, report: Option<&'a Report>) -> Option<&'a str> {
+pub fn fault(exit: Exit, report: Option<&Report>) -> Option<&str> {
     let report = report.filter(|report| report.is_final())?;
     let agrees = |code: &i32| *code != 0 && exit == Exit::Code(*code);
     report.retcode.filter(agrees).and(report.worker_fault.as_deref())
@@ -84,8 +84,8 @@ impl Entry {
         if let Some(job) = self.jobs.get_mut(&index).filter(|job| job.end().is_none()) {
             job.goes_elsewhere = faults.is_last(&job.key);
         }
-        let has_ended = self.rested.get(index).is_some()
-            || self.jobs.get(&index).is_some_and(|job: &Box<Job>| job.end().is_some());
+        let has_ended =
+            self.rested.get(index).is_some() || self.jobs.get(&index).is_some_and(|job| job.end().is_some());
         if !has_ended {
             self.worker_faults.insert(index, faults);
         }
