@@ -38,6 +38,7 @@ pub async fn submit(corner: &Corner, sender: &Path, round: &str, n: usize) -> Re
     let options = Options {
         max_jobs_per_namespace: None,
         max_output_mb_per_namespace: None,
+        worker_requirements: None,
         image_cache_shared: false,
         instance: corner.queue.instance.clone(),
         data: data.clone(),

@@ -28,7 +28,8 @@ pub async fn submit(
         .enumerate()
         .map(|(n, rows)| {
             let file = corner.folder.join(format!("{round}.{n}.submit"));
-            write_private(&file, description(&corner.queue.instance, sender, None, rows).as_bytes()).unwrap();
+            write_private(&file, description(&corner.queue.instance, sender, None, None, rows).as_bytes())
+                .unwrap();
             file
         })
         .collect();

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub unstaged: Counter,
     /// Jobs whose submission failed alone, which are tried again.
     pub doubtful: Gauge,
+    /// Jobs of which their worker could start nothing; they go to another.
+    pub worker_failures: Counter,
     /// Jobs removed because their index has another job, or had ended.
     pub copies: Counter,
     /// Jobs of our instance in the queue that nobody wishes.
@@ -132,6 +134,7 @@ impl Default for Metrics {
             adopted: add(r, "jobs_adopted", "Jobs of an earlier life taken over"),
             unstaged: add(r, "jobs_unstaged", "Jobs removed whose files never all arrived"),
             doubtful: add(r, "jobs_doubtful", "Jobs whose submission failed alone; they are tried again"),
+            worker_failures: add(r, "worker_failures", "Jobs of which their worker could start nothing"),
             copies: add(r, "jobs_copies", "Jobs removed that should not run"),
             orphans: add(r, "jobs_orphans", "Jobs of our instance that nobody wishes"),
             missing: add(r, "jobs_missing", "Jobs that should be in the queue and are not"),

@@ -44,7 +44,8 @@ struct Body(
 /// What it left out of its outputs is the user's words too: it has names of files.
 pub fn encode(key_id: &str, key: &[u8], report: &Report) -> Option<String> {
     let mut states = report.init_containers.iter().chain(&report.containers).map(|status| &status.state);
-    let has_words = report.left_out.is_some() || states.any(|state| !state.message().is_empty());
+    let has_texts = report.worker_fault.is_some() || report.left_out.is_some();
+    let has_words = has_texts || states.any(|state| !state.message().is_empty());
     if report.is_final() && has_words {
         return None;
     }
@@ -87,6 +88,7 @@ pub fn decode<'a>(
         now,
         phase,
         cut,
+        worker_fault: None,
         left_out: None,
         init_containers,
         containers,
@@ -106,6 +108,8 @@ fn body_of(report: &Report) -> Body {
         now,
         phase,
         cut,
+        // Of a last report, which does not travel with one.
+        worker_fault: _,
         left_out: _,
         init_containers,
         containers,

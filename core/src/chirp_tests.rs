@@ -32,6 +32,7 @@ fn report(phase: Phase, containers: Vec<ContainerStatus>) -> Report {
         now: Timestamp::from_second(1_795_237_017).unwrap(),
         phase,
         cut: None,
+        worker_fault: None,
         left_out: None,
         init_containers: vec![],
         containers,
@@ -87,6 +88,7 @@ fn reports() -> impl Strategy<Value = Report> {
     (rest, phase, cut, vec(status(), 0..3), vec(status(), 0..4)).prop_map(
         |((start, seq, now, retcode), phase, cut, init_containers, containers)| Report {
             cut,
+            worker_fault: None,
             start,
             seq,
             now,

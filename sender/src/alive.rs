@@ -11,7 +11,6 @@ use htc_core::workload::container::Container;
 use htc_core::workload::report::{CANNOT_RUN, ContainerState, Cut};
 use jiff::Timestamp;
 
-use crate::apptainer;
 use crate::event::Event;
 use crate::gate::Pass;
 use crate::handshake::{self, Answer, Streams};
@@ -23,6 +22,7 @@ use crate::outputs::{self, PRIVATE};
 use crate::process::{self, Exit, Pid, Signal};
 use crate::volumes::Volumes;
 use crate::words::say;
+use crate::{apptainer, blame};
 
 /// How long the end of a log is waited for, where it is wanted at once.
 const SETTLING: Duration = Duration::from_millis(500);
@@ -44,6 +44,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether another worker may do better.
+    pub fn is_workers(&self) -> bool {
+        match self {
+            Error::Image(failure) => failure.is_workers,
+            Error::Plan(error) => error.is_workers(),
+            Error::Start(_) => true,
+        }
+    }
+
     /// The end of the container that was not started.
     pub fn end(&self) -> ContainerState {
         let reason = match self {
@@ -52,6 +61,14 @@ impl Error {
         };
         terminated(CANNOT_RUN, None, reason, self.to_string(), None)
     }
+}
+
+/// How a container ended.
+pub struct Ended {
+    /// The state that it is in for good.
+    pub state: ContainerState,
+    /// Whether it never started, and another worker may do better.
+    pub is_workers: bool,
 }
 
 /// A container that was started.
@@ -157,9 +174,15 @@ impl<'a> Alive<'a> {
     }
 
     /// How it ended; `cut` is the limit of the job that it was ended for, if it was.
-    pub fn end(&self, cut: Option<&Cut>) -> ContainerState {
+    pub fn end(&self, cut: Option<&Cut>) -> Ended {
+        let engine_said = apptainer::complaint(&self.engine_said());
+        let is_silent = matches!(self.answer, Some(Answer::Silent) | None);
+        let is_workers = is_silent && blame::of_start(&engine_said);
+        Ended { state: self.state(cut, engine_said), is_workers }
+    }
+
+    fn state(&self, cut: Option<&Cut>, engine_said: String) -> ContainerState {
         let exit = self.exit.unwrap_or(Exit { code: CANNOT_RUN, signal: None });
-        let engine_said = self.engine_said();
         match &self.answer {
             Some(Answer::Started(_)) => {
                 let own = if exit.code == 0 { "Completed" } else { "Error" };
@@ -172,7 +195,7 @@ impl<'a> Alive<'a> {
             Some(Answer::Failed(failure)) => {
                 terminated(failure.exit_code, None, "ContainerCannotRun", failure.message.clone(), None)
             }
-            Some(Answer::Silent) | None => match apptainer::complaint(&engine_said) {
+            Some(Answer::Silent) | None => match engine_said {
                 why if why.is_empty() => {
                     cannot_run(format!("ended with code {} before it started", exit.code))
                 }

@@ -1,5 +1,7 @@
 //! What is known of each container, as the report that says it.
 
+use std::collections::BTreeSet;
+
 use htc_core::workload::report::{ContainerState, ContainerStatus, Cut, Phase, Report};
 use htc_core::workload::spec::JobSpec;
 use jiff::Timestamp;
@@ -14,6 +16,8 @@ pub const STOPPED: i32 = 128 + 15;
 /// The state of all containers, init containers first: their numbers count through both lists.
 pub struct Board {
     report: Report,
+    /// The numbers of the containers that this worker could not start through a fault of its own.
+    blamed: BTreeSet<usize>,
     reporter: Option<Reporter>,
 }
 
@@ -36,11 +40,12 @@ impl Board {
             now: Timestamp::now(),
             phase: Phase::Preparing,
             cut: None,
+            worker_fault: None,
             left_out: None,
             init_containers: job.init_containers.iter().map(|c| waiting(&c.name)).collect(),
             containers: job.containers.iter().map(|c| waiting(&c.name)).collect(),
         };
-        Board { report, reporter }
+        Board { report, blamed: BTreeSet::new(), reporter }
     }
 
     /// Changes the state of a container; [`Board::tell`] makes it known.
@@ -53,6 +58,32 @@ impl Board {
         if let Some(status) = status {
             status.state = state;
         }
+    }
+
+    /// Notes whether this worker is at fault that a container was not started.
+    pub fn blame(&mut self, number: usize, is_workers: bool) {
+        if is_workers {
+            self.blamed.insert(number);
+        }
+    }
+
+    /// Why this worker could start nothing of the user's, where that is nothing but its own fault.
+    fn worker_fault(&self) -> Option<String> {
+        let statuses = self.report.init_containers.iter().chain(&self.report.containers).enumerate();
+        let mut fault = None;
+        for (number, status) in statuses {
+            match &status.state {
+                ContainerState::Terminated { started_at: None, message, .. }
+                    if self.blamed.contains(&number) =>
+                {
+                    fault.get_or_insert_with(|| message.clone());
+                }
+                ContainerState::Waiting { .. } => {}
+                // It has started, or would fail anywhere.
+                ContainerState::Terminated { .. } | ContainerState::Running { .. } => return None,
+            }
+        }
+        fault.filter(|_| self.report.phase == Phase::Done && self.report.cut.is_none())
     }
 
     /// Changes the phase. Once the job was asked to end, that is the phase for good.
@@ -111,6 +142,7 @@ impl Board {
     pub fn close(mut self) -> (Report, Option<Reporter>) {
         self.set_phase(Phase::Done);
         self.report.retcode = (self.report.phase == Phase::Done).then(|| self.exit_code());
+        self.report.worker_fault = self.worker_fault();
         self.tell();
         (self.report.fitted(), self.reporter)
     }
@@ -155,6 +187,38 @@ mod tests {
         }
         let (report, _) = board.close();
         assert_eq!((report.retcode, report.phase, report.order()), (Some(137), Phase::Done, (2, 1)));
+    }
+
+    fn started(exit_code: i32) -> ContainerState {
+        let ContainerState::Terminated { signal, reason, message, finished_at, .. } = ended(exit_code) else {
+            unreachable!()
+        };
+        let started_at = Some(finished_at);
+        ContainerState::Terminated { exit_code, signal, reason, message, started_at, finished_at }
+    }
+
+    #[test]
+    fn a_worker_is_at_fault_only_where_nothing_has_started_and_nothing_else_has_failed() {
+        let fault = |states: [(ContainerState, bool); 3], asked: bool| {
+            let mut board = board();
+            for (number, (state, is_workers)) in states.into_iter().enumerate() {
+                board.set(number, state);
+                board.blame(number, is_workers);
+            }
+            if asked {
+                board.set_phase(Phase::Stopping);
+            }
+            board.close().0.worker_fault
+        };
+        let waits = || (ContainerState::Waiting { reason: String::new(), message: String::new() }, false);
+        let lacks = || (ended(127), true);
+        assert_eq!(fault([lacks(), waits(), waits()], false), Some(String::new()));
+        assert_eq!(fault([lacks(), lacks(), lacks()], false), Some(String::new()));
+        assert_eq!(fault([lacks(), lacks(), (ended(127), false)], false), None, "one has no such command");
+        assert_eq!(fault([(started(0), false), lacks(), lacks()], false), None, "an init container has run");
+        assert_eq!(fault([waits(), lacks(), (started(1), false)], false), None);
+        assert_eq!(fault([waits(), waits(), waits()], false), None);
+        assert_eq!(fault([lacks(), waits(), waits()], true), None, "it was asked to end");
     }
 
     #[test]

@@ -44,6 +44,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether another worker may do better.
+    pub fn is_workers(&self) -> bool {
+        match self {
+            Error::NoTool(_) | Error::Folder { .. } => true,
+            Error::Volume(error) => error.is_workers(),
+            Error::NoMount(_) | Error::NoCommand | Error::NoEntryPoint => false,
+        }
+    }
+}
+
 /// What all containers of a job share.
 #[derive(Debug)]
 pub struct Place {

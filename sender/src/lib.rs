@@ -6,6 +6,7 @@
 //! job ─ outputs   what HTCondor shall bring home exists from the first moment
 //!     ─ job       reads and unlinks job.json
 //!     ─ volumes   lays out what containers mount, and watches how much they hold
+//!     ─ blame     whose fault it is where nothing can be started
 //!     ─ image     makes the containers' images local: finds them, or pulls them
 //!     ─ runtime   the event loop: starts containers (alive, launch, gate, apptainer), hears of
 //!     │           them (handshake, signals, process), writes their output (log, last_words)
@@ -22,6 +23,7 @@
 
 pub mod alive;
 pub mod apptainer;
+pub mod blame;
 pub mod board;
 pub mod chirp;
 pub mod dns;

@@ -10,7 +10,7 @@ use htc_core::workload::container::{Container, Image};
 use htc_core::workload::report::{CANNOT_RUN, ContainerState, Cut, Phase};
 use htc_core::workload::spec::JobSpec;
 
-use crate::alive::{self, Alive};
+use crate::alive::{self, Alive, Ended};
 use crate::board::{Board, STOPPED};
 use crate::chirp::Chirp;
 use crate::event::Event;
@@ -130,6 +130,7 @@ impl<'a> Runtime<'a> {
             Err(error) => {
                 for number in 0..self.job.init_containers.len() + self.job.containers.len() {
                     self.cannot_run(number, &error);
+                    self.board.blame(number, error.is_workers());
                 }
             }
         }
@@ -176,6 +177,7 @@ impl<'a> Runtime<'a> {
                 Err(error) => {
                     say(format_args!("{}: {error}", container.name));
                     self.board.set(*number, error.end());
+                    self.board.blame(*number, error.is_workers());
                 }
             }
         }
@@ -312,8 +314,9 @@ impl<'a> Runtime<'a> {
         let mut logs = Vec::new();
         while let Some(position) = self.alive.iter().position(Alive::is_over) {
             let alive = self.alive.swap_remove(position);
-            let state = alive.end(self.board.is_cut());
+            let Ended { state, is_workers } = alive.end(self.board.is_cut());
             self.board.set(alive.number, state);
+            self.board.blame(alive.number, is_workers);
             // The last one is told together with what follows from it.
             if !self.alive.is_empty() {
                 self.board.tell();

@@ -93,13 +93,14 @@ impl Plan {
         let Plan { settings, settled, data, listeners } = self;
         let pool = pool(&settings, &settled);
         let StandaloneSettings { operator, master_key_file, .. } = settings;
-        let OperatorSettings { sender, callers, health_listen, .. } = operator;
+        let OperatorSettings { sender, callers, health_listen, pool: pool_settings, .. } = operator;
         doctor::endpoint(doctor::Endpoint {
             data,
             data_root: settled.data_root,
             master_key_file,
             sender,
             pool,
+            pool_settings,
             callers,
             listeners,
             health: health_listen.unwrap_or(HEALTH_LISTEN),

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::condor::pool::Pool;
-use crate::condor::submit::is_good_folder;
+use crate::condor::submit::{check_requirements, is_good_folder};
 use crate::config::{
     self, EventsSettings, OperatorSettings, OutputSettings, PoolSettings, beside_us, tool_environment,
 };
@@ -204,6 +204,7 @@ fn options(
             .then_some(settings.pool.max_jobs_per_namespace as usize),
         max_output_mb_per_namespace: (max_output_mb_per_namespace > 0)
             .then_some(max_output_mb_per_namespace.into()),
+        worker_requirements: worker_requirements(&settings.pool)?,
         image_cache_shared: settings.images.image_cache_shared,
         max_output_mb: (max_output_mb > 0).then_some(max_output_mb),
         max_output_files,
@@ -211,6 +212,17 @@ fn options(
         give_up_outputs: days(give_up_outputs_days),
         keep_outputs: days(keep_outputs_days),
     })
+}
+
+/// What the workers of jobs with an image must meet, checked.
+pub(super) fn worker_requirements(settings: &PoolSettings) -> anyhow::Result<Option<String>> {
+    let text = settings.worker_requirements.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    if let Some(Err(why)) = text.map(check_requirements) {
+        bail!(
+            "--worker-requirements (HTC_WORKER_REQUIREMENTS) is no expression that a job can have: it {why}"
+        );
+    }
+    Ok(text.map(str::to_owned))
 }
 
 /// The in-job program.

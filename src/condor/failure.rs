@@ -198,7 +198,11 @@ mod tests {
     fn a_tool_that_could_not_work_says_nothing_about_jobs() {
         let start = CallError::Start { tool: TOOL, source: std::io::Error::other("x") };
         assert_eq!(Failure::of(&start, false), Failure::Ours);
-        let late = CallError::Deadline { tool: TOOL, deadline: Duration::from_secs(120) };
+        let late = CallError::Deadline {
+            tool: TOOL,
+            deadline: Duration::from_secs(120),
+            after: Duration::from_secs(120),
+        };
         assert_eq!((Failure::of(&late, false), Failure::of(&late, true)), (Failure::Pool, Failure::Spool));
         let died = CallError::Died { tool: TOOL, signal: 11, message: String::new() };
         assert_eq!((Failure::of(&died, false), Failure::of(&died, true)), (Failure::Unknown, Failure::Spool));

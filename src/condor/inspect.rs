@@ -158,7 +158,11 @@ mod tests {
         assert_eq!(of("CEDAR:6001:Failed to connect to <127.0.0.1:1>"), Trouble::Network);
         assert_eq!(of("SECMAN:2007:Read failure during security negotiation."), Trouble::Hangs);
         assert_eq!(of("condor_rm: (null)"), Trouble::Other);
-        let late = CallError::Deadline { tool: "condor_ping", deadline: Duration::from_secs(1) };
+        let late = CallError::Deadline {
+            tool: "condor_ping",
+            deadline: Duration::from_secs(1),
+            after: Duration::from_secs(1),
+        };
         assert_eq!(trouble(&late), Trouble::Hangs);
     }
 }

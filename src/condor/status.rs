@@ -52,6 +52,17 @@ pub async fn totals(pool: &Pool) -> Result<Totals, CallError> {
     parse(&run(Call { tool: TOOL, arguments, pool, deadline: STATUS_DEADLINE }).await?)
 }
 
+/// How many slots there are that meet an expression.
+pub async fn matching(pool: &Pool, expression: &str) -> Result<usize, CallError> {
+    let constraint = format!("{CONSTRAINT} && ({expression})");
+    let arguments = ["-json", "-attributes", "Name", "-constraint", &constraint].map(str::to_owned).to_vec();
+    let pool = &Pool { schedd: None, ..pool.clone() };
+    let answer = run(Call { tool: TOOL, arguments, pool, deadline: STATUS_DEADLINE }).await?;
+    let mut slots = 0;
+    let read = answer::each(&answer, &["Name"], |_| slots += 1);
+    read.map(|()| slots).map_err(|message| CallError::Unreadable { tool: TOOL, message })
+}
+
 /// Nothing at all means that there are no slots. What a slot says that cannot be read counts as none of it, and
 /// spoils no other slot.
 fn parse(answer: &[u8]) -> Result<Totals, CallError> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use htc_core::workload::Workload;
+use htc_core::workload::container::{Container, Image};
 use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 use htc_core::workload::report::RESULT_FILE;
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::ad::{ACK, INSTANCE, KEY, NAME, NAMESPACE, UID};
 use super::cli::{Call, CallError, Running};
 use super::pool::Pool;
-use super::quote;
+use super::{expression, quote};
 use crate::limits::{GRACE_MARGIN_SECONDS, KEPT_IN_QUEUE_SECONDS};
 
 /// Stands for a name that is none.
@@ -48,14 +49,46 @@ pub struct Terms {
     pub grace_seconds: u32,
     /// Whether the pool may start it again after an eviction.
     pub restart_after_eviction: bool,
+    /// Whether a container of it runs in an image.
+    pub has_image: bool,
+    /// The machines that it is kept from.
+    pub passed_over: Option<PassedOver>,
     /// The user's submit commands, already checked.
     pub options: Vec<(String, String)>,
+}
+
+/// Machines that could not run a job, which is kept from them for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Their names.
+    pub machines: Vec<String>,
+    /// Until when, epoch seconds: where there are no others, one of them may do better then.
+    pub until: i64,
+}
+
+impl PassedOver {
+    fn expression(&self) -> String {
+        let other = |machine: &String| format!("TARGET.Machine =!= {}", quote::string(machine));
+        let others: Vec<String> = self.machines.iter().map(other).collect();
+        format!("(({}) || time() >= {})", others.join(" && "), self.until)
+    }
+}
+
+/// Why an expression of the site cannot be part of a job's requirements, as the end of a sentence.
+pub fn check_requirements(text: &str) -> Result<(), String> {
+    match quote::unfit_for_submit(text) {
+        Some(why) => Err(why.to_owned()),
+        None => expression::check(text),
+    }
 }
 
 impl From<&Workload> for Terms {
     fn from(workload: &Workload) -> Terms {
         let containers = workload.init_containers.iter().chain(&workload.containers);
+        let is_image = |container: &Container| matches!(container.image, Image::Apptainer(_));
         Terms {
+            has_image: containers.clone().any(is_image),
+            passed_over: None,
             containers: containers.map(|container| container.name.clone()).collect(),
             grace_seconds: workload.grace_seconds,
             restart_after_eviction: workload.restart_after_eviction,
@@ -65,13 +98,16 @@ impl From<&Workload> for Terms {
 }
 
 impl Terms {
-    fn commands(&self) -> BTreeMap<String, String> {
-        let Terms { containers, grace_seconds, restart_after_eviction, options } = self;
+    fn commands(&self, of_images: Option<&str>) -> BTreeMap<String, String> {
+        let Terms { containers, grace_seconds, restart_after_eviction, has_image, passed_over, options } =
+            self;
         let mut commands = BTreeMap::new();
         let mut requirements: Vec<String> = Vec::new();
         if !restart_after_eviction {
             requirements.push("(NumJobStarts ?: 0) == 0".to_owned());
         }
+        requirements.extend(of_images.filter(|_| *has_image).map(|text| format!("({text})")));
+        requirements.extend(passed_over.as_ref().map(PassedOver::expression));
         for (name, value) in options {
             if name == "requirements" {
                 requirements.push(format!("({value})"));
@@ -97,16 +133,19 @@ impl Terms {
     }
 
     /// What must be equal for two jobs to go in one submission: the commands, and the values of
-    /// those that do not fit in a column of item data.
-    pub fn shape(&self) -> BTreeMap<String, Option<String>> {
+    /// those that do not fit in a column of item data. `of_images` is what the site asks of the workers of jobs with
+    /// an image.
+    pub fn shape(&self, of_images: Option<&str>) -> BTreeMap<String, Option<String>> {
         let value = |value: String| (!fits_in_column(&value)).then_some(value);
-        self.commands().into_iter().map(|(name, text)| (name, value(text))).collect()
+        self.commands(of_images).into_iter().map(|(name, text)| (name, value(text))).collect()
     }
 
     /// The shape as a number: made once, and compared for all that waits.
     pub fn shape_id(&self) -> ShapeId {
         let mut hash = Sha256::new();
-        for (name, value) in self.shape() {
+        // What the site asks is the same for all that it asks it of.
+        hash.update([u8::from(self.has_image)]);
+        for (name, value) in self.shape(None) {
             // No text has a NUL in it.
             hash.update([name.as_bytes(), &[0, u8::from(value.is_some())]].concat());
             hash.update([value.unwrap_or_default().as_bytes(), &[0]].concat());
@@ -129,7 +168,13 @@ pub fn is_good_folder(path: &str) -> bool {
 
 /// The submit description of a batch; all rows must have one shape. The rows become item data, so
 /// row n is proc n.
-pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, rows: &[Row]) -> String {
+pub fn description(
+    instance: &str,
+    sender: &Path,
+    max_output_mb: Option<u32>,
+    of_images: Option<&str>,
+    rows: &[Row],
+) -> String {
     let mut text = String::new();
     let mut command = |name: &str, value: &str| text.push_str(&format!("{name} = {value}\n"));
     command("universe", "vanilla");
@@ -163,7 +208,7 @@ pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, ro
     // For the policies of the pool: who is behind a job.
     command(&format!("MY.{NAMESPACE}"), &quote::string("$(ns)"));
     command(&format!("MY.{NAME}"), &quote::string("$(object)"));
-    let shape = rows.first().map(|row| row.terms.shape()).unwrap_or_default();
+    let shape = rows.first().map(|row| row.terms.shape(of_images)).unwrap_or_default();
     let mut columns = vec![];
     for (n, (name, value)) in shape.iter().enumerate() {
         match value {
@@ -180,7 +225,7 @@ pub fn description(instance: &str, sender: &Path, max_output_mb: Option<u32>, ro
         .collect();
     text.push_str(&format!("queue {} from (\n", names.join(", ")));
     for Row { key, folder, namespace, name, terms } in rows {
-        let commands = terms.commands();
+        let commands = terms.commands(of_images);
         let (name, batch) = (word(name), batch_name(namespace, name));
         text.push_str(&format!("{folder} {batch} {} {name} {} {key}", word(namespace), key.uid));
         for (_, name) in &columns {
@@ -242,13 +287,15 @@ mod tests {
             containers: vec!["main".into()],
             grace_seconds: 30,
             restart_after_eviction: true,
+            has_image: false,
+            passed_over: None,
             options: options.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
         }
     }
 
     #[test]
     fn jobs_share_a_submission_when_they_differ_only_in_plain_values() {
-        let shape = |options: &[(&str, &str)]| terms(options).shape();
+        let shape = |options: &[(&str, &str)]| terms(options).shape(None);
         assert_eq!(shape(&[("request_cpus", "1")]), shape(&[("request_cpus", "2")]));
         assert_ne!(shape(&[("request_cpus", "1")]), shape(&[]));
         assert_ne!(shape(&[("rank", "a + b")]), shape(&[("rank", "a - b")]));
@@ -256,6 +303,35 @@ mod tests {
         assert_eq!(id(&[("request_cpus", "1")]), id(&[("request_cpus", "2")]));
         assert_ne!(id(&[("request_cpus", "1")]), id(&[]));
         assert_ne!(id(&[("rank", "a + b")]), id(&[("rank", "a - b")]));
+    }
+
+    #[test]
+    fn requirements_of_the_site_the_user_and_passed_over_machines_must_all_be_met() {
+        let requirements = |terms: &Terms, of_images| terms.commands(of_images).remove("requirements");
+        let user = terms(&[("requirements", "a || b")]);
+        let site = Some("HasSingularity =?= True || x");
+        assert_eq!(requirements(&user, site).as_deref(), Some("(a || b)"), "without an image");
+        let image = Terms { has_image: true, ..user.clone() };
+        let both = "(HasSingularity =?= True || x) && (a || b)";
+        assert_eq!(requirements(&image, site).as_deref(), Some(both));
+        assert_eq!(requirements(&Terms { has_image: true, ..terms(&[]) }, None), None);
+        let machines = vec!["w1".to_owned(), "a\"b\\".to_owned()];
+        let kept = Terms { passed_over: Some(PassedOver { machines, until: 7 }), ..user.clone() };
+        let others =
+            r#"((TARGET.Machine =!= "w1" && TARGET.Machine =!= "a\"b\\") || time() >= 7) && (a || b)"#;
+        assert_eq!(requirements(&kept, site).as_deref(), Some(others));
+        assert_ne!(user.shape_id(), image.shape_id());
+        assert_ne!(user.shape(None), kept.shape(None));
+    }
+
+    #[test]
+    fn an_expression_of_the_site_cannot_become_anything_else() {
+        for good in ["HasSingularity =?= True", "(OpSysMajorVer >= 9) && HasSingularity"] {
+            assert_eq!(check_requirements(good), Ok(()), "{good}");
+        }
+        for bad in ["", "true) || (true", "a\nqueue 5", "$(x)", "\"x", "1 // x"] {
+            assert!(check_requirements(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]
@@ -278,7 +354,7 @@ mod tests {
     #[test]
     fn a_grace_period_without_end_is_the_longest_that_there_is() {
         let endless = Terms { grace_seconds: u32::MAX, ..terms(&[]) };
-        assert_eq!(endless.commands()["job_max_vacate_time"], u32::MAX.to_string());
+        assert_eq!(endless.commands(None)["job_max_vacate_time"], u32::MAX.to_string());
     }
 
     #[test]
@@ -290,7 +366,7 @@ mod tests {
             name: "x".into(),
             terms: terms(&[("request_cpus", &n.to_string()), ("rank", "a + b")]),
         };
-        let text = description("i\"1", Path::new("/bin/htc-sender"), Some(7), &[row(0), row(1)]);
+        let text = description("i\"1", Path::new("/bin/htc-sender"), Some(7), None, &[row(0), row(1)]);
         assert!(text.contains("MY.HTCOperatorInstance = \"i\\\"1\"\n"), "{text}");
         assert!(text.contains("rank = a + b\n"), "{text}");
         assert!(text.contains("max_transfer_output_mb = 7\n"), "{text}");

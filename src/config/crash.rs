@@ -28,6 +28,7 @@ pub const POINTS: &[&str] = &[
     "unstaged-removed",
     "report-durable",
     "end-durable",
+    "worker-fault-durable",
     "spent-forgotten",
     "outputs-fetched",
     "outputs-durable",

@@ -33,6 +33,11 @@ pub struct PoolSettings {
     #[arg(long, env = "HTC_REFUSED_AFTER_SECONDS", default_value_t = 3600)]
     pub refused_after_seconds: u32,
 
+    /// What the worker of a job with an image must meet, as an expression of ClassAds that is joined to the job's own
+    /// requirements, such as HasSingularity =?= True; any worker without.
+    #[arg(long, env = "HTC_WORKER_REQUIREMENTS")]
+    pub worker_requirements: Option<String>,
+
     /// Jobs in one call of condor_submit at most; fewer where the schedd takes fewer, or their files travel slowly.
     #[arg(long, env = "HTC_MAX_JOBS_PER_SUBMISSION", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=20_000))]

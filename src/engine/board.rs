@@ -17,6 +17,7 @@ use super::owner::Owner;
 use super::rest::Rested;
 use super::stage::Stage;
 pub use super::trouble::{Full, Obstacle, Trouble};
+use super::workers::WorkerFaults;
 use crate::condor::failure::Failure;
 use crate::condor::riddle::Riddle;
 use crate::limits::REMOVAL_REPEAT;
@@ -94,6 +95,8 @@ pub struct Entry {
     pub jobs: BTreeMap<u32, Box<Job>>,
     /// The jobs of other indices, which are over and done with.
     pub rested: Rested,
+    /// Indices of which workers could start nothing, until they end.
+    pub worker_faults: BTreeMap<u32, WorkerFaults>,
     /// What of it the store could not read: nothing of it is submitted then.
     pub unreadable: Option<String>,
 }

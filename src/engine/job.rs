@@ -34,6 +34,8 @@ pub struct Job {
     pub heard: Option<u64>,
     /// Its ad says that it is over; how it ended waits for its result.
     pub finished: Option<Finished>,
+    /// Its worker could start nothing of it: once it has left the queue, its index is submitted anew.
+    pub goes_elsewhere: bool,
     /// Where its files are.
     pub files: Files,
     /// The folder to which they would go by its ad, where that is another than its own.
@@ -83,6 +85,8 @@ pub struct Finished {
     pub at: Timestamp,
     /// Since when we know.
     pub seen: Instant,
+    /// The machine that it ran on, where its ad tells.
+    pub machine: Option<String>,
 }
 
 impl Job {
@@ -98,6 +102,7 @@ impl Job {
             heard_at: None,
             heard: None,
             finished: None,
+            goes_elsewhere: false,
             files: Files::Expected,
             sent_to: None,
             bytes: 0,
@@ -128,7 +133,8 @@ impl Job {
 
     /// Whether it should be in the queue: it was committed, its end is not known, and we have not let it go.
     pub fn is_expected(&self) -> bool {
-        self.progress.job().is_some() && self.end().is_none() && self.in_queue != InQueue::Released
+        let may_leave = self.in_queue == InQueue::Released || self.goes_elsewhere;
+        self.progress.job().is_some() && self.end().is_none() && !may_leave
     }
 
     /// Whether it should be in the queue, or its files should, and the last complete answer did not have it.
@@ -164,6 +170,7 @@ impl Job {
     pub fn wants_files(&self) -> bool {
         self.files == Files::Expected
             && self.in_queue != InQueue::Left
+            && !self.may_go_elsewhere()
             && (self.finished.is_some() || self.has_ended_with_files())
     }
 
@@ -176,6 +183,12 @@ impl Job {
     pub fn is_hearsay(&self) -> bool {
         let has_run = self.end().is_some_and(|end| end.outcome != Outcome::SubmitRefused);
         has_run && self.progress.job().is_none() && self.files.may_come()
+    }
+
+    /// Whether it says that its worker could start nothing of it, and what follows from that is not known.
+    fn may_go_elsewhere(&self) -> bool {
+        let has_fault = |report: &Arc<Report>| report.worker_fault.is_some();
+        self.end().is_none() && (self.goes_elsewhere || self.final_report().is_some_and(has_fault))
     }
 
     /// Whether it had files that will not come home.

@@ -33,6 +33,7 @@ mod trouble;
 mod view;
 mod wish;
 mod words;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -75,6 +76,7 @@ pub use table::{Counts, IndexRow, JobRow, Troubles, WorkloadRow};
 pub use view::{JobView, Outputs, Tracking, View};
 pub use wish::{Wish, WishError};
 pub use words::shortened;
+pub use workers::WorkerFaults;
 
 /// What the engine needs to know.
 #[derive(Clone, Debug)]
@@ -105,6 +107,8 @@ pub struct Options {
     pub max_jobs_per_namespace: Option<usize>,
     /// MB of outputs of one namespace that have come home; where there are more, nothing of it is submitted.
     pub max_output_mb_per_namespace: Option<u64>,
+    /// What workers of jobs with an image must meet, as an expression of ClassAds.
+    pub worker_requirements: Option<String>,
     /// Whether jobs of all namespaces share the images that a worker keeps.
     pub image_cache_shared: bool,
     /// What a job may bring home, in MB; any amount without.

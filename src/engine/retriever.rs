@@ -20,12 +20,14 @@ use super::look::judge;
 use super::origin::Origin;
 use super::result;
 use super::words::shortened;
+use super::workers;
 use crate::condor::ad::{Exit, KEY};
 use crate::condor::cli::CallError;
 use crate::condor::{act, quote};
 use crate::crash_point;
 use crate::limits::{DISK_FULL, IDLE_LOOK, TRANSFERS_AT_ONCE, TROUBLE_MAX};
 use crate::store::database::StoreError;
+use crate::store::wishes::Want;
 use crate::store::{inbox, jobs};
 
 /// Works until it is dropped.
@@ -83,10 +85,11 @@ async fn fetch(inner: &Arc<Inner>, batch: &Batch) -> bool {
         let cause = inner.cause_of_refusal();
         inner.failed_to_fetch(&key, cause, &why, jobs.len());
     }
+    let came = !home.is_empty();
     let home: Vec<Home> =
         home.into_iter().filter_map(|(key, words)| inner.collect_home(&key, words)).collect();
     if home.is_empty() {
-        return false;
+        return came;
     }
     let keys: Vec<JobKey> = home.iter().map(|home| home.key.clone()).collect();
     let kept = keep(inner, home).await;
@@ -156,8 +159,8 @@ async fn came(inner: &Inner, jobs: Vec<Wanted>) -> Came {
 impl Inner {
     fn next_fetch(&self, calls: &Calls) -> Next {
         let board = self.board();
-        if board.owner.is_none() || !board.merged || board.origin != Origin::Same {
-            // The first look of our own queue rings: it shows where outputs would go.
+        if board.owner.is_none() || !board.merged {
+            // The first look rings; it shows where outputs would go.
             return Next::Wait(IDLE_LOOK);
         }
         if self.store.is_full() {
@@ -248,7 +251,7 @@ impl Inner {
 
     /// How a job has ended whose files have come, by what it said at last: HTTP may have brought that before.
     fn collect_home(&self, key: &JobKey, words: Option<Report>) -> Option<Home> {
-        let board = self.board();
+        let mut board = self.board();
         let job = board.job(key)?;
         // Whoever ends the sender by a signal may have written its words, too.
         let by_signal = match (&job.progress, &job.finished) {
@@ -258,7 +261,21 @@ impl Inner {
         };
         let words = words.filter(|report| !by_signal && report.start >= job.starts);
         let report = job.final_report().map(|report| (**report).clone()).or(words);
-        let end = |finished: &Finished| judge::end(finished, job.starts, report.as_ref());
+        let is_fault = |finished: &Finished| workers::fault(finished.exit, report.as_ref()).is_some();
+        let entry = board.entries.get(&key.uid)?;
+        let faults = entry.worker_faults.get(&key.index);
+        let goes_on = entry.want() == Want::Run && workers::may_go_on(faults);
+        if goes_on && job.end().is_none() && job.finished.as_ref().is_some_and(is_fault) {
+            // The tracker knows what follows.
+            let job = board.job_mut(key)?;
+            job.report = report.map(Arc::new);
+            self.look_bell.notify_one();
+            return None;
+        }
+        let end = |finished: &Finished| {
+            let end = judge::end(finished, job.starts, report.as_ref());
+            workers::named(end, faults, finished, report.as_ref())
+        };
         let end = job.end().cloned().or_else(|| job.finished.as_ref().map(end))?;
         Some(Home { key: key.clone(), end, report })
     }
@@ -279,7 +296,11 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
     crash_point!("outputs-durable");
     let keys: Vec<JobKey> = home.iter().map(|home| home.key.clone()).collect();
     for Home { key, end, report } in home {
-        if let Some(job) = inner.board().job_mut(&key) {
+        let mut board = inner.board();
+        if let Some(entry) = board.entries.get_mut(&key.uid) {
+            entry.worker_faults.remove(&key.index);
+        }
+        if let Some(job) = board.job_mut(&key) {
             (job.files, job.late) = (Files::Home, None);
             if job.end().is_none() {
                 inner.metrics.ended(end.outcome);
@@ -290,6 +311,7 @@ async fn keep(inner: &Inner, home: Vec<Home>) -> Result<(), StoreError> {
                 job.heard_at = Some(Instant::now());
             }
         }
+        drop(board);
         inner.ring([key.uid]);
     }
     inner.look_bell.notify_one();

@@ -19,7 +19,7 @@ use crate::store::database::{Database, StoreError, Transaction};
 use crate::store::intents::{NewIntent, StoredIntent};
 use crate::store::jobs::StoredJob;
 use crate::store::wishes::Want;
-use crate::store::{facts, inbox, intents, jobs, refused, wishes};
+use crate::store::{facts, inbox, intents, jobs, refused, wishes, worker_faults};
 
 /// The board as the last life left it, and when the store was made. What cannot be read stops nothing: it is told,
 /// and its workload is not submitted.
@@ -70,6 +70,11 @@ fn read(t: &Transaction<'_>, data: &Path, boot: &Boot) -> Result<(Board, i64), S
     for (uid, index, since) in refused::load(t, &mut unreadable)? {
         if let Some(run) = board.entries.get_mut(&uid).and_then(Entry::run_mut) {
             run.doubts.get_or_insert_default().remember(index, since, Instant::now());
+        }
+    }
+    for (uid, index, faults) in worker_faults::load(t, &mut unreadable)? {
+        if let Some(entry) = board.entries.get_mut(&uid) {
+            entry.remember_faults(index, faults);
         }
     }
     for row in &unreadable {

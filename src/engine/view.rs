@@ -1,5 +1,6 @@
 //! What doors read of a workload.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::Engine;
 use super::board::{Entry, Files, InQueue, Job, Obstacle, Trouble};
 use super::entries::Tombstone;
 use super::look::absence::Vanished;
+use super::workers::WorkerFaults;
 use crate::store::clock;
 use crate::store::wishes::Want;
 
@@ -48,6 +50,8 @@ pub struct View {
     pub outputs: Outputs,
     /// To whom it belongs among the callers of its door; to all of them without.
     pub owner: Option<String>,
+    /// Indices of which workers could start nothing, until they end.
+    pub worker_faults: BTreeMap<u32, WorkerFaults>,
 }
 
 /// Where the outputs of a workload are.
@@ -127,6 +131,7 @@ impl View {
             pool_away: None,
             outputs: Outputs::Nowhere,
             owner: tombstone.owner.as_deref().map(str::to_owned),
+            worker_faults: BTreeMap::new(),
         }
     }
 }
@@ -175,6 +180,7 @@ impl Engine {
             vanished: board.vanished,
             outputs: self.outputs(uid, entry),
             owner: entry.owner.clone(),
+            worker_faults: entry.worker_faults.clone(),
         })
     }
 

@@ -249,6 +249,7 @@ impl Entry {
             owner: owner.clone(),
             jobs: BTreeMap::new(),
             rested: Rested::default(),
+            worker_faults: BTreeMap::new(),
             unreadable: None,
         }
     }

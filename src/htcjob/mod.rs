@@ -16,6 +16,7 @@ pub mod translate;
 pub mod types;
 mod vanished;
 mod watch;
+mod workers;
 mod write;
 
 pub use object::FINALIZER;

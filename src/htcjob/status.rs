@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Map, Value};
 
 use super::types::{HTCJobStatus, Hold, Phase};
-use super::{holds, outputs, tracked};
+use super::{holds, outputs, tracked, workers};
 use crate::engine::{JobView, Obstacle, Outputs, View, WishError, shortened};
 use crate::limits::{JOB_IDS_LISTED, STATUS_TEXT_MAX};
 
@@ -81,6 +81,7 @@ pub fn status(subject: Subject<'_>, view: &View, old: &HTCJobStatus) -> HTCJobSt
     conditions.extend(holds::condition(&holds, indices, old));
     conditions.extend(outputs::condition(view, old));
     conditions.extend(tracked::condition(view, old));
+    conditions.extend(workers::condition(view, old));
     conditions.extend(view.inherited.then(|| {
         let message = "its jobs were submitted before this operator came; they are followed as they are";
         (INHERITED, true, "Predecessor".to_owned(), message.to_owned())

@@ -1,9 +1,11 @@
 //! Tests of what people see of an HTCJob.
 
+use std::collections::BTreeMap;
+
 use htc_core::workload::progress::Outcome;
 
 use super::*;
-use crate::engine::{JobView, Tracking, Want};
+use crate::engine::{JobView, Tracking, Want, WorkerFaults};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -47,6 +49,7 @@ fn view(progress: Vec<Progress>, waiting: u64) -> View {
     };
     let jobs = jobs.map(job).collect();
     View {
+        worker_faults: BTreeMap::new(),
         door: "htcjob".to_owned(),
         workload: None,
         is_whole: true,
@@ -337,4 +340,30 @@ fn a_sentence_about_a_very_long_text_fits_into_a_status() {
     for status in [refused, failed, waits] {
         assert!(serde_json::to_vec(&status).unwrap().len() < 32 << 10, "{:?}", status.phase);
     }
+}
+
+#[test]
+fn a_worker_that_cannot_run_a_copy_is_told_until_another_one_does() {
+    let faults = WorkerFaults {
+        attempt: 0,
+        submission: 0,
+        times: 2,
+        machines: vec!["w1".to_owned(), "w2".to_owned()],
+        until: 3_600,
+        why: "no apptainer".to_owned(),
+    };
+    let told = |progress: Progress, old: &HTCJobStatus| {
+        let view = View { worker_faults: [(0, faults.clone())].into(), ..view(vec![progress], 0) };
+        let subject = Subject { uid: "u", generation: Some(1), indices: 1, deleting: false, now: at(100) };
+        let status = status(subject, &view, old);
+        let it = status.conditions.iter().find(|c| c.type_ == "WorkerCannotRun").cloned();
+        (it.map(|c| (c.status, c.message)), status)
+    };
+    let (waits, status) = told(Progress::Queued { job: id(0) }, &HTCJobStatus::default());
+    let message = "index 0: could not be run on w1, w2 (no apptainer); it is tried on other machines, and from \
+                   1970-01-01T01:00:00Z on also there (2 times so far)";
+    assert_eq!(waits, Some(("True".to_owned(), message.to_owned())));
+    let runs = || Progress::Running { job: id(0), start: 1, since: at(1) };
+    assert_eq!(told(runs(), &status).0.map(|(status, _)| status).as_deref(), Some("False"));
+    assert_eq!(told(runs(), &HTCJobStatus::default()).0, None);
 }

@@ -79,6 +79,8 @@ fn partly(view: &View) -> Option<(bool, &'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use htc_core::workload::progress::{JobId, Progress};
 
     use super::*;
@@ -96,6 +98,7 @@ mod tests {
             tracking: tracking.clone(),
         };
         View {
+            worker_faults: BTreeMap::new(),
             owner: None,
             pool_away: None,
             door: "htcjob".to_owned(),

@@ -159,7 +159,10 @@ fn volumes(source: &str, folders: &[String]) -> Vec<Volume> {
     let volume = |name: &str, source| Volume { name: name.to_owned(), source };
     let ours = [volume("work", VolumeSource::Work), volume("script", VolumeSource::Files(vec![script]))];
     let site = folders.iter().map(|path| {
-        volume(&path[1..], VolumeSource::Host { path: path.clone(), optional: true, kind: HostKind::Any })
+        volume(
+            &path[1..],
+            VolumeSource::Host { path: path.clone(), optional: true, kind: HostKind::Any, below: Vec::new() },
+        )
     });
     ours.into_iter().chain(site).collect()
 }

@@ -17,6 +17,7 @@ use super::state::DoorState;
 use super::status;
 use super::tracked::TRACKED;
 use super::types::{HTCJob, HTCJobStatus};
+use super::workers::WORKER_CANNOT_RUN;
 use crate::crash_point;
 use crate::engine::shortened;
 use crate::limits::{EVENT_DEADLINE, EVENT_NOTE_MAX, STATUS_GAP};
@@ -95,9 +96,14 @@ fn events(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<Event> {
         action: action.to_owned(),
         secondary: None,
     };
-    let come_true = new.conditions.iter().filter(|c| c.status == "True" && !holds_true(old, &c.type_));
+    // Each machine is news.
+    let is_told = |c: &Condition| {
+        holds_true(old, &c.type_)
+            && (c.type_ != WORKER_CANNOT_RUN || old.conditions.iter().any(|old| old.message == c.message))
+    };
+    let come_true = new.conditions.iter().filter(|c| c.status == "True" && !is_told(c));
     let of_conditions = come_true.filter(|c| c.type_ != HELD).map(|c| {
-        let warns = c.type_ == "Failed" || c.type_ == LATE;
+        let warns = ["Failed", LATE, WORKER_CANNOT_RUN].contains(&c.type_.as_str());
         let type_ = if warns { EventType::Warning } else { EventType::Normal };
         event(type_, &c.type_, "Follow", format!("{}: {}", c.reason, c.message))
     });
@@ -153,6 +159,17 @@ mod tests {
 
     fn told(old: &HTCJobStatus, new: &HTCJobStatus) -> Vec<(EventType, String, String)> {
         events(old, new).into_iter().map(|e| (e.type_, e.reason, e.action)).collect()
+    }
+
+    #[test]
+    fn each_machine_that_cannot_run_a_copy_is_told() {
+        let mut first = status(&[(WORKER_CANNOT_RUN, "True")], &[]);
+        let told_first = told(&status(&[], &[]), &first);
+        assert_eq!(told_first, [(EventType::Warning, WORKER_CANNOT_RUN.to_owned(), "Follow".to_owned())]);
+        assert_eq!(told(&first, &first), []);
+        let before = first.clone();
+        first.conditions[0].message = "another machine".to_owned();
+        assert_eq!(told(&before, &first).len(), 1);
     }
 
     #[test]

@@ -130,10 +130,13 @@ fn answered(pod: &Asked, jid: String, statuses: Statuses) -> PodStatus {
 fn live<'a>(view: &'a View, job: Option<&'a JobView>) -> Known<'a> {
     let trouble = view.trouble.as_ref().filter(|_| job.is_none());
     let lost = job.and_then(|job| untracked(&job.tracking));
+    let runs = job.is_some_and(|job| matches!(job.progress, Progress::Running { .. }));
+    let faults = view.worker_faults.values().next().filter(|_| !runs);
+    let workers = faults.map(|faults| ("WorkerCannotRun", faults.why.as_str()));
     Known {
         progress: job.map(|job| &job.progress),
         report: job.and_then(|job| job.report.as_deref()),
-        waits: lost.or(trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str()))),
+        waits: lost.or(trouble.map(|obstacle| (obstacle.reason, obstacle.why.as_str()))).or(workers),
         now: now(),
     }
 }

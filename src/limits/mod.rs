@@ -3,11 +3,13 @@
 
 mod callers;
 mod owner;
+mod workers;
 
 use std::time::Duration;
 
 pub use callers::*;
 pub use owner::*;
+pub use workers::*;
 
 /// Bytes of an HTCJob's script. The API server takes objects of 1.5 MB, and each stays in memory and is
 /// written for each copy; scripts that people write are a hundredth of this.

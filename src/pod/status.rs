@@ -22,6 +22,14 @@ pub struct Known<'a> {
     pub now: Timestamp,
 }
 
+impl<'a> Known<'a> {
+    /// What a job says of a worker that could start nothing of it is no end: it may go to another.
+    fn without_workers_fault(self) -> Known<'a> {
+        let has_ended = self.progress.and_then(Progress::end).is_some();
+        Known { report: self.report.filter(|report| has_ended || report.worker_fault.is_none()), ..self }
+    }
+}
+
 /// A container as its status needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -53,6 +61,7 @@ const PAST_DEADLINE: &str = "Pod was active on the node longer than the specifie
 
 /// The status of a pod, after the one that it has.
 pub fn status(pod: &k8s::Pod, known: Known<'_>) -> k8s::PodStatus {
+    let known = known.without_workers_fault();
     let old = pod.status.clone().unwrap_or_default();
     let end = known.progress.and_then(Progress::end);
     let (inits, containers) = containers_of(pod);
@@ -81,6 +90,7 @@ pub fn status(pod: &k8s::Pod, known: Known<'_>) -> k8s::PodStatus {
 
 /// The statuses of the containers of a pod alone, in their order.
 pub fn statuses(inits: &[Subject<'_>], mains: &[Subject<'_>], known: Known<'_>) -> Statuses {
+    let known = known.without_workers_fault();
     let end = known.progress.and_then(Progress::end);
     let told = Told { known, end, cut: cut(known), broken: known.report.and_then(broken_init) };
     Statuses {

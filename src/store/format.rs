@@ -18,6 +18,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/06-submitting.sql")),
     M::up(include_str!("../../migrations/07-tombstones.sql")),
     M::up(include_str!("../../migrations/11-clusters.sql")),
+    M::up(include_str!("../../migrations/12-worker-faults.sql")),
     M::up(include_str!("../../migrations/13-files.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

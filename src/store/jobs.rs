@@ -10,6 +10,7 @@ use rusqlite::{Transaction, params};
 
 use super::database::StoreError;
 use super::unreadable::{Columns, Unreadable};
+use super::worker_faults;
 
 const ACTIVE: i64 = 1;
 const SUCCEEDED: i64 = 4;
@@ -129,7 +130,7 @@ pub fn end(t: &Transaction<'_>, key: &JobKey, end: &End) -> Result<(), StoreErro
     let JobKey { uid, index, attempt, submission } = key;
     let status = status(Some(end), false);
     statement.execute(params![uid.as_str(), index, attempt, submission, json(end)?, status])?;
-    Ok(())
+    worker_faults::forget(t, key)
 }
 
 /// The job's files are home.

@@ -13,3 +13,4 @@ pub mod predecessor;
 pub mod refused;
 pub mod unreadable;
 pub mod wishes;
+pub mod worker_faults;

@@ -145,7 +145,7 @@ pub fn collected(t: &Transaction<'_>, uid: &Uid, at: i64) -> Result<(), StoreErr
 /// Nothing is left of the workload: only the tombstone stays.
 pub fn bury(t: &Transaction<'_>, uid: &Uid) -> Result<(), StoreError> {
     facts::raise_cluster(t, jobs::highest_cluster(t, uid)?)?;
-    for table in ["htcjobs", "inbox", "waiting", "refused"] {
+    for table in ["htcjobs", "inbox", "waiting", "refused", "worker_faults"] {
         t.execute(&format!("DELETE FROM {table} WHERE uid = ?1"), [uid.as_str()])?;
     }
     t.execute(

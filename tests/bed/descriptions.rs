@@ -34,7 +34,8 @@ fn every_option_of_every_job_of_a_batch_comes_back_as_it_was_meant() {
         let terms: Vec<Terms> = batch.iter().map(|wanted| terms(&wanted.lines.join("\n"))).collect();
         // As the submitter does: one shape, one submission.
         for first in &terms {
-            let same: Vec<usize> = (0..terms.len()).filter(|n| terms[*n].shape() == first.shape()).collect();
+            let same: Vec<usize> =
+                (0..terms.len()).filter(|n| terms[*n].shape(None) == first.shape(None)).collect();
             let rows: Vec<Row> = same.iter().map(|n| row(*n, terms[*n].clone())).collect();
             let ads = dry_run(&rows).map_err(TestCaseError::fail)?;
             prop_assert_eq!(ads.len(), rows.len());
@@ -99,6 +100,8 @@ fn terms(htcopts: &str) -> Terms {
         containers: vec!["main".to_owned()],
         grace_seconds: 30,
         restart_after_eviction: false,
+        has_image: false,
+        passed_over: None,
         options: parse(htcopts, &SiteAttributes::default())
             .unwrap_or_else(|why| panic!("{htcopts:?}: {why}")),
     }
@@ -118,7 +121,7 @@ fn row(n: usize, terms: Terms) -> Row {
 fn dry_run(rows: &[Row]) -> Result<Vec<Ad>, String> {
     let folder = tempfile::tempdir().unwrap();
     let (file, result) = (folder.path().join("submit"), folder.path().join("ads"));
-    std::fs::write(&file, description("in\"stance", Path::new("/bin/true"), Some(1024), rows)).unwrap();
+    std::fs::write(&file, description("in\"stance", Path::new("/bin/true"), Some(1024), None, rows)).unwrap();
     let mut command = Command::new("condor_submit");
     let output = command.arg("-terse").arg("-dry-run").args([&result, &file]).output().unwrap();
     if !output.status.success() {

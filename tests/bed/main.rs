@@ -47,3 +47,4 @@ mod tenancy;
 mod thousand;
 mod tool;
 mod unwritten;
+mod workers;

@@ -154,6 +154,7 @@ fn event(key: &JobKey, start: u32, seq: u64) -> Vec<u8> {
         now: Timestamp::now(),
         phase: JobPhase::Running,
         cut: None,
+        worker_fault: None,
         left_out: None,
         init_containers: vec![],
         containers: vec![],

@@ -345,6 +345,7 @@ fn running(scripted: &Scripted, ad: &Ad) -> Report {
         now,
         phase: Phase::Running,
         cut: None,
+        worker_fault: None,
         left_out: None,
         init_containers: all("initContainers", ended()),
         containers: all("containers", ContainerState::Running { started_at: now }),

@@ -34,6 +34,7 @@ fn shown(cut: Cut, ended: bool) -> PodStatus {
         phase: if ended { Phase::Done } else { Phase::Running },
         cut: Some(cut),
         left_out: None,
+        worker_fault: None,
         init_containers: vec![],
         containers: vec![told("a", state), told("b", waiting)],
     };

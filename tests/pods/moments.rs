@@ -76,6 +76,7 @@ pub fn report(
         now: at(3),
         phase,
         cut: None,
+        worker_fault: None,
         left_out: None,
         init_containers: all(&workload.init_containers, &inits),
         containers: all(&workload.containers, &containers),

@@ -31,6 +31,8 @@ pub struct Plan {
     pub collect: bool,
     /// Whether jobs may start only once, and all lose their machines.
     pub evicted: bool,
+    /// Whether jobs may start only once.
+    pub once: bool,
 }
 
 /// When a workload is wished to be gone.
@@ -67,7 +69,7 @@ async fn live(plan: &Plan) -> bool {
     life.open_door();
     for (name, indices) in &plan.workloads {
         let mut wish = Wish { seen_before: plan.again, ..wish(name, *indices) };
-        wish.workload.restart_after_eviction = !plan.evicted;
+        wish.workload.restart_after_eviction = !plan.evicted && !plan.once;
         match life.try_wish(wish).await {
             Ok(()) => {}
             Err(WishError::Deleted(_)) if plan.gone.is_some() => {}
@@ -163,6 +165,7 @@ pub fn running(key: htc_core::workload::names::JobKey, start: u32) -> Report {
         now: Timestamp::now(),
         phase: Phase::Running,
         cut: None,
+        worker_fault: None,
         left_out: None,
         init_containers: vec![],
         containers: vec![],

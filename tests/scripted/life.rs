@@ -45,6 +45,7 @@ pub fn options(data: &Path) -> Options {
         max_jobs_in_queue: 5_000,
         max_jobs_per_namespace: None,
         max_output_mb_per_namespace: None,
+        worker_requirements: None,
         image_cache_shared: false,
         max_output_mb: Some(1024),
         max_output_files: 20_000,

@@ -13,7 +13,7 @@ pub use crate::tools::faults::{Fault, Outage, Planned};
 pub use crate::tools::job::Ending;
 use crate::tools::job::{self, id, int};
 pub use crate::tools::state::{Ad, CallRecord, Entry, Event};
-use crate::tools::state::{Schedd, State};
+use crate::tools::state::{Machine, Schedd, State};
 use crate::tools::{self, STATE_VARIABLE};
 
 /// A pool that does what a test plans. When it goes away it fails the test if a tool was asked for
@@ -162,6 +162,16 @@ impl Scripted {
     /// From now on every `condor_q` moves all jobs a step towards an end with this exit code.
     pub fn auto_run(&self, code: i32) {
         self.change(|state| state.auto_run = Some(code));
+    }
+
+    /// The pool has these machines; those with a fault can start nothing of a user's.
+    pub fn machines(&self, machines: &[(&str, Option<&str>)]) {
+        let machine = |(name, fault): &(&str, Option<&str>)| Machine {
+            name: (*name).to_owned(),
+            fault: fault.map(str::to_owned),
+        };
+        let machines: Vec<Machine> = machines.iter().map(machine).collect();
+        self.change(|state| state.machines = machines);
     }
 
     /// Ends one job.

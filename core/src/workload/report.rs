@@ -55,6 +55,10 @@ pub struct Report {
     /// Why the sender ended containers that would have run on, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
+    /// Why this worker could start nothing of the user's, where the fault is its own: another worker may. Only in
+    /// a last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_fault: Option<String>,
     /// What of its outputs was left out, only in its last report, if anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
@@ -80,6 +84,7 @@ impl Report {
                 .iter_mut()
                 .chain(&mut self.containers)
                 .for_each(|c| c.state.cut_message(bytes));
+            self.worker_fault.iter_mut().for_each(|why| shorten(why, bytes));
         }
         self
     }
@@ -98,10 +103,12 @@ impl Report {
             now: _,
             phase: _,
             cut,
+            worker_fault,
             left_out,
             init_containers,
             containers,
         } = &mut self;
+        worker_fault.iter_mut().for_each(|why| shorten(why, MESSAGE_MAX));
         [name, namespace].into_iter().chain(jobid).for_each(|text| shorten(text, NAME_MAX));
         left_out.iter_mut().for_each(|text| shorten(text, LEFT_OUT_MAX));
         if let Some(Cut::Volume { name, bytes: _, limit: _ }) = cut {
@@ -305,6 +312,7 @@ pub(crate) mod tests {
             now: Timestamp::UNIX_EPOCH,
             phase: Phase::Running,
             cut: None,
+            worker_fault: None,
             left_out: None,
             init_containers: vec![status(0)],
             containers: (1..containers).map(status).collect(),
@@ -339,6 +347,7 @@ pub(crate) mod tests {
             namespace: long(),
             jobid: Some(long()),
             cut: Some(Cut::Volume { name: long(), bytes: 2, limit: 1 }),
+            worker_fault: Some(long()),
             left_out: Some(long()),
             init_containers: vec![container(waiting)],
             containers: vec![
@@ -348,8 +357,8 @@ pub(crate) mod tests {
             ..report(1, "")
         }
         .bounded();
-        // Names: three of containers, and four; two reasons; two messages.
-        let most = 7 * NAME_MAX + 2 * REASON_MAX + 2 * MESSAGE_MAX + LEFT_OUT_MAX + 1_000;
+        // Names: three of containers, and four; two reasons; two messages; the fault of the worker.
+        let most = 7 * NAME_MAX + 2 * REASON_MAX + 3 * MESSAGE_MAX + LEFT_OUT_MAX + 1_000;
         let bytes = serde_json::to_vec(&kept).unwrap().len();
         assert!(bytes > 2 * MESSAGE_MAX && bytes < most, "{bytes}");
         let usual = report(15, &"x".repeat(MESSAGE_MAX));

@@ -189,6 +189,9 @@ pub enum VolumeSource {
         /// What must be there, or is made.
         #[serde(default)]
         kind: HostKind,
+        /// What it must lie below, once its links are followed; none: anywhere.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        below: Vec<String>,
     },
     /// Files with the given bytes.
     Files(Vec<File>),

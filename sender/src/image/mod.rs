@@ -36,11 +36,11 @@ use pull::Pulling;
 pub use store::Kept;
 use store::Store;
 
-use crate::apptainer;
 use crate::event::Event;
 use crate::outputs::PRIVATE;
 use crate::process::{Exit, Pid};
 use crate::words::say;
+use crate::{apptainer, blame};
 
 /// An image that a container can run.
 #[derive(Debug)]
@@ -60,11 +60,18 @@ pub struct Failure {
     pub reason: &'static str,
     /// A sentence.
     pub message: String,
+    /// Whether another worker may do better.
+    pub is_workers: bool,
 }
 
 impl Failure {
-    fn cannot_run(why: &dyn std::fmt::Display) -> Failure {
-        Failure { reason: "ContainerCannotRun", message: why.to_string() }
+    /// This worker cannot do what it takes.
+    fn of_worker(why: &dyn std::fmt::Display) -> Failure {
+        Failure { reason: "ContainerCannotRun", message: why.to_string(), is_workers: true }
+    }
+
+    fn of_image(reason: &'static str, message: String) -> Failure {
+        Failure { reason, message, is_workers: false }
     }
 }
 
@@ -211,7 +218,7 @@ impl Images {
         match self.known.get(image) {
             Some(Ok(local)) => Ok(Some(local)),
             Some(Err(failure)) => Err(failure.clone()),
-            None => Err(Failure::cannot_run(&format_args!("{image} was never asked for"))),
+            None => Err(Failure::of_image("ContainerCannotRun", format!("{image} was never asked for"))),
         }
     }
 
@@ -235,18 +242,19 @@ fn on_the_worker(image: &str, allowed: &[String]) -> Result<Local, Failure> {
     let path = PathBuf::from(image);
     if !path.is_absolute() {
         let message = format!("{image:?} is no name of an image");
-        return Err(Failure { reason: "InvalidImageName", message });
+        return Err(Failure::of_image("InvalidImageName", message));
     }
-    let resolved = if allowed.is_empty() { path.metadata().map(|_| path) } else { path.canonicalize() };
+    let resolved =
+        if allowed.is_empty() { path.metadata().map(|_| path.clone()) } else { path.canonicalize() };
     let path = resolved.map_err(|error| {
         let message = format!("this worker has no {image}: {error}");
-        Failure { reason: "ErrImagePull", message }
+        Failure { is_workers: blame::of_path(&path, &error), ..Failure::of_image("ErrImagePull", message) }
     })?;
     if !allowed.is_empty() && !leads_below(&path, allowed) {
         let (found, allowed) = (path.display(), allowed.join(", "));
         let message =
             format!("{image} leads to {found} on this worker; the site allows images below {allowed}");
-        return Err(Failure { reason: "InvalidImageName", message });
+        return Err(Failure::of_image("InvalidImageName", message));
     }
     Ok(Local { config: Config::of(&path), path, _in_use: None })
 }
@@ -279,6 +287,13 @@ mod tests {
         }
         assert_eq!(on_the_worker("/no/such.sif", &[]).err().unwrap().reason, "ErrImagePull");
         assert_eq!(on_the_worker("/proc", &[]).unwrap().path, Path::new("/proc"));
+    }
+
+    #[test]
+    fn a_worker_without_the_file_system_of_an_image_is_at_fault_itself() {
+        let is_workers = |image: &str| on_the_worker(image, &[]).err().unwrap().is_workers;
+        assert!(is_workers("/no-such-mount/x.sif"));
+        assert!(!is_workers("/proc/no-such.sif") && !is_workers("no path"));
     }
 
     #[test]

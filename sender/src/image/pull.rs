@@ -12,11 +12,11 @@ use super::login::LoginFile;
 use super::store::{self, Kept, Store};
 use super::trouble::Trouble;
 use super::{Failure, Means};
-use crate::apptainer;
 use crate::event::Event;
 use crate::process::{self, Exit, Invocation, Pid, Signal};
 use crate::reporter::jitter;
 use crate::words::say;
+use crate::{apptainer, blame};
 
 /// Large images on slow lines take long; but a registry that hangs must not keep a slot for ever.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -71,7 +71,7 @@ impl Pulling {
             None if policy == Pull::Never => {
                 let why =
                     format!("{image} is not in the image cache of this worker, and shall never be pulled");
-                pulling.step = Step::Over(Err(Failure { reason: "ErrImageNeverPull", message: why }));
+                pulling.step = Step::Over(Err(Failure::of_image("ErrImageNeverPull", why)));
             }
             None => pulling.queue(means),
         }
@@ -195,7 +195,7 @@ impl Pulling {
         if let Step::Running { pid, .. } = &self.step {
             process::signal_group(*pid, Signal::KILL);
         }
-        self.step = Step::Over(Err(Failure { reason: "ErrImagePull", message }));
+        self.step = Step::Over(Err(Failure::of_image("ErrImagePull", message)));
     }
 
     /// The image that is here, if it is new enough. What was pulled since we asked is as new as what
@@ -249,7 +249,11 @@ impl Pulling {
                 let until = Instant::now() + jitter(PAUSES[self.tries - 1]);
                 self.step = Step::Resting { until, lock, why };
             }
-            _ => self.step = Step::Over(Err(Failure { reason: "ErrImagePull", message: why })),
+            trouble => {
+                let is_workers = trouble == Trouble::Disk || blame::of_pull(&why);
+                let failure = Failure { is_workers, ..Failure::of_image("ErrImagePull", why) };
+                self.step = Step::Over(Err(failure));
+            }
         }
     }
 
@@ -257,7 +261,8 @@ impl Pulling {
     fn leave_cache(&mut self, why: &str, means: &Means) {
         if !self.store.is_cache() {
             let message = format!("cannot keep the image in the job's folder: {why}");
-            self.step = Step::Over(Err(Failure { reason: "ErrImagePull", message }));
+            let failure = Failure { is_workers: true, ..Failure::of_image("ErrImagePull", message) };
+            self.step = Step::Over(Err(failure));
             return;
         }
         say(format_args!("{} is not kept in the image cache: {why}", self.image));
@@ -273,7 +278,7 @@ fn start(
     folder: PathBuf,
     means: &Means,
 ) -> Result<(Pid, PathBuf, Option<LoginFile>), Failure> {
-    let program = apptainer::here().map_err(|error| Failure::cannot_run(&error))?;
+    let program = apptainer::here().map_err(|error| Failure::of_worker(&error))?;
     let start = || {
         fs::create_dir_all(&folder)?;
         let login = means.login(image).map(|login| LoginFile::write(folder.join("login"), login));
@@ -288,7 +293,7 @@ fn start(
     };
     let started: io::Result<_> = start();
     let (pid, login) = started
-        .map_err(|error| Failure::cannot_run(&format_args!("this worker cannot pull an image: {error}")))?;
+        .map_err(|error| Failure::of_worker(&format_args!("this worker cannot pull an image: {error}")))?;
     Ok((pid, folder, login))
 }
 

@@ -84,7 +84,7 @@ fn what_takes_too_long_is_given_up() {
     pulling.wake(Instant::now() + DEADLINE, &worker.means);
     let message = "docker://reg.example/x could not be pulled in 1 h".to_owned();
     let failure = pulling.outcome().unwrap().unwrap_err();
-    assert_eq!(failure, Failure { reason: "ErrImagePull", message });
+    assert_eq!(failure, Failure { reason: "ErrImagePull", message, is_workers: false });
 }
 
 #[test]

@@ -9,6 +9,27 @@ use htc_core::workload::spec::HostKind;
 
 use super::Error;
 
+/// Whether what a path leads to is below one of these, wherever their own links lead: whoever fills a folder could put
+/// a link there. Of a path that is still to be made what is there of it counts.
+pub fn check_place(volume: &str, path: &Path, below: &[String]) -> Result<(), Error> {
+    if below.is_empty() {
+        return Ok(());
+    }
+    let Some(there) = path.ancestors().find(|part| part.symlink_metadata().is_ok()) else { return Ok(()) };
+    let missing = || Error::Missing { volume: volume.to_owned(), path: path.to_owned() };
+    let found = there.canonicalize().map_err(|_| missing())?;
+    // The allowed path itself may be missing yet.
+    let is_allowed = |allowed: &String| match fs::canonicalize(allowed) {
+        Ok(allowed) => found.starts_with(allowed),
+        Err(_) => Path::new(allowed).starts_with(there),
+    };
+    if below.iter().any(is_allowed) {
+        return Ok(());
+    }
+    let (volume, path, allowed) = (volume.to_owned(), path.to_owned(), below.join(", "));
+    Err(Error::Forbidden { volume, path, found, allowed })
+}
+
 /// Checks a path, or makes it where it may be made; whether it is there.
 pub fn check(volume: &str, path: &Path, kind: HostKind, optional: bool) -> Result<bool, Error> {
     let failed = |source| Error::Write {
@@ -60,6 +81,45 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+
+    #[test]
+    fn a_link_cannot_lead_out_of_the_paths_that_the_site_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        for name in ["data/in", "elsewhere"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        for (link, target) in [
+            ("data/out", at("elsewhere")),
+            ("data/root", "/".into()),
+            ("mount", at("data")),
+            ("data/no", "/no".into()),
+        ] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let check =
+            |path: &str, below: &str| check_place("v", &at(path), &[at(below).to_str().unwrap().to_owned()]);
+        for (path, below) in
+            [("data", "data"), ("data/in", "data"), ("data/new/er", "data"), ("mount/in", "mount")]
+        {
+            assert!(check(path, below).is_ok(), "{path}");
+        }
+        for path in [
+            "data/out",
+            "data/out/new",
+            "data/root/etc",
+            "data/root/new",
+            "elsewhere",
+            "data/no",
+            "data/no/new",
+        ] {
+            assert!(check(path, "data").is_err(), "{path}");
+        }
+        assert!(check("none/new", "none").is_ok(), "the allowed folder is not made yet");
+        let error = check("data/out", "data").unwrap_err().to_string();
+        assert!(error.contains("leads to") && error.contains("the site allows paths below"), "{error}");
+        assert!(check_place("v", Path::new("/"), &[]).is_ok(), "jobs of before say nothing of it");
+    }
 
     #[test]
     fn only_an_optional_path_of_the_worker_may_be_missing() {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use htc_core::workload::container::Mount;
 use htc_core::workload::spec::{HostKind, Volume, VolumeSource};
 
+use crate::blame;
 use crate::outputs::{PRIVATE, WORK};
 pub use limits::Limited;
 pub use memory::sweep;
@@ -55,6 +56,18 @@ pub enum Error {
         /// What it should be.
         wanted: &'static str,
     },
+    /// The site allows other paths.
+    #[error("volume {volume:?}: {} leads to {} on this worker; the site allows paths below {allowed}", path.display(), found.display())]
+    Forbidden {
+        /// The volume.
+        volume: String,
+        /// What was asked for.
+        path: PathBuf,
+        /// Where it leads.
+        found: PathBuf,
+        /// What is allowed.
+        allowed: String,
+    },
     /// A file or folder could not be made.
     #[error("volume {volume:?}: cannot write {path:?}: {source}")]
     Write {
@@ -68,6 +81,13 @@ pub enum Error {
     /// The job has no such volume.
     #[error("there is no volume {0:?}")]
     Unknown(String),
+}
+
+impl Error {
+    /// Whether another worker may do better: one that lacks a path of the user's choice is not at fault.
+    pub fn is_workers(&self) -> bool {
+        matches!(self, Error::Write { source, .. } if blame::of_io(source))
+    }
 }
 
 /// The volumes of a job, laid out. What lies in memory goes when this is dropped.
@@ -101,7 +121,8 @@ impl Volumes {
                     limited.extend(limit.map(|limit| Limited::new(name, &path, limit)));
                     Some(Place { path, grows: true })
                 }
-                VolumeSource::Host { path, optional, kind } => {
+                VolumeSource::Host { path, optional, kind, below } => {
+                    host::check_place(name, Path::new(path), below)?;
                     let there = host::check(name, Path::new(path), *kind, *optional)?;
                     // A device is mounted as it is.
                     let grows = !matches!(kind, HostKind::CharDevice | HostKind::BlockDevice);

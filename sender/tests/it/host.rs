@@ -160,7 +160,12 @@ fn all_outputs_exist_even_when_there_is_no_job() {
 #[test]
 fn a_missing_path_of_the_worker_is_named() {
     let mut job = job(Image::Host, &["true"], "");
-    let source = VolumeSource::Host { path: "/no/such".to_owned(), optional: false, kind: HostKind::Any };
+    let source = VolumeSource::Host {
+        path: "/no/such".to_owned(),
+        optional: false,
+        kind: HostKind::Any,
+        below: vec![],
+    };
     job.volumes.push(Volume { name: "data".to_owned(), source });
     let scratch = Scratch::of(&job);
     let run = scratch.run();

@@ -19,3 +19,4 @@ mod scratch;
 mod survivors;
 mod trouble;
 mod values;
+mod worker;

@@ -26,7 +26,7 @@ use clap::{Args, ValueEnum};
 use super::door::Listener;
 use super::{identity, operator, serve};
 use crate::condor::pool::Pool;
-use crate::config::{CallerSettings, Settings};
+use crate::config::{CallerSettings, PoolSettings, Settings};
 use finding::Finding;
 use listeners::Around;
 
@@ -66,6 +66,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             .await,
     )?;
     report.add(pool::check(&pool, uid).await)?;
+    report.add(pool::workers(&pool, &settings.operator.pool).await)?;
     report.add(queue::check(&settings.data.data_dir).await)?;
     report.add(outputs::check(&settings.data.data_dir).await)?;
     report.add(attributes::check(&pool).await.into_iter().collect())?;
@@ -99,6 +100,8 @@ pub struct Endpoint {
     pub sender: Option<PathBuf>,
     /// The pool.
     pub pool: Pool,
+    /// What is set of it.
+    pub pool_settings: PoolSettings,
     /// Who may call.
     pub callers: CallerSettings,
     /// Where.
@@ -117,6 +120,7 @@ pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
         master_key_file,
         sender,
         pool,
+        pool_settings,
         mut callers,
         listeners,
         health,
@@ -135,6 +139,7 @@ pub async fn endpoint(endpoint: Endpoint) -> anyhow::Result<()> {
     })?;
     report.add(vec![sender::check(sender.as_ref(), &pool).await])?;
     report.add(pool::check(&pool, uid).await)?;
+    report.add(pool::workers(&pool, &pool_settings).await)?;
     report.add(queue::check(&data).await)?;
     report.add(outputs::check(&data).await)?;
     report.add(callers::check(&callers, uid))?;

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 
 use super::finding::Finding;
 use super::secrets;
+use crate::cli::operator;
 use crate::condor::cli::CallError;
 use crate::condor::inspect::{self, TOOLS, Trouble, trouble};
 use crate::condor::pool::Pool;
-use crate::condor::schedd;
+use crate::condor::{schedd, status};
+use crate::config::PoolSettings;
 
 /// What the last question is called in findings: whether the schedd takes jobs from us.
 pub const SUBMISSION: &str = "submission";
@@ -31,6 +33,23 @@ pub async fn check(pool: &Pool, uid: u32) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether any slot meets what is asked of the workers of jobs with an image.
+pub async fn workers(pool: &Pool, settings: &PoolSettings) -> Vec<Finding> {
+    let check = "workers";
+    let remedy = "look what slots say with condor_status -long, and change --worker-requirements";
+    match operator::worker_requirements(settings) {
+        Err(why) => vec![Finding::failed(check, why.to_string(), remedy)],
+        Ok(None) => Vec::new(),
+        Ok(Some(text)) => vec![match status::matching(pool, &text).await {
+            Ok(0) => Finding::failed(check, format!("no slot of the pool meets {text}"), remedy),
+            Ok(slots) => Finding::ok(check, format!("{slots} slots meet {text}")),
+            Err(why) => {
+                Finding::warning(check, format!("which slots meet {text} cannot be told: {why}"), remedy)
+            }
+        }],
+    }
 }
 
 async fn tools(pool: &Pool) -> Finding {

@@ -55,7 +55,8 @@ fn lost(job: &Job, look: Look) -> End {
 pub fn explained(job: &Job, ad: &Ad) -> Verdict {
     match &ad.state {
         State::Completed(exit) => {
-            let finished = Finished { job: ad.job, exit: *exit, at: ad.since, seen: Instant::now() };
+            let (seen, machine) = (Instant::now(), ad.machine.clone());
+            let finished = Finished { job: ad.job, exit: *exit, at: ad.since, seen, machine };
             let report = job.final_report().map(|report| &**report);
             Verdict::Ended(judge::end(&finished, job.starts.max(ad.starts), report))
         }
@@ -103,6 +104,7 @@ mod tests {
             starts: 1,
             ran: true,
             vacated: String::new(),
+            machine: None,
             acknowledged: false,
             removed: true,
             folder: String::new(),

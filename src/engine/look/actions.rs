@@ -359,6 +359,7 @@ mod tests {
             starts: 1,
             ran: true,
             vacated: String::new(),
+            machine: None,
             acknowledged: false,
             removed: false,
             folder: String::new(),

@@ -9,10 +9,11 @@ use htc_core::workload::spec;
 use crate::crash_point;
 use crate::engine::board::{Board, Files, Finished, Job};
 use crate::engine::wish::stored_job;
+use crate::engine::workers::WorkerFaults;
 use crate::engine::{Inner, files};
 use crate::store::database::{StoreError, Transaction};
 use crate::store::wishes::Waiting;
-use crate::store::{jobs, refused, wishes};
+use crate::store::{jobs, refused, wishes, worker_faults};
 
 /// A change of one job.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub enum Change {
     Move(JobKey, Progress),
     /// It is over by its ad; how it ended may be known at once.
     Finish(JobKey, Finished, Option<End>),
+    /// It is over by its ad, and its worker could start nothing of it: its index goes elsewhere.
+    Elsewhere(JobKey, Finished, WorkerFaults),
     /// It is over, and its files are there.
     End(JobKey, End, Files),
     /// It has left the queue, and its files with it.
@@ -74,6 +77,9 @@ impl Inner {
         }
         if ending {
             crash_point!("end-durable");
+        }
+        if changes.iter().any(|change| matches!(change, Change::Elsewhere(..))) {
+            crash_point!("worker-fault-durable");
         }
         let mut changed: Vec<Uid> = changes.iter().map(|change| change.key().uid.clone()).collect();
         let spent: Vec<Spent> = {
@@ -118,9 +124,15 @@ impl Inner {
         {
             match change {
                 Change::End(..) => doubts.ended(key.index),
-                Change::Settle(..) | Change::Finish(..) => doubts.arrived(),
+                Change::Settle(..) | Change::Finish(..) | Change::Elsewhere(..) => doubts.arrived(),
                 _ => {}
             }
+        }
+        let entry = board.entries.get_mut(&key.uid)?;
+        match &change {
+            Change::Elsewhere(_, _, faults) => drop(entry.worker_faults.insert(key.index, faults.clone())),
+            Change::End(..) | Change::Finish(_, _, Some(_)) => drop(entry.worker_faults.remove(&key.index)),
+            _ => {}
         }
         let job = board.job_mut(&key).filter(|job| job.end().is_none())?;
         let unsettled = job.intent.take().is_some();
@@ -135,6 +147,14 @@ impl Inner {
                     None => job.progress.clone(),
                 };
                 self.fetch_bell.notify_one();
+            }
+            Change::Elsewhere(_, finished, faults) => {
+                let machine = finished.machine.as_deref().unwrap_or("unknown");
+                tracing::warn!(%key, machine, why = faults.why, "a worker could start nothing of a job; it goes to another");
+                self.metrics.worker_failures.inc();
+                job.progress = Progress::Queued { job: finished.job };
+                job.finished = Some(finished);
+                job.goes_elsewhere = true;
             }
             Change::End(_, end, files) => {
                 job.files = files;
@@ -203,7 +223,8 @@ impl Change {
         match self {
             Change::Adopt { job, .. } => &job.key,
             Change::Used(key) | Change::GiveUp(key) | Change::Settle(key, _) | Change::Move(key, _) => key,
-            Change::Finish(key, ..) | Change::End(key, ..) | Change::Void { key, .. } => key,
+            Change::Elsewhere(key, ..) | Change::Finish(key, ..) => key,
+            Change::End(key, ..) | Change::Void { key, .. } => key,
         }
     }
 
@@ -233,6 +254,11 @@ impl Change {
                 refused::forget(t, key)?;
                 jobs::settle(t, key, finished.job)?;
                 end.as_ref().map_or(Ok(()), |end| jobs::end(t, key, end))
+            }
+            Change::Elsewhere(key, finished, faults) => {
+                refused::forget(t, key)?;
+                jobs::settle(t, key, finished.job)?;
+                worker_faults::keep(t, key, faults)
             }
             Change::End(key, end, files) => {
                 refused::forget(t, key)?;

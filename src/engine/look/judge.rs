@@ -14,6 +14,7 @@ use crate::condor::holds;
 use crate::engine::board::{Finished, Intent, Job, ToolEnd};
 use crate::engine::submit::doubt::is_over;
 use crate::engine::words;
+use crate::engine::workers::WorkerFaults;
 use crate::limits::{HOLD_REASON_MAX, INTENT_TRUSTED, MESSAGE_MAX, STAGE_PATIENCE};
 
 /// What follows from a look at one job.
@@ -25,6 +26,8 @@ pub enum Verdict {
     Living(Progress),
     /// It is over by its ad, in state 4; its result tells more.
     Finished(JobId, Exit, Timestamp),
+    /// It is known to be over by its ad, and all is known of that, or nothing more is waited for.
+    Concluded,
     /// It is over.
     Ended(End),
     /// Proven: this submission was never committed, or never ran. The attempt goes on.
@@ -59,6 +62,8 @@ pub struct Context<'a> {
     pub once: bool,
     /// Whether its ad may be there though the answer does not show it.
     pub hidden: bool,
+    /// The workers that have failed its index.
+    pub faults: Option<&'a WorkerFaults>,
 }
 
 /// Judges a job whose end is not known by a complete answer.
@@ -209,7 +214,8 @@ pub fn end(finished: &Finished, starts: u32, report: Option<&Report>) -> End {
 pub(super) fn by_report(report: &Report, at: Timestamp) -> End {
     let exit = Exit::Code(report.retcode.unwrap_or(255));
     // Not by the clock of its worker, which nobody has looked after.
-    let finished = Finished { job: JobId { cluster: 0, proc: 0 }, exit, at, seen: Instant::now() };
+    let finished =
+        Finished { job: JobId { cluster: 0, proc: 0 }, exit, at, seen: Instant::now(), machine: None };
     end(&finished, report.start, Some(report))
 }
 

@@ -32,6 +32,7 @@ fn ad(state: State) -> Ad {
         starts: 1,
         ran: true,
         vacated: String::new(),
+        machine: None,
         acknowledged: false,
         removed: false,
         folder,
@@ -101,6 +102,7 @@ pub(super) fn report(start: u32, phase: Phase, retcode: Option<i32>) -> Report {
         now: at(9),
         phase,
         cut: None,
+        worker_fault: None,
         left_out: None,
         init_containers: vec![],
         containers: vec![],
@@ -250,7 +252,8 @@ fn an_answer_that_is_older_than_the_last_report_changes_nothing() {
 }
 
 /// May start only once.
-const ONCE: Context<'_> = Context { intent: None, refused_since: None, once: true, hidden: false };
+const ONCE: Context<'_> =
+    Context { intent: None, refused_since: None, once: true, hidden: false, faults: None };
 
 fn running() -> Job {
     job(Progress::Running { job: id(), start: 1, since: at(1) }, None)
@@ -332,7 +335,7 @@ fn a_report_of_a_new_start_is_news_and_one_of_an_evicted_start_is_not() {
 )]
 #[case(Exit::Signal(9), Outcome::Signal(9), "signal 9 (SIGKILL) ended the job's first process on the worker")]
 fn the_ad_alone_is_evidence(#[case] exit: Exit, #[case] outcome: Outcome, #[case] message: &str) {
-    let finished = Finished { job: id(), exit, at: at(5), seen: Instant::now() };
+    let finished = Finished { job: id(), exit, at: at(5), seen: Instant::now(), machine: None };
     let end = end(&finished, 1, None);
     assert_eq!((end.outcome, end.at), (outcome, at(5)));
     assert_eq!(end.message, message);
@@ -350,7 +353,8 @@ fn the_report_says_what_the_exit_code_cannot_but_only_of_the_latest_start() {
     };
     let containers = vec![ContainerStatus { name: "main".into(), state }];
     let told = Report { containers, ..report(1, Phase::Done, Some(127)) };
-    let finished = Finished { job: id(), exit: Exit::Code(127), at: at(5), seen: Instant::now() };
+    let finished =
+        Finished { job: id(), exit: Exit::Code(127), at: at(5), seen: Instant::now(), machine: None };
     let explained = end(&finished, 1, Some(&told));
     assert_eq!(explained.outcome, Outcome::CannotRun);
     assert_eq!(explained.message, "container main: no such command");
@@ -361,7 +365,8 @@ fn the_report_says_what_the_exit_code_cannot_but_only_of_the_latest_start() {
 fn a_job_that_was_cut_short_says_why_and_not_how_its_containers_took_it() {
     let cut = Some(Cut::Volume { name: "data".into(), bytes: 2, limit: 1 });
     let told = Report { cut, ..report(1, Phase::Done, Some(143)) };
-    let finished = Finished { job: id(), exit: Exit::Code(143), at: at(5), seen: Instant::now() };
+    let finished =
+        Finished { job: id(), exit: Exit::Code(143), at: at(5), seen: Instant::now(), machine: None };
     let end = end(&finished, 1, Some(&told));
     assert_eq!(end.outcome, Outcome::ExitCode(143));
     assert_eq!(end.message, "volume data holds 2 bytes, more than its limit of 1");

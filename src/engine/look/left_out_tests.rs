@@ -9,7 +9,8 @@ use super::*;
 fn an_end_tells_what_was_left_out_after_its_own_words() {
     let left_out = || Some("left out of the outputs: x (a FIFO)".to_owned());
     let told = |code, cut| Report { cut, left_out: left_out(), ..report(1, Phase::Done, Some(code)) };
-    let finished = |code| Finished { job: id(), exit: Exit::Code(code), at: at(5), seen: Instant::now() };
+    let finished =
+        |code| Finished { job: id(), exit: Exit::Code(code), at: at(5), seen: Instant::now(), machine: None };
     let of = |code, cut| end(&finished(code), 1, Some(&told(code, cut)));
     assert_eq!((of(0, None).outcome, of(0, None).message), (Outcome::Succeeded, left_out().unwrap()));
     assert!(

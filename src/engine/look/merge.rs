@@ -17,8 +17,10 @@ use crate::condor::query::Answer;
 use crate::engine::board::{Board, Entry, Files, Finished, InQueue, Job, ask_if_due};
 use crate::engine::files::job_folder;
 use crate::engine::stage::Stage;
+use crate::engine::workers::{self, WorkerFaults};
 use crate::engine::{Inner, Tracking};
 use crate::limits::{MERGED_AT_ONCE, RESULT_PATIENCE};
+use crate::store::clock::now;
 use crate::store::wishes::Want;
 
 impl Inner {
@@ -83,7 +85,8 @@ fn decide(
             shown.copies(job).for_each(|ad| actions.stray(ad, job.files));
             let intent = job.intent.and_then(|id| intents.get(&id));
             let refused_since = doubts.and_then(|doubts| doubts.refused_since(job.key.index));
-            let context = Context { intent, refused_since, once, hidden: shown.may_hide(job) };
+            let faults = entry.worker_faults.get(&job.key.index);
+            let context = Context { intent, refused_since, once, hidden: shown.may_hide(job), faults };
             let before = Tracking::of(job);
             shown.note(job, want);
             let verdict = look_at(job, context, own, look, actions);
@@ -133,19 +136,30 @@ fn look_at(
         ended(job, context, ad, actions);
         return Verdict::Nothing;
     }
+    if job.goes_elsewhere {
+        return elsewhere(context, ad, actions);
+    }
     if let Some(finished) = &job.finished {
-        let report = job.final_report();
-        return if report.is_some() || finished.seen.elapsed() > RESULT_PATIENCE {
-            Verdict::Ended(judge::end(finished, job.starts, report.map(|r| &**r)))
-        } else {
-            Verdict::Nothing
-        };
+        let is_known = job.final_report().is_some() || finished.seen.elapsed() > RESULT_PATIENCE;
+        return if is_known { Verdict::Concluded } else { Verdict::Nothing };
     }
     let verdict = judge(job, context, ad, look);
     if let Some(ad) = ad {
         job.starts = job.starts.max(ad.starts);
     }
     verdict
+}
+
+/// A job of which its worker could start nothing leaves the queue before its index is submitted anew: of two ads
+/// nobody could tell which is the one, should our store be lost.
+fn elsewhere(context: Context<'_>, ad: Option<&Ad>, actions: &mut Actions) -> Verdict {
+    match ad {
+        None if !context.hidden => return Verdict::NeverRan,
+        // It has brought nothing.
+        Some(ad) if !ad.is_leaving() => actions.acknowledge(ad, Files::GivenUp),
+        _ => {}
+    }
+    Verdict::Nothing
 }
 
 /// A job whose end is known is in the queue still.
@@ -164,7 +178,9 @@ fn ended(job: &mut Job, context: Context<'_>, ad: &Ad, actions: &mut Actions) {
     if let (true, State::Completed(exit)) = (ad.staged && job.files.may_come(), &ad.state)
         && job.finished.is_none()
     {
-        job.finished = Some(Finished { job: ad.job, exit: *exit, at: ad.since, seen: Instant::now() });
+        let machine = ad.machine.clone();
+        job.finished =
+            Some(Finished { job: ad.job, exit: *exit, at: ad.since, seen: Instant::now(), machine });
         job.files = Files::Expected;
         actions.fetch = true;
     }
@@ -205,12 +221,22 @@ fn follow(
             Some(if news { Change::Settle(key(), progress) } else { Change::Move(key(), progress) })
         }
         Verdict::Finished(id, exit, at) => {
-            let finished = Finished { job: id, exit, at, seen: Instant::now() };
-            let report = job.final_report().map(|r| &**r);
+            let machine = ad.and_then(|ad| ad.machine.clone());
+            let finished = Finished { job: id, exit, at, seen: Instant::now(), machine };
             // Without a report its result is waited for, where one can come.
-            let known = report.is_some() || job.files == Files::GivenUp;
-            let end = known.then(|| judge::end(&finished, job.starts, report));
-            Some(Change::Finish(key(), finished, end))
+            let known = job.final_report().is_some() || job.files == Files::GivenUp;
+            match known.then(|| concluded(job, &finished, context, want)) {
+                None => Some(Change::Finish(key(), finished, None)),
+                Some(Conclusion::Ended(end)) => Some(Change::Finish(key(), finished, Some(end))),
+                Some(Conclusion::Elsewhere(faults)) => Some(Change::Elsewhere(key(), finished, faults)),
+            }
+        }
+        Verdict::Concluded => {
+            let finished = job.finished.clone()?;
+            Some(match concluded(job, &finished, context, want) {
+                Conclusion::Ended(end) => Change::End(key(), end, job.files),
+                Conclusion::Elsewhere(faults) => Change::Elsewhere(key(), finished, faults),
+            })
         }
         Verdict::Ended(end) => {
             let files = files_after(job, ad, &end);
@@ -237,6 +263,27 @@ fn files_after(job: &Job, ad: Option<&Ad>, end: &End) -> Files {
         // It never had any, as far as is known.
         (None, Outcome::Removed | Outcome::SubmitRefused) => Files::Expected,
         (None, _) => Files::Unseen,
+    }
+}
+
+/// What follows from the end of a job by its ad.
+enum Conclusion {
+    /// It is the end of its index.
+    Ended(End),
+    /// Its worker could start nothing of it: another one may.
+    Elsewhere(WorkerFaults),
+}
+
+fn concluded(job: &Job, finished: &Finished, context: Context<'_>, want: Want) -> Conclusion {
+    let report = job.final_report().map(|report| &**report);
+    let why = workers::fault(finished.exit, report).filter(|_| want == Want::Run);
+    let machine = finished.machine.as_deref();
+    match why.and_then(|why| workers::after(context.faults, &job.key, machine, why, now())) {
+        Some(faults) => Conclusion::Elsewhere(faults),
+        None => {
+            let end = judge::end(finished, job.starts, report);
+            Conclusion::Ended(workers::named(end, context.faults, finished, report))
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::Instant;
 use htc_core::workload::Workload;
 use htc_core::workload::names::{JobKey, Uid};
 
-use crate::condor::submit::ShapeId;
+use crate::condor::submit::{PassedOver, ShapeId};
 use crate::engine::board::{Board, Entry};
 use crate::engine::stage::Run;
+use crate::engine::workers::WorkerFaults;
 use crate::store::wishes::Waiting;
 
 /// A job that is to be submitted.
@@ -24,6 +25,8 @@ pub struct Picked {
     pub name: String,
     /// What it is a copy of.
     pub workload: Arc<Workload>,
+    /// The machines that it is kept from.
+    pub passed_over: Option<PassedOver>,
 }
 
 /// A submission is not cut into more shares than these: a workload that is left out comes first the
@@ -48,6 +51,8 @@ struct Candidate<'a> {
     at_most: Option<usize>,
     /// The only index that may go, since it failed alone.
     lone: Option<u32>,
+    /// The workers that have failed those that go: others follow.
+    faults: Option<&'a WorkerFaults>,
     /// How many of its namespace come before it.
     place: usize,
     /// How long its namespace has waited for its turn.
@@ -58,20 +63,27 @@ impl<'a> Candidate<'a> {
     fn of(uid: &'a Uid, entry: &'a Entry, moment: Instant) -> Option<Candidate<'a>> {
         let (workload, run) = (entry.workload.as_ref()?, entry.run()?);
         let (turn, place) = (run.waits_since, 0);
-        let Some(doubts) = &run.doubts else {
-            return Some(Candidate { uid, entry, run, workload, at_most: None, lone: None, place, turn });
-        };
+        let fresh =
+            Candidate { uid, entry, run, workload, at_most: None, lone: None, faults: None, place, turn };
+        let Some(doubts) = &run.doubts else { return fresh.of_first() };
         let waits = |index| run.waiting.iter().any(|w| (w.first..=w.last).contains(&index));
         let lone = doubts.lone(moment, waits);
         let at_most = if lone.is_some() { Some(1) } else { doubts.at_most };
-        let candidate = Candidate { uid, entry, run, workload, at_most, lone, place, turn };
-        let has_some = candidate.keys().next().is_some();
-        has_some.then_some(candidate)
+        Candidate { at_most, lone, ..fresh }.of_first()
+    }
+
+    /// Those that go with the first that may go.
+    fn of_first(self) -> Option<Candidate<'a>> {
+        if self.entry.worker_faults.is_empty() && self.run.doubts.is_none() {
+            return Some(self);
+        }
+        let (first, _) = self.indices().next()?;
+        Some(Candidate { faults: self.entry.worker_faults.get(&first), ..self })
     }
 
     /// What must be equal for two workloads to share a submission: how far they are doubted, and the shape.
-    fn kind(&self) -> (Option<usize>, Option<ShapeId>) {
-        (self.at_most, self.run.shape)
+    fn kind(&self) -> (Option<usize>, Option<ShapeId>, Option<Machines<'a>>) {
+        (self.at_most, self.run.shape, machines(self.faults))
     }
 
     /// Those that failed least come first.
@@ -81,24 +93,43 @@ impl<'a> Candidate<'a> {
 
     fn count(&self) -> usize {
         let count = |w: &Waiting| (w.last - w.first) as usize + 1;
-        self.lone.map_or_else(|| self.run.waiting.iter().map(count).sum(), |_| 1)
+        match self.lone {
+            Some(_) => 1,
+            None if self.entry.worker_faults.is_empty() => self.run.waiting.iter().map(count).sum(),
+            None => self.keys().count(),
+        }
     }
 
-    fn keys(&self) -> impl Iterator<Item = Picked> + use<'a> {
-        let Candidate { uid, entry, run, workload, lone, .. } = *self;
+    /// Those that may go as far as doubts let them.
+    fn indices(&self) -> impl Iterator<Item = (u32, &'a Waiting)> + use<'a> {
+        let Candidate { entry, run, lone, .. } = *self;
         let all = |w: &'a Waiting| (w.first..=w.last).map(move |index| (index, w));
         // An index that has a job is about to leave the ranges, or was put back by what was not durable.
         let free = run.waiting.iter().flat_map(all).filter(|(index, _)| !entry.has_job(*index));
         let failed_alone =
             |index| run.doubts.as_ref().is_some_and(|doubts| doubts.alone.contains_key(&index));
         let may_go = move |index| lone.map_or_else(|| !failed_alone(index), |lone| lone == index);
-        free.filter(move |(index, _)| may_go(*index)).map(move |(index, w)| Picked {
+        free.filter(move |(index, _)| may_go(*index))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = Picked> + use<'a> {
+        let Candidate { uid, entry, workload, faults, .. } = *self;
+        let alike = move |index| machines(entry.worker_faults.get(&index)) == machines(faults);
+        self.indices().filter(move |(index, _)| alike(*index)).map(move |(index, w)| Picked {
             key: JobKey { uid: uid.clone(), index, attempt: w.attempt, submission: w.submission },
             namespace: entry.namespace.clone(),
             name: entry.name.clone(),
             workload: workload.clone(),
+            passed_over: faults.and_then(WorkerFaults::passed_over),
         })
     }
+}
+
+/// Machines, and until when they are passed over.
+type Machines<'a> = (&'a [String], i64);
+
+fn machines(faults: Option<&WorkerFaults>) -> Option<Machines<'_>> {
+    faults.filter(|faults| !faults.machines.is_empty()).map(|faults| (&*faults.machines, faults.until))
 }
 
 /// Jobs whose descriptions have the same set of commands, as far as there is room. Each namespace of which

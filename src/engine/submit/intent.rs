@@ -251,8 +251,9 @@ impl Inner {
             // One after the other: a script may be large.
             picked.iter().try_for_each(|p| inner.write_job_file(p))?;
             let rows: Vec<Row> = picked.iter().map(|p| inner.row(p)).collect();
-            let Options { instance, sender, max_output_mb, .. } = &inner.options;
-            let text = submit::description(instance, sender, *max_output_mb, &rows);
+            let Options { instance, sender, max_output_mb, worker_requirements, .. } = &inner.options;
+            let of_images = worker_requirements.as_deref();
+            let text = submit::description(instance, sender, *max_output_mb, of_images, &rows);
             let description = folder.join("submit");
             write_private(&description, text.as_bytes())?;
             Ok((description, lock))
@@ -287,13 +288,13 @@ impl Inner {
     }
 
     fn row(&self, picked: &Picked) -> Row {
-        let Picked { key, namespace, name, workload } = picked;
+        let Picked { key, namespace, name, workload, passed_over } = picked;
         Row {
             key: key.clone(),
             folder: self.folder(key),
             namespace: namespace.clone(),
             name: name.clone(),
-            terms: Terms::from(&**workload),
+            terms: Terms { passed_over: passed_over.clone(), ..Terms::from(&**workload) },
         }
     }
 }

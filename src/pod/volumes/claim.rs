@@ -20,9 +20,7 @@ pub fn volume(
     let PersistentVolumeClaimVolumeSource { claim_name, read_only: _ } = source;
     let key = format!("{}/{claim_name}", context.namespace());
     match context.settings.claims.get(&key) {
-        Some(path) => {
-            Ok(VolumeSource::Host { path: path.clone(), optional: false, kind: HostKind::Directory })
-        }
+        Some(path) => Ok(at_site(path.clone())),
         None => refuse(at, "claimName", format!("the site maps no path of the workers to the claim {key}")),
     }
 }
@@ -43,5 +41,10 @@ pub fn cvmfs(source: &CSIVolumeSource, at: &str) -> Result<VolumeSource, Refusal
             format!("{CVMFS}/{name}")
         }
     };
-    Ok(VolumeSource::Host { path, optional: false, kind: HostKind::Directory })
+    Ok(at_site(path))
+}
+
+/// A folder that the site names.
+fn at_site(path: String) -> VolumeSource {
+    VolumeSource::Host { path, optional: false, kind: HostKind::Directory, below: Vec::new() }
 }

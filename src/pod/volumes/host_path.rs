@@ -35,5 +35,6 @@ pub fn volume(
         let list = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
         return refuse(at, "path", format!("{path:?} is not among the paths that the site allows: {list}"));
     }
-    Ok(VolumeSource::Host { path: path.clone(), optional: false, kind })
+    // The worker compares again, with all links followed.
+    Ok(VolumeSource::Host { path: path.clone(), optional: false, kind, below: allowed.clone() })
 }

@@ -69,6 +69,21 @@ const COPIES: &[&str] = &["copies-removed"];
 /// Points of jobs that may start only once and lose their machines.
 const SPENT: &[&str] = &["end-durable", "published-durable", "spent-acknowledged"];
 
+/// Points of jobs whose first machine could start nothing of them.
+const FAULTY: &[&str] = &[
+    "outputs-fetched",
+    "worker-fault-durable",
+    "acknowledged",
+    "settle-before-durable:3",
+    "settle-before-durable:4",
+    "settle-durable:3",
+    "settle-durable:4",
+    "intent-durable:2",
+    "submit-tool-started:2",
+    "submit-id-durable:2",
+    "store-after-commit:6",
+];
+
 /// Points of jobs whose files did not arrive.
 const UNSTAGED: &[&str] = &["submit-tool-ended", "unstaged-removed", "settle-durable:3", "settle-durable:4"];
 
@@ -82,6 +97,8 @@ struct Scene {
     collect: bool,
     /// Whether jobs may start only once, and all lose their machines.
     evicted: bool,
+    /// Whether the first machine can start nothing of a user's, and jobs may start only once.
+    faulty: bool,
     /// Copies of the first job that an earlier life left in the queue.
     copies: &'static [&'static str],
 }
@@ -93,6 +110,7 @@ const PLAIN: Scene = Scene {
     fault: None,
     collect: false,
     evicted: false,
+    faulty: false,
     copies: &[],
 };
 
@@ -101,6 +119,7 @@ const SCENES: &[Scene] = &[
     PLAIN,
     Scene { name: "collected", points: &[COLLECTING], collect: true, ..PLAIN },
     Scene { name: "evicted", points: &[SPENT], evicted: true, ..PLAIN },
+    Scene { name: "faulty", points: &[FAULTY], faulty: true, ..PLAIN },
     Scene { name: "copies", points: &[COPIES], copies: &["a/0/0/7", "a/0/0/8"], ..PLAIN },
     Scene {
         name: "gone_while_submitting",
@@ -143,6 +162,9 @@ fn crash(scene: &Scene, point: &str) {
     if !scene.evicted {
         scripted.auto_run(0);
     }
+    if scene.faulty {
+        scripted.machines(&[("w1", Some("no apptainer")), ("w2", None)]);
+    }
     if let Some(fault) = &scene.fault {
         scripted.fault("condor_submit", fault.clone());
     }
@@ -158,6 +180,7 @@ fn crash(scene: &Scene, point: &str) {
         gone: scene.gone,
         collect: scene.collect,
         evicted: scene.evicted,
+        once: scene.faulty,
     };
 
     let first = harness(&scripted, &plan, Some(point));
@@ -169,8 +192,10 @@ fn crash(scene: &Scene, point: &str) {
     let second = harness(&scripted, &plan, None);
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(second.status.success(), "after {point}: {said} {:#?}", scripted.journal());
-    if scene.copies.is_empty() {
-        once(&scripted);
+    match scene.copies {
+        [] if scene.faulty => one_after_the_other(&scripted),
+        [] => once(&scripted),
+        _ => {}
     }
     assert!(scripted.jobs().is_empty(), "{:?}", scripted.jobs());
     match scene.gone {
@@ -204,6 +229,25 @@ pub fn once(scripted: &Scripted) {
     }
     assert!(committed.values().all(|times| *times == 1), "{committed:?}");
     assert!(alive.values().all(|jobs| jobs.len() == 1), "{alive:?}");
+}
+
+/// No key was committed twice, and a submission only when the one before had left the queue.
+fn one_after_the_other(scripted: &Scripted) {
+    let mut present: BTreeMap<(String, u32), String> = BTreeMap::new();
+    let mut committed = BTreeSet::new();
+    for entry in scripted.journal() {
+        let key: JobKey = entry.key.parse().unwrap();
+        let index = (key.uid.to_string(), key.index);
+        match entry.event {
+            Event::Committed => {
+                assert!(committed.insert(entry.key.clone()), "{} was committed twice", entry.key);
+                assert_eq!(present.insert(index, entry.key), None, "two of one index are in the queue");
+            }
+            Event::Left | Event::Vanished => drop(present.remove(&index)),
+            _ => {}
+        }
+    }
+    assert_eq!(committed.len(), 8, "each index was tried on both machines: {committed:?}");
 }
 
 /// Every index ran to its end, whose files are home, and the engine says so.

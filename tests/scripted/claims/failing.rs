@@ -278,8 +278,15 @@ async fn started_elsewhere(change: &str) {
     scripted.fault("condor_submit", Fault::WaitBeforeCommit);
     let workloads = vec![("a".to_owned(), 1)];
     let data = scripted.path().join("data");
-    let plan =
-        Plan { data: data.clone(), workloads, again: false, gone: None, collect: false, evicted: false };
+    let plan = Plan {
+        data: data.clone(),
+        workloads,
+        again: false,
+        gone: None,
+        collect: false,
+        evicted: false,
+        once: false,
+    };
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["engine", &serde_json::to_string(&plan).unwrap()]).env_clear();
     let mut first = command.envs(scripted.environment()).stdin(Stdio::null()).spawn().unwrap();

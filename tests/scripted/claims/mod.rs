@@ -38,6 +38,7 @@ mod transferring;
 mod unreadable;
 mod upgrading;
 mod window;
+mod workers;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -111,6 +112,7 @@ pub fn all() -> Vec<Trial> {
         unreadable::all(),
         upgrading::all(),
         window::all(),
+        workers::all(),
     ];
     let named = files.into_iter().flatten().map(|claim| {
         let long = LONG.contains(&claim.name());
@@ -134,6 +136,8 @@ fn row(scripted: &Scripted, key: &str) -> Row {
             containers: vec!["main".to_owned()],
             grace_seconds: 30,
             restart_after_eviction: true,
+            has_image: false,
+            passed_over: None,
             options: Vec::new(),
         },
     }
@@ -147,7 +151,7 @@ fn start(scripted: &Scripted, keys: &[&str]) -> Submission {
 
 fn start_rows(scripted: &Scripted, rows: &[Row]) -> Submission {
     let file = scripted.path().join(rows[0].key.to_string().replace('/', "-"));
-    std::fs::write(&file, description(INSTANCE, Path::new("/bin/true"), Some(1024), rows)).unwrap();
+    std::fs::write(&file, description(INSTANCE, Path::new("/bin/true"), Some(1024), None, rows)).unwrap();
     let lock = std::fs::File::create(scripted.path().join("lock")).unwrap();
     Submission::start(&scripted.pool(), &file, lock, SUBMIT_DEADLINE).unwrap()
 }

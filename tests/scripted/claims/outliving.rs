@@ -26,6 +26,7 @@ fn operator(scripted: &Scripted) -> Child {
         gone: None,
         collect: false,
         evicted: false,
+        once: false,
     };
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["engine", &serde_json::to_string(&plan).unwrap()]).env_clear();

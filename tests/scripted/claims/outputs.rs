@@ -271,7 +271,7 @@ async fn outputs_that_would_go_to_a_folder_that_is_not_ours_stay_in_the_pool() {
     let denied = Fault::Fail("SUBMIT_Iwd is immutable".to_owned());
     let refuse = |_: &Path| scripted.plan(Planned::next("condor_qedit", denied).always());
     let life = second_life(&scripted, "other", refuse).await;
-    let late = |view: &View| view.jobs[0].outputs_late.clone();
+    let late = |view: &View| view.jobs.first()?.outputs_late.clone();
     let view = life.until("a", "it is told", |view| late(view).is_some()).await;
     let told = late(&view).unwrap();
     let old = scripted.path().join("data/jobs/a/0.0.0").display().to_string();

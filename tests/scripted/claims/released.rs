@@ -211,6 +211,7 @@ async fn an_upgrade_that_is_killed_goes_on() {
         gone: None,
         collect: false,
         evicted: false,
+        once: false,
     };
     let plan = serde_json::to_string(&plan).unwrap();
     for n in 0..40 {

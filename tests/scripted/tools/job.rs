@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use htc_core::result::{self, Signer};
 use htc_core::workload::names::JobKey;
-use htc_core::workload::report::{ContainerState, ContainerStatus, Phase, RESULT_FILE, Report};
+use htc_core::workload::report::{CANNOT_RUN, ContainerState, ContainerStatus, Phase, RESULT_FILE, Report};
 use htc_core::workload::spec;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::constraint::Expression;
-use super::state::{Ad, Event, State};
+use super::state::{Ad, Event, Machine, State};
 
 /// The attribute with our key.
 pub const KEY: &str = "HTCOperatorKey";
@@ -92,11 +92,24 @@ impl State {
     pub fn start(&mut self, place: usize) -> bool {
         let (now, root) = (self.now(), self.spool.clone());
         let Some(ad) = self.queue.get_mut(place) else { return false };
-        let never = Expression::of_ad(text(ad, "Requirements")).is_ok_and(|requirements| {
-            matches!(requirements.value(ad, now), super::constraint::Value::Bool(false))
-        }) || ad.get("Requirements") == Some(&Value::Bool(false));
-        if int(ad, "JobStatus") != Some(1) || never {
+        let may_start = |ad: &Ad| {
+            let never = Expression::of_ad(text(ad, "Requirements")).is_ok_and(|requirements| {
+                matches!(requirements.value(ad, now), super::constraint::Value::Bool(false))
+            });
+            !never && ad.get("Requirements") != Some(&Value::Bool(false))
+        };
+        let matches = |machine: &&Machine| {
+            let mut both = ad.clone();
+            both.insert("TARGET.Machine".to_owned(), machine.name.clone().into());
+            may_start(&both)
+        };
+        let machine = self.machines.iter().find(matches).map(|machine| machine.name.clone());
+        let has_place = if self.machines.is_empty() { may_start(ad) } else { machine.is_some() };
+        if int(ad, "JobStatus") != Some(1) || !has_place {
             return false;
+        }
+        if let Some(machine) = machine {
+            set(ad, json!({ "RemoteHost": format!("slot1_1@{machine}") }));
         }
         let starts = int(ad, "NumShadowStarts").unwrap_or(0) + 1;
         for log in outputs(ad).into_iter().filter(|name| name.starts_with("log.")) {
@@ -119,7 +132,16 @@ impl State {
     pub fn finish(&mut self, place: usize, ending: Ending) -> std::io::Result<()> {
         let (now, root) = (self.now(), self.spool.clone());
         let Some(ad) = self.queue.get_mut(place) else { return Ok(()) };
-        write_outputs(&root, ad, ending, now)?;
+        let slot = text(ad, "RemoteHost").to_owned();
+        let machine = self.machines.iter().find(|machine| slot.ends_with(&format!("@{}", machine.name)));
+        let fault = machine.and_then(|machine| machine.fault.clone());
+        let code = if fault.is_some() { CANNOT_RUN } else { ending.code };
+        let ending = Ending { code, ..ending };
+        write_outputs(&root, ad, ending, fault.as_deref(), now)?;
+        if !slot.is_empty() {
+            ad.remove("RemoteHost");
+            set(ad, json!({ "LastRemoteHost": slot }));
+        }
         let exit = match ending.signal {
             Some(signal) => json!({ "ExitBySignal": true, "ExitSignal": signal }),
             None => json!({ "ExitBySignal": false, "ExitCode": ending.code }),
@@ -191,13 +213,13 @@ impl State {
     }
 }
 
-fn write_outputs(root: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<()> {
+fn write_outputs(root: &Path, ad: &Ad, ending: Ending, fault: Option<&str>, now: i64) -> std::io::Result<()> {
     let folder = spool(root, ad);
     std::fs::create_dir_all(&folder)?;
     for name in outputs(ad) {
         let path = folder.join(name);
         match name {
-            RESULT_FILE if ending.result => std::fs::write(path, result(&folder, ad, ending, now)?)?,
+            RESULT_FILE if ending.result => std::fs::write(path, result(&folder, ad, ending, fault, now)?)?,
             "work" => {
                 std::fs::create_dir_all(&path)?;
                 std::fs::write(path.join("out.txt"), text(ad, KEY))?;
@@ -214,7 +236,7 @@ fn write_outputs(root: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Res
 }
 
 /// The sender's last report.
-fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<Vec<u8>> {
+fn result(folder: &Path, ad: &Ad, ending: Ending, fault: Option<&str>, now: i64) -> std::io::Result<Vec<u8>> {
     let told: Value = std::fs::read(folder.join(spec::FILE))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -227,9 +249,14 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
         state: ContainerState::Terminated {
             exit_code,
             signal: None,
-            reason: if exit_code == 0 { "Completed" } else { "Error" }.to_owned(),
-            message: String::new(),
-            started_at: Some(now),
+            reason: match (fault, exit_code) {
+                (Some(_), _) => "ContainerCannotRun",
+                (None, 0) => "Completed",
+                (None, _) => "Error",
+            }
+            .to_owned(),
+            message: fault.unwrap_or_default().to_owned(),
+            started_at: fault.is_none().then_some(now),
             finished_at: now,
         },
     };
@@ -248,6 +275,7 @@ fn result(folder: &Path, ad: &Ad, ending: Ending, now: i64) -> std::io::Result<V
         now,
         phase: Phase::Done,
         cut: None,
+        worker_fault: fault.map(str::to_owned),
         left_out: None,
         // They have done their work, or the others had not begun.
         init_containers: inits.iter().map(|name| ended(name, 0)).collect(),

@@ -160,9 +160,10 @@ impl Parser {
                 return Err(format!("{name}. lacks a name"));
             };
             self.next += 1;
-            // There is only the job's ad here.
-            let value = if name.eq_ignore_ascii_case("TARGET") { None } else { Some(attribute) };
-            return Ok(value.map_or(Expression::Literal(Value::Undefined), Expression::Attribute));
+            // Mostly there is only the job's ad here; what is known of a machine stands in it by that name.
+            let of_machine = name.eq_ignore_ascii_case("TARGET");
+            let name = if of_machine { format!("TARGET.{attribute}") } else { attribute };
+            return Ok(Expression::Attribute(name));
         }
         Ok(match name.to_ascii_lowercase().as_str() {
             "true" => Expression::Literal(Value::Bool(true)),

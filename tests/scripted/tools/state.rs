@@ -52,6 +52,8 @@ pub struct State {
     pub gate: u64,
     /// The schedd's clock is so many seconds ahead.
     pub ahead: i64,
+    /// The machines of the pool, the first that may is the one on which a job starts; a nameless one without.
+    pub machines: Vec<Machine>,
     /// With an exit code, every `condor_q` first moves each job one step towards that end.
     pub auto_run: Option<i32>,
     /// As whom the schedd takes us, if not as alice of this pool.
@@ -59,6 +61,15 @@ pub struct State {
     /// The folder with the jobs' files.
     #[serde(skip)]
     pub spool: PathBuf,
+}
+
+/// A machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// Why it can start nothing of a user's, if so.
+    pub fault: Option<String>,
 }
 
 /// A call of a tool.
