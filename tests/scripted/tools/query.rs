@@ -24,8 +24,11 @@ pub(super) fn queue(call: Call, options: &Options) -> Outcome {
             std::thread::sleep(Duration::from_millis(100));
             before
         }
-        (_, Some(code)) => schedd.change(|state| state.advance(code).map(|()| state.clone()))??,
-        (_, None) => before,
+        // Time passes with each look at our jobs, and not with a question about those of others.
+        (_, Some(code)) if options.limit.is_none() => {
+            schedd.change(|state| state.advance(code).map(|()| state.clone()))??
+        }
+        _ => before,
     };
     let places = match &options.constraint {
         Some(constraint) => state.matching(constraint)?,
