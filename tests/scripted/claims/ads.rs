@@ -135,7 +135,7 @@ async fn an_ad_that_names_no_job_proves_no_absence() {
     scripted.plan(Planned::next("condor_q", Fault::Garble { from, to }).always());
     life.wish("a", 1).await;
     scripted.eventually("it is committed", |state| state.commits == 1).await;
-    scripted.calls_more("condor_q", 20).await;
+    scripted.calls_more("condor_q", 6).await;
     assert_eq!(scripted.commits(), 1, "it was submitted again");
     scripted.change(|state| state.plan.clear());
     scripted.auto_run(0);

@@ -152,7 +152,7 @@ async fn what_waits_in_an_older_store_and_has_ended_since_is_not_run_again() {
     let backup = Backup::of(&scripted);
     runs_to_its_end(&scripted, 2).await;
     let life = backup.life(&scripted).await;
-    scripted.calls_more("condor_q", 3).await;
+    looks(&scripted, &life).await;
     assert_eq!(life.view("a").waiting, 2, "its object has not said anything yet");
     life.engine.settle(&uid("a"), ended(&[0, 1, 1, 2])).await.unwrap();
     is_as_told(&scripted, life, 2).await;
@@ -179,7 +179,7 @@ async fn what_waits_is_submitted_once_its_object_has_said_what_it_knows() {
     let life = Backup::of(&scripted).life(&scripted).await;
     life.open_door();
     scripted.auto_run(0);
-    scripted.calls_more("condor_q", 3).await;
+    looks(&scripted, &life).await;
     assert!(scripted.committed().is_empty());
     life.engine.settle(&uid("a"), Vec::new()).await.unwrap();
     assert_eq!(life.ends("a").await, [Outcome::Succeeded; 2]);
