@@ -2,8 +2,10 @@
 //! before anything else, and `result.json` gets its content as the very last act. The room for it is taken
 //! while there is some: a container that fills the disk cannot hide how its job ended.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,12 @@ pub struct Error {
 #[derive(Debug)]
 pub struct Room(Option<File>);
 
+/// What takes the place of `work` where nothing of it may travel: made while there is room for it.
+pub const SPARE: &str = ".htc/spare";
+
+/// Where HTCondor keeps what the sender says until it brings it home.
+const OUTPUT: &str = "_condor_stdout";
+
 /// Makes all outputs of a job with these containers, empty, and the private folder.
 pub fn create(scratch: &Path, containers: &[String]) -> Result<Room, Error> {
     let folder = |name: &str, mode: u32| {
@@ -45,22 +53,28 @@ pub fn create(scratch: &Path, containers: &[String]) -> Result<Room, Error> {
         file(&before(&log), 0o644)?;
     }
     folder(PRIVATE, 0o700)?;
+    folder(SPARE, 0o755)?;
     let room = take_room(&place(scratch));
     Ok(Room(room.inspect_err(|why| say(format_args!("no room is kept for {RESULT_FILE}: {why}"))).ok()))
 }
 
-/// Puts an empty file where a log is a file no more: HTCondor would follow a link, and wait for the writer of a FIFO.
-pub fn mend_logs(scratch: &Path, containers: &[String]) -> Result<(), Error> {
-    for name in containers {
-        let log = log(scratch, name);
-        for path in [before(&log), log] {
-            if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
-                clear(&path).map_err(|source| Error { path: path.clone(), source })?;
-                file(&path, 0o644)?;
-            }
+/// Puts an empty file where a file that travels is none any more: HTCondor would follow a link, and wait for the
+/// writer of a FIFO. Which logs a job has is not known where its sender was killed.
+pub fn mend(scratch: &Path, containers: &[String]) -> Result<(), Error> {
+    let logs = containers.iter().map(|name| log(scratch, name));
+    let mut travel: BTreeSet<PathBuf> = logs.flat_map(|log| [before(&log), log]).collect();
+    travel.insert(scratch.join(RESULT_FILE));
+    for entry in fs::read_dir(scratch).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name == OUTPUT || name.as_bytes().starts_with(b"log.") {
+            travel.insert(entry.path());
         }
     }
-    Ok(())
+    let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+    travel.into_iter().filter(|path| !is_file(path)).try_for_each(|path| {
+        clear(&path).map_err(|source| Error { path: path.clone(), source })?;
+        file(&path, 0o644).map(drop)
+    })
 }
 
 /// Where the file lies until it is `result.json`.

@@ -9,9 +9,10 @@ use super::ad::{self, Ad, INSTANCE, KEY, OWNER, PROJECTION};
 use super::answer::{self, Fields, Unreadable};
 use super::cli::{Call, CallError, run_up_to};
 use super::pool::Pool;
+use super::quote;
 use super::riddle::Riddle;
 use super::whose::{self, Whose};
-use crate::limits::{CLUSTER_RANGES, FOREIGN_MAX, FOREIGN_OUTPUT_MAX, QUERY_DEADLINE, TOOL_OUTPUT_MAX};
+use crate::limits::{CLUSTER_RANGES, FOREIGN_MAX, FOREIGN_OUTPUT_MAX, OPEN_MAX, QUERY_DEADLINE, TOOL_OUTPUT_MAX};
 
 const TOOL: &str = "condor_q";
 
@@ -55,6 +56,8 @@ pub struct Question {
     pub is_confirmed: bool,
     /// Clusters that our own `condor_submit` has printed, some of them: their ads confirm it.
     pub printed: BTreeSet<u32>,
+    /// Keys of submissions that are open: a job with one of them may be ours, whoever owns it.
+    pub open: BTreeSet<JobKey>,
     /// The jobs of the predecessor.
     pub strangers: Strangers,
 }
@@ -65,21 +68,28 @@ pub struct Question {
 pub async fn all(pool: &Pool, question: Question) -> Result<Answer, CallError> {
     let answer = ask(pool, &question.constraint(), PROJECTION, None, TOOL_OUTPUT_MAX).await?;
     // 10,000 ads take a tenth of a second: callers of ours must not wait for that.
-    let Question { whose, is_confirmed, strangers, .. } = question;
+    let Question { whose, is_confirmed, strangers, open, .. } = question;
     let asker = whose.clone();
     let read = tokio::task::spawn_blocking(move || read(&asker, &strangers, &answer));
     let mut answer = read.await.unwrap_or_else(|why| Err(why.to_string())).map_err(unreadable)?;
     if !is_confirmed {
-        let Others { jobs, is_cut } = foreign(pool, &whose, FOREIGN_MAX).await?;
-        answer.foreign.extend(jobs);
-        answer.is_cut = is_cut;
+        let all = foreign(pool, &whose, FOREIGN_MAX).await?;
+        answer.foreign.extend(all.jobs);
+        answer.is_cut = all.is_cut;
+        if all.is_cut && (1..=OPEN_MAX).contains(&open.len()) {
+            // Nobody else can make jobs with keys that they have not seen yet.
+            let theirs = format!("{} && member({KEY}, {})", of_others(&whose), quote::list(&open));
+            let named = ask_for_foreign(pool, &theirs, FOREIGN_MAX).await?;
+            answer.foreign.extend(named.jobs);
+            answer.is_cut = named.is_cut;
+        }
     }
     Ok(answer)
 }
 
 impl Question {
     fn constraint(&self) -> String {
-        let Question { whose, is_confirmed, printed, strangers } = self;
+        let Question { whose, is_confirmed, printed, open: _, strangers } = self;
         let mut constraint = whose.all();
         if !is_confirmed && !printed.is_empty() {
             let instance = whose::of_instance(&whose.instance);
@@ -104,8 +114,16 @@ pub struct Others {
 
 /// Asks for so many jobs of others that bear our instance id.
 pub async fn foreign(pool: &Pool, whose: &Whose, most: usize) -> Result<Others, CallError> {
-    let others = format!("{} && !({})", whose::of_instance(&whose.instance), whose.all());
-    match ask(pool, &others, FOREIGN_PROJECTION, Some(most), FOREIGN_OUTPUT_MAX).await {
+    ask_for_foreign(pool, &of_others(whose), most).await
+}
+
+/// The constraint for jobs of others that bear our instance id.
+fn of_others(whose: &Whose) -> String {
+    format!("{} && !({})", whose::of_instance(&whose.instance), whose.all())
+}
+
+async fn ask_for_foreign(pool: &Pool, constraint: &str, most: usize) -> Result<Others, CallError> {
+    match ask(pool, constraint, FOREIGN_PROJECTION, Some(most), FOREIGN_OUTPUT_MAX).await {
         Ok(answer) => {
             let jobs = read_foreign(&answer).map_err(unreadable)?;
             Ok(Others { is_cut: jobs.len() >= most, jobs })

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use htc_core::workload::names::JobKey;
 use htc_core::workload::progress::JobId;
 
 use super::Inner;
@@ -131,6 +132,11 @@ impl Board {
     /// Clusters that our own tool has printed, some of them.
     pub(super) fn printed(&self) -> BTreeSet<u32> {
         self.jobs().filter_map(Job::printed).map(|id| id.cluster).take(PRINTED_ASKED).collect()
+    }
+
+    /// Keys of jobs whose submissions are open.
+    pub(super) fn open(&self) -> BTreeSet<JobKey> {
+        self.jobs().filter(|job| job.intent.is_some()).map(|job| job.key.clone()).collect()
     }
 }
 

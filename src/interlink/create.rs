@@ -99,6 +99,7 @@ async fn take(door: Arc<Door>, caller: Caller, brought: Brought, is_large: bool)
     };
     if let Some(sentence) = refusal.as_ref().filter(|_| !door.allowance.take(Kind::Refused, &caller)) {
         // It is not kept, so questions after it are answered as those after a pod that nobody brought.
+        door.heard.turned_away(&uid);
         tracing::warn!(%uid, namespace, name, %caller, sentence, "of this caller too many pods were refused today");
         return Err(HttpError::BadRequest(sentence.clone()));
     }

@@ -97,6 +97,11 @@ impl Heard {
         (pod.last, pod.unanswered) = (now, true);
     }
 
+    /// A pod that was brought is not kept here: nothing of it is remembered.
+    pub fn turned_away(&self, uid: &Uid) {
+        self.inner().pods.remove(uid);
+    }
+
     /// Who brought it hears that it was taken in.
     pub fn answered(&self, uid: &Uid) {
         if let Some(pod) = self.inner().pods.get_mut(uid) {

@@ -16,3 +16,6 @@ pub const FOREIGN_OUTPUT_MAX: u64 = 16 << 20;
 
 /// So many clusters that our own tool has printed are asked for, whoever owns them: one tells who we are.
 pub const PRINTED_ASKED: usize = 100;
+
+/// Keys of open submissions are asked for by name where there are no more: they must fit into one argument.
+pub const OPEN_MAX: usize = 1_000;

@@ -3,7 +3,7 @@
 //! HTCondor's starter carries `work` home outside of the container, as the account of all jobs of the operator. It
 //! follows links to files, waits for ever for somebody who writes to a FIFO, and tells the path of what it cannot read
 //! in the job's ad. So links that lead out of `work` go, and whatever is neither file nor folder; what is too much
-//! stays in the job's private folder, which does not travel and goes with the job.
+//! stays beside it, where it does not travel and goes with the job.
 
 mod found;
 mod links;
@@ -18,7 +18,7 @@ use htc_core::workload::report::Excess;
 use htc_core::workload::spec::{JobSpec, MAX_OUTPUT_FILES};
 use rustix::fs::{Access, access};
 
-use crate::outputs::{PRIVATE, WORK};
+use crate::outputs::{PRIVATE, SPARE, WORK};
 use crate::words::say;
 use crate::{log, outputs};
 pub use found::Found;
@@ -36,9 +36,7 @@ const PATH_MAX: usize = 1_000;
 pub fn outputs_of(job: &JobSpec, scratch: &Path) -> Found {
     let all = job.init_containers.iter().chain(&job.containers);
     let names: Vec<String> = all.map(|container| container.name.clone()).collect();
-    if let Err(error) = outputs::mend_logs(scratch, &names) {
-        say(error);
-    }
+    mend(scratch, &names);
     let found = tidy(scratch, job.max_output_files);
     for text in found.excess.map(|excess| excess.to_string()).into_iter().chain(found.left_out()) {
         say(&text);
@@ -53,17 +51,25 @@ pub fn outputs_of(job: &JobSpec, scratch: &Path) -> Found {
 /// The same for a job whose own sender was killed: HTCondor carries its outputs home nevertheless. What the job may
 /// have is not known any more.
 pub fn after_kill(scratch: &Path) {
+    mend(scratch, &[]);
     let found = tidy(scratch, MAX_OUTPUT_FILES);
     found.excess.map(|excess| excess.to_string()).into_iter().chain(found.left_out()).for_each(say);
 }
 
+fn mend(scratch: &Path, containers: &[String]) {
+    if let Err(error) = outputs::mend(scratch, containers) {
+        say(error);
+    }
+}
+
 /// Makes what lies in `work` fit to travel; it may have `limit` files, folders and links. Says what became of it.
 fn tidy(scratch: &Path, limit: u32) -> Found {
-    let mut tidying = Tidying {
-        work: scratch.join(WORK),
-        aside: scratch.join(PRIVATE).join("left"),
-        found: Found::default(),
-    };
+    if let Ok(meta) = scratch.symlink_metadata() {
+        // A job without an image may have taken our right to write here.
+        make_readable(scratch, &meta);
+    }
+    let mut tidying =
+        Tidying { scratch: scratch.to_owned(), work: scratch.join(WORK), found: Found::default() };
     if let Err(excess) = tidying.whole(limit) {
         tidying.found.excess = Some(excess);
         if let Err(why) = tidying.begin_anew() {
@@ -74,9 +80,9 @@ fn tidy(scratch: &Path, limit: u32) -> Found {
 }
 
 struct Tidying {
+    /// The job's folder, of which only what is named travels: what is too much lies there.
+    scratch: PathBuf,
     work: PathBuf,
-    /// Where lies what is too much.
-    aside: PathBuf,
     found: Found,
 }
 
@@ -150,9 +156,14 @@ impl Tidying {
     /// To where it goes with the job. It is never taken apart: it may have millions of files.
     fn set_aside(&mut self, whole: &Path, excess: Excess) -> io::Result<()> {
         self.found.excess.get_or_insert(excess);
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.aside)?;
-        self.found.aside += 1;
-        fs::rename(whole, self.aside.join(self.found.aside.to_string()))
+        loop {
+            self.found.aside += 1;
+            let place = self.scratch.join(format!("left.{}", self.found.aside));
+            // Somebody may have put something there.
+            if place.symlink_metadata().is_err() {
+                return fs::rename(whole, place);
+            }
+        }
     }
 
     /// Nothing of `work` travels; but there must be one, or HTCondor puts the job on hold.
@@ -161,7 +172,8 @@ impl Tidying {
         if work.symlink_metadata().is_ok() {
             self.set_aside(&work, Excess::Unreadable)?;
         }
-        DirBuilder::new().mode(0o755).create(&work)
+        // A full disk has no room for a new folder.
+        fs::rename(self.scratch.join(SPARE), &work).or_else(|_| DirBuilder::new().mode(0o755).create(&work))
     }
 }
 

@@ -136,3 +136,37 @@ fn there_is_an_empty_folder_whatever_was_put_in_its_place() {
         assert!(work.symlink_metadata().unwrap().is_dir() && below(&work).is_empty());
     }
 }
+
+#[test]
+fn whatever_a_job_does_around_its_folder_too_much_stays_behind() {
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    fs::remove_dir(at(PRIVATE)).unwrap();
+    symlink("/proc", at(PRIVATE)).unwrap();
+    fs::create_dir_all(at("left.1/full")).unwrap();
+    symlink("/etc/hostname", at("work/out")).unwrap();
+    (0..3).for_each(|n| fs::write(at(WORK).join(n.to_string()), "x").unwrap());
+    let found = tidy(scratch.path(), 2);
+    assert_eq!(found.excess, Some(Excess::Entries { limit: 2 }));
+    assert_eq!(below(&at(WORK)), Vec::<String>::new());
+    assert!(at("left.1/full").is_dir());
+}
+
+#[test]
+fn after_a_kill_nothing_travels_that_is_no_file_of_the_job() {
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    for name in ["result.json", "log.main"] {
+        mknodat(CWD, at(name), Kind::Fifo, Mode::RUSR, 0).unwrap();
+    }
+    for name in ["_condor_stdout", "log.main.prev"] {
+        symlink("/etc/hostname", at(name)).unwrap();
+    }
+    fs::write(at("log.side"), "x").unwrap();
+    after_kill(scratch.path());
+    for name in ["result.json", "log.main", "_condor_stdout", "log.main.prev"] {
+        assert!(at(name).symlink_metadata().unwrap().is_file(), "{name}");
+        assert_eq!(fs::read(at(name)).unwrap(), b"", "{name}");
+    }
+    assert_eq!(fs::read(at("log.side")).unwrap(), b"x");
+}

@@ -62,11 +62,11 @@ struct Heard {
 /// Asks; an error is a sentence.
 async fn ask(inner: &Inner, began: Instant) -> Result<Heard, String> {
     let (whose, is_confirmed) = inner.ask_owner().await?;
-    let (strangers, printed) = {
+    let question = {
         let board = inner.board();
-        (board.inherited(), board.printed())
+        let (printed, open) = if is_confirmed { Default::default() } else { (board.printed(), board.open()) };
+        Question { whose: whose.clone(), is_confirmed, printed, open, strangers: board.inherited() }
     };
-    let question = Question { whose: whose.clone(), is_confirmed, printed, strangers };
     let answer = query::all(&inner.pool, question).await;
     inner.metrics.look(began.elapsed(), answer.as_ref().err().map(|e| e.kind()));
     answer.map(|answer| Heard { whose, is_confirmed, answer }).map_err(|why| why.to_string())

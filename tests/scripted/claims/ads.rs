@@ -24,6 +24,7 @@ super::claims![
     where_ads_name_another_owner_than_the_schedd_did_our_own_ids_settle_it,
     ads_of_others_cannot_drown_our_own,
     a_job_that_may_be_among_too_many_of_others_is_not_submitted_again,
+    a_submission_that_failed_among_too_many_of_others_is_tried_again,
     another_credential_is_noticed_though_nothing_fails,
     another_credential_changes_nothing_for_jobs_that_are_under_way,
 ];
@@ -304,6 +305,20 @@ async fn a_job_that_may_be_among_too_many_of_others_is_not_submitted_again() {
     for name in ["a", "b"] {
         assert_eq!(life.ends(name).await, [Outcome::Succeeded]);
     }
+    once(&scripted);
+    life.end().await;
+}
+
+async fn a_submission_that_failed_among_too_many_of_others_is_tried_again() {
+    let scripted = Scripted::new();
+    strangers_job(&scripted, "v/0/0/0", 2);
+    scripted.plan(Planned::next("condor_q", Fault::Flood).always());
+    scripted.auto_run(0);
+    let life = Life::on(&scripted).await;
+    life.open_door();
+    scripted.fault("condor_submit", Fault::Fail("Ominous words".to_owned()));
+    life.wish("a", 1).await;
+    assert_eq!(life.ends("a").await, [Outcome::Succeeded]);
     once(&scripted);
     life.end().await;
 }
