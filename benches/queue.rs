@@ -103,7 +103,8 @@ impl Queue {
     pub async fn ads(&self) -> Result<Vec<Ad>, String> {
         let whose = self.whose().await?;
         let (printed, strangers) = (BTreeSet::new(), query::Strangers::new());
-        let question = query::Question { whose, is_confirmed: true, printed, strangers };
+        let question =
+            query::Question { whose, is_confirmed: true, printed, open: Default::default(), strangers };
         let answer = query::all(&self.pool, question).await;
         answer.map(|answer| answer.ads).map_err(|e| e.to_string())
     }

@@ -12,7 +12,9 @@ use super::pool::Pool;
 use super::quote;
 use super::riddle::Riddle;
 use super::whose::{self, Whose};
-use crate::limits::{CLUSTER_RANGES, FOREIGN_MAX, FOREIGN_OUTPUT_MAX, OPEN_MAX, QUERY_DEADLINE, TOOL_OUTPUT_MAX};
+use crate::limits::{
+    CLUSTER_RANGES, FOREIGN_MAX, FOREIGN_OUTPUT_MAX, OPEN_MAX, QUERY_DEADLINE, TOOL_OUTPUT_MAX,
+};
 
 const TOOL: &str = "condor_q";
 

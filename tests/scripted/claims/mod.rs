@@ -171,7 +171,8 @@ pub fn whose() -> Whose {
 /// Asks for all jobs with our real code.
 async fn ask(pool: &Pool) -> Result<Vec<Ad>, CallError> {
     let (printed, strangers) = (BTreeSet::new(), query::Strangers::new());
-    let question = query::Question { whose: whose(), is_confirmed: true, printed, strangers };
+    let question =
+        query::Question { whose: whose(), is_confirmed: true, printed, open: Default::default(), strangers };
     query::all(pool, question).await.map(|answer| answer.ads)
 }
 
