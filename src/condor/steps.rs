@@ -44,6 +44,8 @@ struct Definition {
     name: String,
     /// Every word in it, as often as it stands there.
     words: Vec<String>,
+    /// What is defined in it, in a record.
+    parts: Vec<usize>,
     growth: u32,
 }
 
@@ -71,11 +73,13 @@ impl Definitions {
                     }
                     let is_growing = next == Some("(") && GROWING.contains(&word.as_str());
                     self.all[now].growth += u32::from(is_growing);
-                    if !is_of_machine(&tokens[..n]) {
-                        self.all[now].words.push(word.clone());
-                    }
                     if next == Some("=") {
-                        within.push((self.define(&[word]), open));
+                        // Records in each other may have the same name in each, which are not one another.
+                        let part = self.define(&[word]);
+                        self.all[now].parts.push(part);
+                        within.push((part, open));
+                    } else if !is_of_machine(&tokens[..n]) {
+                        self.all[now].words.push(word);
                     }
                 }
                 _ => {}
@@ -99,7 +103,7 @@ impl Definitions {
         if let Some(steps) = known.get(&n) {
             return Ok(*steps);
         }
-        let Definition { name, words, growth } = &self.all[n];
+        let Definition { name, words, parts, growth } = &self.all[n];
         if way.contains(&n) {
             return Err(format!("{name} refers to itself"));
         }
@@ -114,7 +118,8 @@ impl Definitions {
         }
         way.push(n);
         let mut steps = 1;
-        for other in words.iter().filter_map(|word| self.by_name.get(word)).flatten() {
+        let named = words.iter().filter_map(|word| self.by_name.get(word)).flatten();
+        for other in named.chain(parts) {
             steps += self.steps(*other, way, known)?;
             if steps > STEPS_MAX {
                 return Err(too_many());
@@ -200,6 +205,7 @@ mod tests {
             &[("A", "B == 1 || B <= 2 || B =?= 3 || B =!= 4 || B != 5 || B >= 6"), ("B", "\"A A A\"")],
             &[("A", "join(\",\", {B})"), ("B", "regexps(\"a\", Machine, \"b\")")],
             &[("A", "eval + 1")],
+            &[("A", "[a = [a = Machine]; b = [b = 1]]")],
         ] {
             assert_eq!(judged(good), Ok(()), "{good:?}");
         }
