@@ -35,6 +35,18 @@ async fn a_script_that_exits_0_or_3() {
 
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
+async fn a_script_that_removes_its_working_folder() {
+    with_operator(async |bed| {
+        let job = bed.apply(host("gone", "rm -rf \"$PWD\"")).await;
+        let told = "the working folder, or a folder in it, cannot be read and does not come home\n";
+        row("The script removes its working folder").is_seen(bed, &job, told).await;
+        bed.assert_committed_once(&job, 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test bed: make test"]
 async fn some_of_many_may_fail_and_the_status_says_which() {
     with_operator(async |bed| {
         let mut job = host("some", "exit $(( $1 % 3 == 1 ? 7 : 0 ))");

@@ -8,6 +8,9 @@ use htc_operator::htcjob::types::{HTCJobStatus, Phase};
 use crate::harness::table::row;
 use crate::harness::{Bed, Job, host, on_bed, until, with_operator};
 
+/// Nobody is left to put the working folder back.
+const FOLDERLESS: &str = "rm -rf \"$PWD\"; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat) $PPID";
+
 #[tokio::test]
 #[ignore = "needs the test bed: make test"]
 async fn one_that_somebody_holds_and_releases() {
@@ -36,8 +39,8 @@ async fn one_that_somebody_holds_and_releases() {
 #[ignore = "needs the test bed: make test"]
 async fn one_whose_files_cannot_come_back() {
     with_operator(async |bed| {
-        let job = bed.apply(host("gone", "rm -rf \"$PWD\"")).await;
-        let status = row("The script removes its working folder").is_seen(bed, &job, "").await;
+        let job = bed.apply(host("gone", FOLDERLESS)).await;
+        let status = row("The same, and the in-job program is killed").is_seen(bed, &job, "").await;
         assert_eq!(held(&status), ("True", "TransferOutputError"));
         bed.act("condor_rm", &job).await;
         row("Somebody removes it with `condor_rm`").is_seen(bed, &job, "").await;
@@ -65,7 +68,7 @@ async fn one_whose_in_job_program_cannot_start() {
 #[ignore = "needs the test bed: make test"]
 async fn of_many_holds_each_code_is_told_once_and_the_release_once() {
     with_operator(async |bed| {
-        let mut job = host("many", &(bed.gate("go") + "[ $1 = 2 ] && rm -rf \"$PWD\"; true"));
+        let mut job = host("many", &format!("{}[ $1 != 2 ] || {{ {FOLDERLESS}; }}", bed.gate("go")));
         job.spec.queue = Some(4);
         let job = bed.apply(job).await;
         bed.until_queued(&job, 2, 4).await;

@@ -58,11 +58,11 @@ async fn a_sif_file_and_an_unpacked_folder_run_from_where_they_lie() {
 #[ignore = "needs the test bed: make test"]
 async fn a_file_that_the_worker_does_not_have_is_named() {
     with_operator(async |bed| {
-        let job = bed.apply(image("/cvmfs/unpacked.cern.ch/no/such:image", "lost", "true")).await;
+        let job = bed.apply(image("/usr/no/such:image", "lost", "true")).await;
         let status = bed.until_phase(&job, Phase::Failed).await;
         assert_eq!(status.reason.as_deref(), Some("ContainerCannotRun"), "{status:#?}");
         let message = status.message.unwrap();
-        assert!(message.contains("/cvmfs/unpacked.cern.ch/no/such:image"), "{message}");
+        assert!(message.contains("/usr/no/such:image"), "{message}");
     })
     .await;
 }
