@@ -38,7 +38,8 @@ async fn a_script_that_exits_0_or_3() {
 async fn a_script_that_removes_its_working_folder() {
     with_operator(async |bed| {
         let job = bed.apply(host("gone", "rm -rf \"$PWD\"")).await;
-        let told = "the working folder, or a folder in it, cannot be read and does not come home\n";
+        let told =
+            "htc-sender: the working folder, or a folder in it, cannot be read and does not come home\n";
         row("The script removes its working folder").is_seen(bed, &job, told).await;
         bed.assert_committed_once(&job, 1).await;
     })
