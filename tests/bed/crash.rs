@@ -59,10 +59,16 @@ crash_points! { while_there_is_a_copy:
 }
 
 /// `tool.rs` has the first: it needs a tool that dies between commit and files; `inherited.rs` the second.
-/// The others are aborted at on scripted tools: the janitor's, for nothing here is days old, and that of a
-/// pod that lost its machine, since an HTCJob starts again.
-const ELSEWHERE: &[&str] =
-    &["unstaged-removed", "inherited-durable", "outputs-removed", "outputs-collected", "spent-acknowledged"];
+/// The others are aborted at on scripted tools: the janitor's, for nothing here is days old, that of a
+/// pod that lost its machine, since an HTCJob starts again, and that of a worker at fault, since here is but one.
+const ELSEWHERE: &[&str] = &[
+    "unstaged-removed",
+    "inherited-durable",
+    "outputs-removed",
+    "outputs-collected",
+    "spent-acknowledged",
+    "worker-fault-durable",
+];
 
 #[test]
 fn every_crash_point_has_a_test() {

@@ -32,8 +32,8 @@ async fn what_the_only_machine_cannot_run_waits_for_another_and_says_so() {
         let requirements = requirements.replace(" isnt ", " =!= ");
         assert!(requirements.contains("HasSingularity"), "{requirements}");
         assert!(requirements.contains(&format!("TARGET.Machine =!= \"{machine}\"")), "{requirements}");
-        let status = bed.status(&job).await;
-        assert_eq!((status.phase, status.failed), (Some(Phase::Submitted), Some(0)));
+        let status = bed.until_phase(&job, Phase::Submitted).await;
+        assert_eq!(status.failed, Some(0));
         assert_eq!(bed.metric("htc_worker_failures_total").await, 1);
         bed.delete(&job).await;
         bed.until_gone(&job).await;
