@@ -49,6 +49,10 @@ impl Inner {
             return (ids, strangers);
         }
         entries.each_live(|_, entry| {
+            // Its object may tell more than the history: that its outputs are home.
+            if entry.run().is_some_and(|run| run.awaits_object) {
+                return;
+            }
             for job in entry.jobs.values_mut().filter(|job| job.is_missing()) {
                 let InQueue::MissingSince { sought, .. } = &mut job.in_queue else { continue };
                 if sought.is_some_and(|at| at.elapsed() <= HISTORY_AGAIN) {

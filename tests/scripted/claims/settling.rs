@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use htc_core::workload::progress::{End, Outcome};
 use htc_operator::engine::{Options, Outputs, Settled, Tracking, View, Wish};
@@ -11,8 +12,8 @@ use jiff::Timestamp;
 use super::crashes::once;
 use super::forgetting::{again, lose_store};
 use super::resting::looks;
-use crate::life::{DOOR, Life, options, outcomes, uid};
-use crate::pool::Scripted;
+use crate::life::{DOOR, Life, PATIENCE, options, outcomes, uid};
+use crate::pool::{Fault, Planned, Scripted};
 
 super::claims![
     what_came_home_is_found_again_after_the_store_was_lost,
@@ -57,12 +58,14 @@ async fn runs_to_its_end(scripted: &Scripted, copies: u32) {
 }
 
 fn copy_store(from: &Path, to: &Path) {
-    for name in ["htcjobs.db", "htcjobs.db-wal", "htcjobs.db-shm"] {
-        let _ = fs::remove_file(to.join(name));
-        if from.join(name).exists() {
-            fs::copy(from.join(name), to.join(name)).unwrap();
-        }
+    // A life ends before its store is closed, which puts all into one file.
+    let started = Instant::now();
+    let is_open = |folder: &&Path| folder.join("htcjobs.db-wal").exists();
+    while [from, to].iter().any(is_open) {
+        assert!(started.elapsed() < PATIENCE, "the store is not closed");
+        std::thread::sleep(Duration::from_millis(5));
     }
+    fs::copy(from.join("htcjobs.db"), to.join("htcjobs.db")).unwrap();
 }
 
 /// Keeps the store as it is now, and puts it back later.
@@ -78,9 +81,12 @@ impl Backup {
     /// A life with the store as it was, in which no object has said anything yet.
     async fn life(&self, scripted: &Scripted) -> Life {
         copy_store(self.0.path(), &scripted.path().join("data"));
+        // Scripted tools answer before the door can say that its objects are still to come.
+        scripted.plan(Planned::next("condor_history", Fault::Fail("away".to_owned())).always());
         let life = Life::on(scripted).await;
         life.engine.await_objects(DOOR);
         life.is_ready().await;
+        scripted.heal();
         life
     }
 }
