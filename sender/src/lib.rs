@@ -40,6 +40,7 @@ pub mod last_words;
 pub mod launch;
 pub mod log;
 pub mod outputs;
+pub mod place;
 pub mod poll;
 pub mod probe;
 pub mod process;

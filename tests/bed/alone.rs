@@ -59,7 +59,7 @@ async fn without_the_crd_nothing_follows_for_what_was_there() {
         bed.spawn();
         bed.until_alive().await;
         until_without_crd(bed).await;
-        until_looks(bed, 3).await;
+        bed.until_looks(3).await;
         assert_eq!(bed.queued(&job).await.len(), 1, "the CRD may come back with all that was there");
         create(bed, crd).await;
         bed.until_queue_empty().await;
@@ -130,17 +130,6 @@ async fn until_without_crd(bed: &Bed) {
             (503, 2..) if answer.text.contains("CRD") => Ok(()),
             _ => Err(format!("{answer:?}, {again} times")),
         }
-    })
-    .await;
-}
-
-/// Waits for some more complete answers of the pool.
-async fn until_looks(bed: &Bed, more: u64) {
-    let looks = async || bed.metric("htc_looks_total{kind=\"ok\"}").await;
-    let before = looks().await;
-    until("some looks at the pool", async || match looks().await - before {
-        enough if enough >= more => Ok(()),
-        n => Err(format!("{n}")),
     })
     .await;
 }

@@ -58,11 +58,7 @@ async fn a_tool_that_outlives_the_operator_is_waited_for() {
         tool.until_called().await;
         bed.kill().await;
         bed.start().await;
-        until("some looks at the pool", async || match bed.metric("htc_looks_total{kind=\"ok\"}").await {
-            enough if enough > 5 => Ok(()),
-            n => Err(format!("{n} looks")),
-        })
-        .await;
+        bed.until_looks(6).await;
         assert!(bed.queued(&job).await.is_empty(), "submitted again while the first tool lives");
         tool.go_on();
         bed.until_phase(&job, Phase::Succeeded).await;

@@ -21,7 +21,7 @@ mod trouble;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -40,7 +40,7 @@ use crate::event::Event;
 use crate::outputs::PRIVATE;
 use crate::process::{Exit, Pid};
 use crate::words::say;
-use crate::{apptainer, blame};
+use crate::{apptainer, blame, place};
 
 /// An image that a container can run.
 #[derive(Debug)]
@@ -250,21 +250,13 @@ fn on_the_worker(image: &str, allowed: &[String]) -> Result<Local, Failure> {
         let message = format!("this worker has no {image}: {error}");
         Failure { is_workers: blame::of_path(&path, &error), ..Failure::of_image("ErrImagePull", message) }
     })?;
-    if !allowed.is_empty() && !leads_below(&path, allowed) {
+    if !allowed.is_empty() && !place::is_below(&path, allowed) {
         let (found, allowed) = (path.display(), allowed.join(", "));
         let message =
             format!("{image} leads to {found} on this worker; the site allows images below {allowed}");
         return Err(Failure::of_image("InvalidImageName", message));
     }
     Ok(Local { config: Config::of(&path), path, _in_use: None })
-}
-
-/// Whether a path without links is one of these, or below one, wherever their own links lead.
-fn leads_below(path: &Path, allowed: &[String]) -> bool {
-    allowed
-        .iter()
-        .filter_map(|allowed| fs::canonicalize(allowed).ok())
-        .any(|allowed| path.starts_with(allowed))
 }
 
 /// Of two containers with one image the one that asks for more counts for both.
@@ -278,6 +270,8 @@ fn stronger(one: Pull, other: Pull) -> Pull {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -64,6 +64,11 @@ impl Found {
         }
     }
 
+    /// What was too much and what was removed, a sentence each.
+    pub fn told(&self) -> impl Iterator<Item = String> {
+        self.excess.map(|excess| excess.to_string()).into_iter().chain(self.left_out())
+    }
+
     /// One sentence on what was removed, bounded and on one line; none where nothing was.
     pub fn left_out(&self) -> Option<String> {
         let Found { excess: _, aside: _, removed, named } = self;

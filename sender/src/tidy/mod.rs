@@ -38,7 +38,7 @@ pub fn outputs_of(job: &JobSpec, scratch: &Path) -> Found {
     let names: Vec<String> = all.map(|container| container.name.clone()).collect();
     mend(scratch, &names);
     let found = tidy(scratch, job.max_output_files);
-    for text in found.excess.map(|excess| excess.to_string()).into_iter().chain(found.left_out()) {
+    for text in found.told() {
         say(&text);
         if let Some(first) = job.containers.first() {
             let added = log::add(&outputs::log(scratch, &first.name), &scratch.join(PRIVATE), &text);
@@ -52,8 +52,7 @@ pub fn outputs_of(job: &JobSpec, scratch: &Path) -> Found {
 /// have is not known any more.
 pub fn after_kill(scratch: &Path) {
     mend(scratch, &[]);
-    let found = tidy(scratch, MAX_OUTPUT_FILES);
-    found.excess.map(|excess| excess.to_string()).into_iter().chain(found.left_out()).for_each(say);
+    tidy(scratch, MAX_OUTPUT_FILES).told().for_each(say);
 }
 
 fn mend(scratch: &Path, containers: &[String]) {

@@ -8,6 +8,7 @@ use std::path::Path;
 use htc_core::workload::spec::HostKind;
 
 use super::Error;
+use crate::place;
 
 /// Whether what a path leads to is below one of these, wherever their own links lead: whoever fills a folder could put
 /// a link there. Of a path that is still to be made what is there of it counts.
@@ -19,11 +20,9 @@ pub fn check_place(volume: &str, path: &Path, below: &[String]) -> Result<(), Er
     let missing = || Error::Missing { volume: volume.to_owned(), path: path.to_owned() };
     let found = there.canonicalize().map_err(|_| missing())?;
     // The allowed path itself may be missing yet.
-    let is_allowed = |allowed: &String| match fs::canonicalize(allowed) {
-        Ok(allowed) => found.starts_with(allowed),
-        Err(_) => Path::new(allowed).starts_with(there),
-    };
-    if below.iter().any(is_allowed) {
+    let is_to_come =
+        |allowed: &String| fs::canonicalize(allowed).is_err() && Path::new(allowed).starts_with(there);
+    if place::is_below(&found, below) || below.iter().any(is_to_come) {
         return Ok(());
     }
     let (volume, path, allowed) = (volume.to_owned(), path.to_owned(), below.join(", "));

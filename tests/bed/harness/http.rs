@@ -53,6 +53,17 @@ impl Bed {
         line.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// Waits for some more complete answers of the pool.
+    pub async fn until_looks(&self, more: u64) {
+        let looks = async || self.metric("htc_looks_total{kind=\"ok\"}").await;
+        let before = looks().await;
+        until("some looks at the pool", async || match looks().await - before {
+            enough if enough >= more => Ok(()),
+            n => Err(format!("{n}")),
+        })
+        .await;
+    }
+
     /// POSTs an event, signed as the job of `key` would.
     pub async fn post_signed(&self, key: &JobKey, body: Vec<u8>) -> Answer {
         self.post_signed_to(events::PATH, key, body).await

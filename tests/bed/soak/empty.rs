@@ -5,7 +5,7 @@ use std::time::Duration;
 use htc_operator::htcjob::types::Phase;
 
 use super::admin::with_schedd;
-use super::{ends_well, until_condition, until_looks};
+use super::{ends_well, until_condition};
 use crate::harness::{Bed, host, throughout};
 
 /// The tool says that there are no jobs, as long as a file lies beside it.
@@ -33,7 +33,7 @@ async fn an_empty_queue_for_83_seconds_ends_no_job_and_removes_none() {
         bed.until_queued(&deleted, 2, 1).await;
 
         std::fs::write(&flag, "").unwrap();
-        until_looks(bed, 1).await;
+        bed.until_looks(1).await;
         bed.delete(&deleted).await;
         throughout(TIME, async || {
             let status = bed.status(&runs).await;

@@ -28,7 +28,7 @@ use crate::client::dialect::Dialect;
 use crate::client::kubelet::VirtualKubelet;
 use crate::client::pods::{container, pod};
 use crate::client::transport::Transport;
-use crate::harness::{Bed, Job, until};
+use crate::harness::{Bed, Job};
 use crate::interlink::living::free_port;
 
 const TOKEN: &str = "a-token-of-some-length";
@@ -47,17 +47,6 @@ fn with_interlink(bed: &mut Bed) -> VirtualKubelet {
 /// A pod that runs a script without an image.
 fn quick(name: &str, script: &str) -> Value {
     pod(name, &[], &[container("main", "host", &["bash", "-c", script])])
-}
-
-/// Waits for some more complete answers of the pool.
-async fn until_looks(bed: &Bed, more: u64) {
-    let looks = async || bed.metric("htc_looks_total{kind=\"ok\"}").await;
-    let before = looks().await;
-    until("some looks at the pool", async || match looks().await - before {
-        enough if enough >= more => Ok(()),
-        n => Err(format!("{n}")),
-    })
-    .await;
 }
 
 /// Waits until the status says that something is in the way, by this word.

@@ -3,7 +3,7 @@
 use htc_operator::htcjob::types::Phase;
 
 use super::admin::{as_root, with_schedd};
-use super::{ends_well, until_condition, until_looks};
+use super::{ends_well, until_condition};
 use crate::harness::{Bed, Job, host, tool, until};
 
 /// The folder in which the schedd keeps what an HTCJob's only job has brought.
@@ -31,7 +31,7 @@ async fn outputs_that_the_schedd_does_not_give_stay_with_it_and_come_home_once_i
         let other = bed.apply(host("other", "true")).await;
         bed.until_phase(&other, Phase::Succeeded).await;
         until_condition(bed, &job, "OutputsLate", "True").await;
-        until_looks(bed, 3).await;
+        bed.until_looks(3).await;
         assert_eq!(bed.queued(&job).await.len(), 1, "acknowledged without its outputs");
         as_root("test", &["-e", &format!("{folder}/result.json")]).await.unwrap();
 

@@ -3,7 +3,7 @@
 use htc_operator::htcjob::types::Phase;
 
 use super::admin::{as_root, configure, restart, with_schedd};
-use super::{ends_well, until_looks, until_reason};
+use super::{ends_well, until_reason};
 use crate::harness::{Bed, host};
 
 /// Where the schedd finds another queue. Below a folder of HTCondor's own, for the users of jobs must reach it.
@@ -40,7 +40,7 @@ async fn a_queue_that_is_replaced_has_nothing_submitted_removed_or_ended_until_i
         let why = until_reason(bed, &comes, "StoreMismatch").await;
         assert!(why.contains("birthdate") && why.contains("htc-operator db accept"), "{why}");
         bed.delete(&deleted).await;
-        until_looks(bed, 3).await;
+        bed.until_looks(3).await;
         assert_eq!(bed.metric("htc_store_mismatch").await, 1);
         assert!(bed.queue().await.is_empty(), "submitted to a queue that is not known");
         assert!(bed.object(&deleted).await.is_some(), "its job is in the other queue");
@@ -73,7 +73,7 @@ async fn a_queue_that_was_made_anew_while_the_operator_was_away_is_used_once_a_p
         bed.start().await;
         let comes = bed.apply(host("comes", "echo comes")).await;
         until_reason(bed, &comes, "StoreMismatch").await;
-        until_looks(bed, 3).await;
+        bed.until_looks(3).await;
         assert!(bed.every_job().await.is_empty());
         let accept = bed.command(&["db", "accept"]).output().await.unwrap();
         let said = String::from_utf8(accept.stdout).unwrap();
